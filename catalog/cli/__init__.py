@@ -1,0 +1,1 @@
+"""The `catalog` command: parse, call one function, write one result."""

@@ -1,0 +1,157 @@
+"""`catalog ingest`: from a checkpoint to rows."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from catalog.cli.options import catalog_options, corpus_options
+from catalog.taxonomy import STAGES, WEIGHT_KINDS, StageName
+
+PAPER_MODELS = (
+    "google/gemma-2-2b",
+    "google/gemma-2-9b",
+    "meta-llama/Llama-2-7b-hf",
+    "meta-llama/Llama-3.1-8B",
+    "meta-llama/Llama-3.2-1B",
+    "meta-llama/Llama-3.2-3B",
+    "allenai/OLMo-1B-hf",
+    "allenai/OLMo-7B-0424-hf",
+    "mistralai/Mistral-7B-v0.1",
+    "Qwen/Qwen2.5-0.5B",
+    "Qwen/Qwen2.5-7B",
+    "01-ai/Yi-6B",
+)
+
+
+def _stages(
+    _ctx: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[StageName, ...]:
+    if text is None:
+        return ()
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in STAGES]
+    if unknown or not names:
+        raise click.BadParameter(f"{', '.join(unknown) or 'nothing'}; stages: {', '.join(STAGES)}")
+    return tuple(name for name in STAGES if name in names)
+
+
+@click.command("ingest")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--alias", help="Name of the entry; by default the last part of MODEL, with -raw or -effective."
+)
+@click.option("--revision", help="Branch, tag or commit of a Hub repository.")
+@click.option(
+    "--weights",
+    type=click.Choice(WEIGHT_KINDS),
+    default="folded",
+    show_default=True,
+    help="Norms folded in (as the paper), as effective in the model, or as stored.",
+)
+@click.option(
+    "--stages",
+    callback=_stages,
+    help="Which stages, separated by commas; by default weights, vocab, roles, and with a corpus "
+    "activations.",
+)
+@click.option(
+    "--top-tokens",
+    type=click.IntRange(1, 1000),
+    default=16,
+    show_default=True,
+    help="Tokens kept at either end of each vector's scores.",
+)
+@corpus_options
+@click.option(
+    "--exemplars",
+    type=click.IntRange(1, 1000),
+    default=16,
+    show_default=True,
+    help="Contexts kept per neuron and sign case.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(("auto", "float32", "bfloat16")),
+    default="auto",
+    show_default=True,
+    help="Of the forward pass; auto is bfloat16 on CUDA, float32 on the CPU.",
+)
+@click.option(
+    "--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True
+)
+@click.option(
+    "--checkpoint-every",
+    "checkpoint_every_s",
+    type=click.FloatRange(min=0),
+    default=180.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often the pass over a corpus saves its progress.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    help="Where to compute: in this process, or on a Ray cluster.",
+)
+@click.option("--ray-address", help="Cluster to use, or auto; by default Ray starts here.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Ray workers, each with the model; by default one for each GPU, or node.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Redo stages that are finished.")
+@catalog_options
+def command(
+    models: tuple[str, ...],
+    alias: str | None,
+    stages: tuple[StageName, ...],
+    corpus_choice: dict[str, Any],
+    corpus_name: str | None,
+    engine: Any,
+    ray_address: str | None,
+    workers: int | None,
+    yes: bool,
+    db: Path,
+    **settings: Any,
+) -> None:
+    """Compute the neurons of each MODEL and put them into the catalog.
+
+    MODEL is a Hub id, a local folder, or `demo`; `paper` stands for the paper's twelve. With a
+    corpus, the texts that drive each neuron are found too (`demo` brings its own). A finished stage
+    is left alone, an interrupted one is carried on.
+
+    \b
+    Example:
+      catalog ingest allenai/OLMo-7B-0424-hf --corpus wikitext.parquet --max-tokens 2000000
+    """
+    from catalog.cli.ingesting import ingest_all
+    from catalog.errors import UsageError
+    from catalog.ingest.corpus import CorpusSpec
+    from catalog.ingest.driver import IngestRequest
+    from catalog.ingest.engines.choosing import EngineChoice
+
+    sources = [each for name in models for each in (PAPER_MODELS if name == "paper" else [name])]
+    if len(sources) > 1 and (alias or settings["revision"]):
+        raise UsageError("--alias and --revision go with one MODEL.")
+    choice = EngineChoice(engine, ray_address, workers)
+    choice.check()
+    requests = []
+    for source in sources:
+        corpus = corpus_choice["source"] or ("demo" if source == "demo" else None)
+        requests.append(
+            IngestRequest(
+                catalog=db,
+                source=source,
+                alias=alias,
+                stages=stages or (STAGES if corpus else STAGES[:-1]),
+                corpus=CorpusSpec(**{**corpus_choice, "source": corpus}) if corpus else None,
+                corpus_name=corpus_name,
+                engine=choice,
+                **settings,
+            )
+        )
+    ingest_all(requests, assume_yes=yes)

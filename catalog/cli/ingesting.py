@@ -1,0 +1,118 @@
+"""Runs ingests for the command line: progress bars, a closing summary, errors per model."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from catalog.cli.messages import confirm, console, error, note
+from catalog.errors import CatalogError
+from catalog.store.reading import fetch
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from catalog.ingest.driver import IngestOutcome, IngestRequest
+
+
+class ProgressBars:
+    """Draws an ingest's progress on standard error."""
+
+    def __init__(self, *, assume_yes: bool) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = console()
+        self._bars = Progress(
+            TextColumn("{task.description:24}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+        )
+        self._task: TaskID | None = None
+        self._assume_yes = assume_yes
+
+    def __enter__(self) -> "ProgressBars":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def begin(self, title: str, total: int, done: int = 0) -> None:
+        """Start a bar."""
+        self._bars.start()
+        self._task = self._bars.add_task(title, total=total, completed=done)
+
+    def advance(self, units: int = 1) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, units)
+
+    def end(self) -> None:
+        """Leave the bar, full."""
+        if self._task is not None:
+            total = self._bars.tasks[self._bars.task_ids.index(self._task)].completed
+            self._bars.update(self._task, total=total)
+        self._task = None
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(text, markup=False)
+
+    def confirm(self, question: str) -> bool:
+        """Ask, with the bars out of the way."""
+        self._bars.stop()
+        return confirm(question, assume_yes=self._assume_yes)
+
+
+def ingest_all(requests: "list[IngestRequest]", *, assume_yes: bool) -> None:
+    """Ingest one model after another; one that fails does not keep the others back.
+
+    Raises:
+        CatalogError: the first failure, after all models were tried.
+    """
+    from catalog.ingest.driver import ingest
+
+    failures: list[CatalogError] = []
+    for request in requests:
+        try:
+            with ProgressBars(assume_yes=assume_yes) as bars:
+                outcome = ingest(request, bars)
+            summarise(request, outcome)
+        except CatalogError as failure:
+            failures.append(failure)
+            if len(requests) > 1:
+                error(f"{request.source}: {failure}")
+    if failures:
+        raise failures[0]
+
+
+def summarise(request: "IngestRequest", outcome: "IngestOutcome") -> None:
+    """Say what is in the catalog now: neurons, classes, NULLs, seconds, file."""
+    classes = fetch(
+        request.catalog,
+        "select io_class, count(*) as neurons from neurons where model = $1 "
+        "group by io_class order by neurons desc, io_class",
+        [outcome.alias],
+        request.wait_s,
+    ).to_pylist()
+    total = sum(row["neurons"] for row in classes)
+    if total:
+        note(f"{outcome.alias}: {total:,} neurons")
+    for row in classes:
+        name = row["io_class"] or "NULL (a vector is zero or not finite)"
+        note(f"  {name:24}{row['neurons']:>12,}  {row['neurons'] / total:7.2%}")
+    seconds = "  ".join(f"{each.stage} {each.seconds:.1f} s" for each in outcome.outcomes)
+    size = request.catalog.stat().st_size / 1e6
+    note(f"{seconds}   {request.catalog}: {size:,.1f} MB")

@@ -1,0 +1,175 @@
+"""Options that several commands share, each a decorator."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import click
+
+from catalog.store.location import Location, as_location
+from catalog.store.opening import DEFAULT_WAIT_S, not_a_file
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def wait_option(command: Command) -> Command:
+    """`--wait`, passed on as `wait_s`."""
+    return click.option(
+        "--wait",
+        "wait_s",
+        type=click.FloatRange(min=0),
+        default=DEFAULT_WAIT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for a catalog that another process has open.",
+    )(command)
+
+
+def catalog_options(command: Command) -> Command:
+    """`--db`, a file that may be written, and `--wait`, passed on as `db` (Path) and `wait_s`."""
+    return _db_option(_CatalogFile(), "The catalog file.")(wait_option(command))
+
+
+def reading_options(command: Command) -> Command:
+    """`--db`, a file or a lake, and `--wait`, passed on as `db` (Location) and `wait_s`."""
+    text = "The catalog file, or a lake: the folder or URL of a catalog export."
+    return _db_option(LOCATION, text)(wait_option(command))
+
+
+def _db_option(kind: click.Path, text: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--db",
+        type=kind,
+        default="catalog.duckdb",
+        envvar="CATALOG_DB",
+        show_default=True,
+        show_envvar=True,
+        help=text,
+    )
+
+
+class _Location(click.Path):
+    """A path, or a URL, in which a Path would make one slash of two."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Location:
+        if str(value) == "":
+            self.fail("It is empty: name a file or a folder.", param, ctx)
+        return as_location(str(super().convert(value, param, ctx)))
+
+
+class _CatalogFile(_Location):
+    """A path; a URL is refused, for a lake is only read."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Location:
+        location = super().convert(value, param, ctx)
+        if isinstance(location, str):
+            raise not_a_file(location)
+        return location
+
+
+LOCATION: Final = _Location()
+
+
+def model_option(command: Command) -> Command:
+    """`--model`: an alias; needed only where the catalog holds several models."""
+    return click.option("--model", metavar="ALIAS", help="Which model; see `catalog models`.")(
+        command
+    )
+
+
+def output_options(command: Command) -> Command:
+    """`--format`, `--output` and `--max-rows`, passed on as `format_name`, `output`, `max_rows`."""
+    from catalog.cli.formats import FORMATS
+
+    command = click.option(
+        "--max-rows",
+        type=click.IntRange(min=0),
+        default=100,
+        show_default=True,
+        help="Rows of a table that are shown; 0 for all.",
+    )(command)
+    command = click.option(
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write to this file instead of standard output.",
+    )(command)
+    return click.option(
+        "--format",
+        "format_name",
+        type=click.Choice(sorted(FORMATS)),
+        default=None,
+        help="How to write the rows; by the ending of --output, else a table.",
+    )(command)
+
+
+_CORPUS_OPTIONS = {
+    "source": click.option(
+        "--corpus",
+        "corpus_source",
+        help="Texts to run the model on: demo, a file or folder, or a Hub dataset.",
+    ),
+    "config": click.option("--corpus-config", help="Configuration of a Hub dataset."),
+    "split": click.option(
+        "--corpus-split", default="train", show_default=True, help="Split of a Hub dataset."
+    ),
+    "field": click.option(
+        "--corpus-field", default="text", show_default=True, help="Field that holds the text."
+    ),
+    "context_length": click.option(
+        "--context-length",
+        "corpus_context_length",
+        type=int,
+        help="Tokens of a context; by default 1024, or the model's limit if that is lower.",
+    ),
+    "long_documents": click.option(
+        "--long-documents",
+        "corpus_long_documents",
+        type=click.Choice(("split", "truncate")),
+        default="split",
+        show_default=True,
+        help="Cut long documents into consecutive contexts, or keep only the first.",
+    ),
+    "max_tokens": click.option(
+        "--max-tokens",
+        "corpus_max_tokens",
+        type=int,
+        default=20_000_000,
+        show_default=True,
+        help="Tokens of the corpus to use.",
+    ),
+    "start_token": click.option(
+        "--start-token",
+        "corpus_start_token",
+        metavar="none|ID",
+        help="First token of every context; by default BOS, else EOS.",
+    ),
+    "special_tokens": click.option(
+        "--special-tokens",
+        "corpus_special_tokens",
+        type=click.Choice(("excluded", "counted")),
+        default="excluded",
+        show_default=True,
+        help="Whether special tokens count in statistics and rankings.",
+    ),
+}
+
+
+def corpus_options(command: Command) -> Command:
+    """How a corpus is read and cut, passed on as `corpus_choice` (fields of CorpusSpec)."""
+
+    @functools.wraps(command)
+    def with_choice(**values: Any) -> Any:
+        choice = {name: values.pop(f"corpus_{name}") for name in _CORPUS_OPTIONS}
+        return command(corpus_choice=choice, **values)
+
+    decorated: Any = click.option(
+        "--corpus-name", help="Name of the corpus in the catalog; by default its last part."
+    )(with_choice)
+    for option in reversed(_CORPUS_OPTIONS.values()):
+        decorated = option(decorated)
+    return cast(Command, decorated)

@@ -1,0 +1,110 @@
+"""Every way the catalog can refuse, each with the exit code of the command line.
+
+A message says what was asked, what there is, and what to do. Only the command line turns an error
+into text and an exit code; everything else raises and lets it pass.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the `catalog` command; `catalog --help` lists them."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CHECKPOINT = 4
+    SQL = 5
+    DATABASE = 6
+    ENVIRONMENT = 7
+    MISMATCH = 8
+    INTERRUPTED = 130
+
+
+class CatalogError(Exception):
+    """Base of all errors a user may meet; `str(error)` is the whole message."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(CatalogError):
+    """Options or arguments that do not go together, or a malformed value."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NotFoundError(CatalogError):
+    """A model, neuron, query or corpus that the catalog does not hold."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class CheckpointError(CatalogError):
+    """A checkpoint that is missing, damaged, or of a kind that cannot be ingested."""
+
+    exit_code = ExitCode.CHECKPOINT
+
+
+class CorpusError(CatalogError):
+    """A corpus that is empty, unreadable, or does not fit the model."""
+
+    exit_code = ExitCode.CHECKPOINT
+
+
+class SqlError(CatalogError):
+    """SQL that is wrong, or that `catalog sql` does not let through."""
+
+    exit_code = ExitCode.SQL
+
+
+class DatabaseError(CatalogError):
+    """A catalog file that cannot be used as it is."""
+
+    exit_code = ExitCode.DATABASE
+
+
+class DatabaseMissing(DatabaseError):
+    """There is no catalog at this path."""
+
+
+class DatabaseLocked(DatabaseError):
+    """Another process holds the file, and went on holding it."""
+
+
+class DatabaseCorrupt(DatabaseError):
+    """The file is not a DuckDB database, or a damaged one."""
+
+
+class SchemaOutdated(DatabaseError):
+    """The catalog was written by an older version and can be upgraded."""
+
+
+class SchemaTooNew(DatabaseError):
+    """The catalog was written by a newer version of this program."""
+
+
+class AliasTaken(DatabaseError):
+    """The alias belongs to another checkpoint or kind of weights."""
+
+
+class MergeConflict(DatabaseError):
+    """Catalogs that state different things of the same entry, so that they cannot become one."""
+
+
+class EnvironmentFault(CatalogError):
+    """The machine, not the input: no space, no permission, no network, no such device."""
+
+    exit_code = ExitCode.ENVIRONMENT
+
+
+class MismatchError(CatalogError):
+    """What was recomputed differs from what is stored."""
+
+    exit_code = ExitCode.MISMATCH
+
+
+class Declined(CatalogError):
+    """The user was asked and said no."""
+
+    exit_code = ExitCode.INTERRUPTED

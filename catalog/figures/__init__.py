@@ -1,0 +1,78 @@
+"""The paper's figures, drawn from a catalog alone.
+
+Every module of `catalog.figures.kinds` is a figure of that name: its function `draw` takes the data
+and, by keyword, the options it knows. Adding a figure is adding such a module.
+"""
+
+import difflib
+import importlib
+import inspect
+import io
+import pkgutil
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from catalog.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from catalog.figures.data import FigureData
+
+# Without dates, the same catalog gives the same file.
+_METADATA: Final[dict[str, dict[str, Any]]] = {
+    "png": {},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+FILE_FORMATS: Final = tuple(_METADATA)
+
+
+def figure_names() -> list[str]:
+    """Names of all figures, in alphabetical order; matplotlib is not imported for it."""
+    from catalog.figures import kinds
+
+    return sorted(module.name for module in pkgutil.iter_modules(kinds.__path__))
+
+
+def render(name: str, data: "FigureData", file_format: str, **options: Any) -> bytes:
+    """The figure as the bytes of a file.
+
+    Args:
+        name: one of `figure_names()`.
+        data: the models it shows.
+        file_format: one of `FILE_FORMATS`.
+        options: what the figure's `draw` takes besides the data.
+
+    Raises:
+        NotFoundError: no such figure or model, or nothing to draw.
+        UsageError: an option that this figure does not have.
+    """
+    draw = _drawing(name)
+    _check_options(name, draw, options)
+    data.check_names()
+    from matplotlib import rc_context
+
+    from catalog.figures.style import STYLE
+
+    file = io.BytesIO()
+    with rc_context(STYLE):
+        draw(data, **options).savefig(file, format=file_format, metadata=_METADATA[file_format])
+    return file.getvalue()
+
+
+def _drawing(name: str) -> "Callable[..., Figure]":
+    names = figure_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There is: {', '.join(names)}."
+        raise NotFoundError(f"There is no figure {name!r}. {hint}")
+    draw: Callable[..., Figure] = importlib.import_module(f"catalog.figures.kinds.{name}").draw
+    return draw
+
+
+def _check_options(name: str, draw: "Callable[..., Figure]", options: dict[str, Any]) -> None:
+    known = inspect.signature(draw).parameters
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise UsageError(f"The figure {name} has no option --{' or --'.join(unknown)}.")

@@ -1,0 +1,75 @@
+"""What figures read: the entries they show, and rows of queries over the public views."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from catalog.errors import NotFoundError
+from catalog.queries import named_query
+from catalog.queries.neuron_record import Row, chosen_model
+from catalog.store.location import Location
+from catalog.store.opening import DEFAULT_WAIT_S
+from catalog.store.reading import reading, run_for_dicts, run_query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class FigureData:
+    """The catalog as a figure sees it; nothing is opened before the figure asks."""
+
+    def __init__(
+        self, catalog: Location, names: Sequence[str] = (), wait_s: float = DEFAULT_WAIT_S
+    ) -> None:
+        self._catalog = catalog
+        self._names = list(dict.fromkeys(names))
+        self._wait_s = wait_s
+
+    def check_names(self) -> None:
+        """Refuse unknown names, also for a figure that does not read the catalog."""
+        if self._names:
+            _ = self.models
+
+    @property
+    def named_models(self) -> list[Row]:
+        """Rows of `models` for the names given, none without names."""
+        return self.models if self._names else []
+
+    @cached_property
+    def models(self) -> list[Row]:
+        """Rows of `models`: those named, in that order, or all.
+
+        Raises:
+            NotFoundError: the catalog is empty or lacks one of the names.
+        """
+        with reading(self._catalog, self._wait_s) as connection:
+            if self._names:
+                return [chosen_model(connection, self._catalog, name) for name in self._names]
+            rows = run_for_dicts(connection, "from models order by model", (), self._catalog)
+        if not rows:
+            raise NotFoundError(
+                f"{self._catalog} holds no model yet. Make a first one: catalog ingest demo"
+            )
+        return rows
+
+    def named_query(self, name: str, model: Row, **parameters: Any) -> "pa.Table":
+        """Rows of a named query about one model, other parameters at their defaults."""
+        query = named_query(name)
+        return self._rows(query.sql, query.bound([]) | parameters, model)
+
+    def own_query(self, name: str, model: Row, **parameters: Any) -> "pa.Table":
+        """Rows of a figure's own query, `<name>.sql` beside this module, about one model."""
+        sql = (files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
+        return self._rows(sql, parameters, model)
+
+    def _rows(self, sql: str, parameters: dict[str, Any], model: Row) -> "pa.Table":
+        parameters = parameters | {"model": model["model"]}
+        with reading(self._catalog, self._wait_s) as connection:
+            rows = run_query(connection, sql, parameters, self._catalog)
+        if rows.num_rows == 0:
+            raise NotFoundError(
+                f"There is nothing to draw of {model['model']}: the catalog holds no such neurons "
+                "of it. `catalog models` lists finished stages and numbers of layers."
+            )
+        return rows

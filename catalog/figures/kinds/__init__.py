@@ -1,0 +1,1 @@
+"""One module per figure; its name is the figure's, its `draw` makes it."""

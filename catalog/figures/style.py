@@ -1,0 +1,92 @@
+"""How figures look: sizes of a paper's columns, one colour per IO class, labels, titles.
+
+The colours are those of Okabe and Ito, which people with any colour vision tell apart.
+"""
+
+import textwrap
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from catalog.queries.neuron_record import Row
+from catalog.taxonomy import IO_CLASSES
+
+COLUMN_IN: Final = 3.3
+PAGE_IN: Final = 6.9
+"""Widths of one column and of the page, in inches."""
+
+INK: Final = "#222222"
+FAINT: Final = "#999999"
+
+CLASS_COLOURS: Final = dict(
+    zip(
+        IO_CLASSES,
+        ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#d0d0d0"),
+        strict=True,
+    )
+)
+"""The colour of every IO class in every figure; the conditional ones are the lighter."""
+
+LINE_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LINE_STYLES: Final = (("-", "o"), ((0, (3, 1.5)), "^"), (":", "s"))
+"""Dashes and markers; a colour comes again only with the next of them."""
+
+VECTOR_COLOURS: Final = {"gate": "#009e73", "in": "#0072b2", "out": "#d55e00"}
+"""The colour of each weight vector where vectors are drawn."""
+
+COSINE_LABELS: Final = {
+    "gate, in": r"$\cos(w_\mathrm{gate}, w_\mathrm{in})$",
+    "gate, out": r"$\cos(w_\mathrm{gate}, w_\mathrm{out})$",
+    "in, out": r"$\cos(w_\mathrm{in}, w_\mathrm{out})$",
+}
+
+STYLE: Final[Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "legend.columnspacing": 1.2,
+    "axes.linewidth": 0.5,
+    "axes.edgecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "mathtext.fontset": "dejavusans",
+    "savefig.dpi": 300,
+    "svg.hashsalt": "neuron-catalog",
+    "pdf.fonttype": 42,
+}
+
+
+def title_of(model: Row) -> str:
+    """Model and kind of weights, as every figure's title has them."""
+    return textwrap.fill(f"{model['model']} ({model['weights']} weights)", 38)
+
+
+def facets(n: int, panel_height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of n equal panels: one column wide for a single one, else the page."""
+    columns = 1 if n == 1 else 2 if n <= 4 else 3
+    rows = -(-n // columns)
+    width = COLUMN_IN if columns == 1 else PAGE_IN
+    figure = Figure(figsize=(width, rows * panel_height + 0.6), layout="constrained")
+    panels: list[Axes] = [*figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()]
+    for spare in panels[n:]:
+        spare.remove()
+    return figure, panels[:n]
+
+
+def layer_axis(axes: Axes, n_layers: int, label: str = "layer") -> None:
+    """An x axis of layers 0 to n - 1, each half a unit wide to either side, with few ticks."""
+    axes.set_xlim(-0.5, n_layers - 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.set_xlabel(label)

@@ -1,0 +1,184 @@
+"""Taking an entry, or one corpus of it, out of a catalog, in short transactions.
+
+The first transaction hides all of it: rows are no longer current, and its runs belong to no model.
+They keep their rows until these are deleted, so a drop that was killed is completed by the next one
+(or by `catalog compact`), and no new run gets the number of one whose rows are still there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from catalog.errors import NotFoundError
+from catalog.store.copying import ROWS_AT_ONCE, spans
+from catalog.store.opening import DEFAULT_WAIT_S, check_path, explaining
+from catalog.store.reading import reading
+from catalog.store.staging import Staging, folder_name, sole_ingest, staging_root
+from catalog.store.writing import BULK_TABLES, writing
+from catalog.taxonomy import STAGES
+
+NO_MODEL: Final = 0
+"""The model of runs whose rows are being deleted; ids of models begin at 1."""
+
+_UNREFERENCED: Final = (
+    "delete from token where vocabulary_id not in "
+    "(select vocabulary_id from model where vocabulary_id is not null)",
+    "delete from vocabulary where vocabulary_id not in "
+    "(select vocabulary_id from model where vocabulary_id is not null)",
+    "delete from context where corpus_id not in (select corpus_id from model_corpus)",
+    "delete from corpus where corpus_id not in (select corpus_id from model_corpus)",
+)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What is to be dropped: an entry, or of it one corpus. `stages`: what it has finished.
+
+    `model_id` is None where a drop that was killed had hidden all of it.
+    """
+
+    catalog: Path
+    model: str
+    corpus: str | None
+    model_id: int | None
+    corpus_id: int | None
+    stages: tuple[str, ...]
+
+
+def find_drop(
+    catalog: Path, model: str, corpus: str | None = None, wait_s: float = DEFAULT_WAIT_S
+) -> Drop:
+    """What a drop would take; nothing is changed yet.
+
+    Raises:
+        NotFoundError: no such model, or it has no such corpus; the message says what there is.
+    """
+    check_path(catalog, read_only=True)
+    with reading(catalog, wait_s) as connection, explaining(catalog):
+        models = dict(
+            connection.execute("select alias, model_id from model order by alias").fetchall()
+        )
+        if (model not in models or corpus) and _hidden_runs(connection):
+            corpora = _corpora(connection, models[model]) if model in models else {}
+            if corpus not in corpora:
+                return Drop(catalog, model, corpus, None, None, ())
+        if model not in models:
+            raise NotFoundError(f"{catalog} holds no model {model!r}. {_there_is(models)}")
+        corpora = _corpora(connection, models[model])
+        if corpus is not None and corpus not in corpora:
+            raise NotFoundError(f"{model} has no corpus {corpus!r}. {_there_is(corpora)}")
+        corpus_id = None if corpus is None else corpora[corpus]
+        rows = connection.execute(
+            "select distinct stage from ingest_run where model_id = $1 and status = 'finished' "
+            "and ($2 is null or corpus_id = $2) order by stage",
+            [models[model], corpus_id],
+        ).fetchall()
+    return Drop(catalog, model, corpus, models[model], corpus_id, tuple(row[0] for row in rows))
+
+
+def drop(found: Drop, wait_s: float = DEFAULT_WAIT_S) -> None:
+    """Hide all of it at once, then delete its rows and what only it referred to.
+
+    Raises:
+        DatabaseLocked: an ingest is at work, or others kept the file open; what was begun is
+            completed when the drop is run again.
+    """
+    with sole_ingest(found.catalog, wait_s):
+        # Ids may have changed hands while the user was asked.
+        found = find_drop(found.catalog, found.model, found.corpus, wait_s)
+        if found.model_id is not None:
+            with writing(found.catalog, wait_s) as connection:
+                _hide(connection, found.model_id, found.corpus_id)
+        _forget_staged(found, wait_s)
+        _delete_hidden(found.catalog, wait_s)
+        with writing(found.catalog, wait_s) as connection:
+            connection.execute("delete from ingest_run where model_id = $1", [NO_MODEL])
+            for statement in _UNREFERENCED:
+                connection.execute(statement)
+
+
+def _hide(connection: duckdb.DuckDBPyConnection, model_id: int, corpus_id: int | None) -> None:
+    key = [model_id, corpus_id]
+    for table in ("current_rows", "model_corpus"):
+        connection.execute(
+            f"delete from {table} where model_id = $1 and ($2 is null or corpus_id = $2)", key
+        )
+    if corpus_id is None:
+        connection.execute("delete from model where model_id = $1", [model_id])
+    connection.execute(
+        "update ingest_run set model_id = $3, corpus_id = null, status = 'abandoned' "
+        "where model_id = $1 and ($2 is null or corpus_id = $2)",
+        [*key, NO_MODEL],
+    )
+
+
+def _hidden_runs(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    rows = connection.execute(
+        "select run_id from ingest_run where model_id = $1 order by run_id", [NO_MODEL]
+    ).fetchall()
+    return [run_id for (run_id,) in rows]
+
+
+def _delete_hidden(catalog: Path, wait_s: float) -> None:
+    """Delete rows of hidden runs, a few million in a transaction."""
+    with reading(catalog, wait_s) as connection, explaining(catalog):
+        parts = [
+            (table, condition, {"run_id": run_id, **bounds})
+            for run_id in _hidden_runs(connection)
+            for table in BULK_TABLES
+            for condition, bounds in spans(
+                connection, table, "run_id = $run_id", {"run_id": run_id}
+            )
+        ]
+    while parts:
+        with writing(catalog, wait_s) as connection:
+            n_rows = 0
+            while parts and n_rows < ROWS_AT_ONCE:
+                table, condition, ids = parts.pop(0)
+                row = connection.execute(
+                    f"delete from {table} where run_id = $run_id and {condition}", ids
+                ).fetchone()
+                assert row is not None
+                n_rows += row[0]
+
+
+def _corpora(connection: duckdb.DuckDBPyConnection, model_id: int) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            "select name, corpus_id from model_corpus where model_id = $1 order by name", [model_id]
+        ).fetchall()
+    )
+
+
+def _forget_staged(found: Drop, wait_s: float) -> None:
+    """Remove what interrupted ingests of it staged."""
+    root = staging_root(found.catalog)
+    if found.corpus is None:
+        _discard(root / folder_name(found.model), STAGES)
+        return
+    with reading(found.catalog, wait_s) as connection, explaining(found.catalog):
+        known = connection.execute(
+            "select 1 from model_corpus where name = $1", [found.corpus]
+        ).fetchone()
+        unfinished = connection.execute(
+            "select 1 from ingest_run where model_id = $1 and stage = 'activations' "
+            "and status in ('running', 'loading')",
+            [found.model_id],
+        ).fetchone()
+    if unfinished is None:
+        _discard(root / folder_name(found.model), ("activations",))
+    if known is None:
+        Staging(root / "corpora" / folder_name(found.corpus)).discard()
+
+
+def _discard(staged: Path, stages: Sequence[str]) -> None:
+    for stage in stages:
+        for folder in staged.glob(f"{stage}-*"):
+            Staging(folder).discard()
+
+
+def _there_is(names: dict[str, int]) -> str:
+    return f"There is: {', '.join(names)}." if names else "There is none."

@@ -1,0 +1,78 @@
+"""A lake's files as DuckDB may see them: those of the manifest, for reading."""
+
+from datetime import UTC, datetime
+from typing import IO, Any, Final
+
+from fsspec import AbstractFileSystem
+
+from catalog.errors import CatalogError, DatabaseCorrupt
+from catalog.store.lake.manifest import Manifest, file_name
+from catalog.store.lake.storage import Storage
+
+PROTOCOL: Final = "lake"
+_ROOT: Final = f"{PROTOCOL}://"
+_UNCHANGING: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
+    """A file system that holds the manifest's files under `lake://` and nothing else.
+
+    It is the only one of a reader's connection, so nothing can be written, and no other file read,
+    whatever SQL asks. `fault` is what was wrong with a file of the lake.
+    """
+
+    protocol = PROTOCOL
+    cachable = False
+
+    def __init__(self, storage: Storage, manifest: Manifest) -> None:
+        super().__init__()
+        self.fault: CatalogError | None = None
+        self._storage = storage
+        self._sizes = {
+            file_name(view, alias): file.size
+            for alias, files in manifest.models.items()
+            for view, file in files.items()
+        }
+
+    def open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> IO[bytes]:
+        """A stream over a file of the manifest, if it is as long as that says."""
+        if mode != "rb":
+            raise PermissionError(f"{path}: a lake is only read")
+        name = path.removeprefix(_ROOT)
+        size = self._size(path)
+        try:
+            stream = self._storage.open(name)
+            found = stream.seek(0, 2)
+            stream.seek(0)
+        except OSError as error:
+            raise self._damage(name, error.strerror or type(error).__name__) from error
+        if found != size:
+            stream.close()
+            raise self._damage(name, f"{found:,} of {size:,} bytes")
+        return stream
+
+    def glob(self, path: str, *_: Any, **__: Any) -> list[str]:
+        """The name itself, if there is such a file: names are given, never searched for."""
+        name = path.removeprefix(_ROOT)
+        return [name] if name in self._sizes else []
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        """Name, size and type of a file of the manifest."""
+        return {"name": path, "size": self._size(path), "type": "file"}
+
+    def modified(self, path: str) -> datetime:
+        """When a file changed: never, while it is open."""
+        return _UNCHANGING
+
+    def _size(self, path: str) -> int:
+        name = path.removeprefix(_ROOT)
+        if name not in self._sizes:
+            raise FileNotFoundError(path)
+        return self._sizes[name]
+
+    def _damage(self, name: str, what: str) -> CatalogError:
+        self.fault = DatabaseCorrupt(
+            f"The lake {self._storage.location} is damaged: {name} is not as it was written "
+            f"({what}). Restore it from a copy, or export the model again with --force."
+        )
+        return self.fault

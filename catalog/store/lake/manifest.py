@@ -1,0 +1,140 @@
+"""The manifest of a lake: which models it holds whole. It is written after their files."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from typing import Any, Final
+from urllib.parse import quote
+
+from catalog.errors import DatabaseCorrupt, DatabaseMissing, SchemaOutdated, SchemaTooNew
+from catalog.store.lake.storage import Storage
+from catalog.store.lake.views import VIEWS
+from catalog.store.location import Location
+from catalog.store.reading import SCHEMA_VERSION
+
+MANIFEST: Final = "lake.json"
+_KIND: Final = "neuron catalog lake"
+_MEANING_NULL: Final = ("null", "__hive_default_partition__")
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """One file: its rows, and its size in bytes."""
+
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a lake says of itself.
+
+    `columns` are names and DuckDB types of each view's columns, in order, `model` included; JSON
+    stands in the files as text. `models` are the files of each model, by alias and view.
+    """
+
+    kind: str = _KIND
+    schema: str = SCHEMA_VERSION
+    program: str = field(default_factory=lambda: version("neuron-catalog"))
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, LakeFile]] = field(default_factory=dict)
+
+    def with_model(
+        self,
+        alias: str,
+        files: Mapping[str, LakeFile],
+        columns: Mapping[str, Mapping[str, str]],
+    ) -> "Manifest":
+        """This manifest with a model's files added."""
+        models = dict(sorted({**self.models, alias: files}.items()))
+        return replace(Manifest(), columns=columns, models=models)
+
+    def without_model(self, alias: str) -> "Manifest":
+        """This manifest without a model, whose files may then be written anew."""
+        return replace(self, models={a: files for a, files in self.models.items() if a != alias})
+
+
+def file_name(view: str, alias: str) -> str:
+    """The file of a model in a view's folder, relative to the lake."""
+    return f"{view}/model={quoted(alias)}/part-00000.parquet"
+
+
+def quoted(alias: str) -> str:
+    """An alias as the value of a hive partition.
+
+    ASCII but letters, digits and `-._~` is %-escaped, which every reader undoes. Other letters
+    stand as they are: Spark would read escapes of UTF-8 as Latin-1. A word that means NULL to a
+    reader, as it stands, has its first letter escaped.
+    """
+    text = "".join(quote(each, safe="") if each.isascii() else each for each in alias)
+    return f"%{ord(text[0]):02X}{text[1:]}" if alias.lower() in _MEANING_NULL else text
+
+
+def read_manifest(storage: Storage) -> Manifest:
+    """The manifest of a lake.
+
+    Raises:
+        DatabaseMissing: there is none: no lake, or one whose first export did not end.
+        DatabaseCorrupt: it is damaged.
+        SchemaOutdated, SchemaTooNew: the lake was written by another version of the program.
+    """
+    try:
+        text = storage.read(MANIFEST)
+    except DatabaseMissing as error:
+        raise DatabaseMissing(
+            f"{storage.location} is not a catalog: it holds no {MANIFEST}, so it is no lake, "
+            "or one whose export was interrupted. Name a .duckdb file, or run catalog export again."
+        ) from error
+    try:
+        manifest = _parsed(json.loads(text), storage.location)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DatabaseCorrupt(
+            f"{MANIFEST} in {storage.location} is damaged. Restore it from a copy, or "
+            "move the lake away and export it again."
+        ) from error
+    return manifest
+
+
+def write_manifest(storage: Storage, manifest: Manifest) -> None:
+    """Put the manifest in place of the one before.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
+    """
+    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
+    with storage.writing(MANIFEST) as stream:
+        stream.write(text.encode() + b"\n")
+
+
+def _parsed(stated: Any, location: Location) -> Manifest:
+    if stated["kind"] != _KIND:
+        raise ValueError(stated["kind"])
+    _check_version(str(stated["schema"]), location)
+    names = {view.name for view in VIEWS}
+    columns = {
+        view: {str(name): str(kind) for name, kind in of.items()}
+        for view, of in stated["columns"].items()
+    }
+    models = {
+        str(alias): {
+            view: LakeFile(int(each["rows"]), int(each["size"])) for view, each in files.items()
+        }
+        for alias, files in stated["models"].items()
+    }
+    if set(columns) != names or any(set(files) != names for files in models.values()):
+        raise ValueError("not the views of this schema")
+    return Manifest(stated["kind"], stated["schema"], str(stated["program"]), columns, models)
+
+
+def _check_version(schema: str, location: Location) -> None:
+    if schema > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"The lake {location} has schema {schema}, newer than this program's {SCHEMA_VERSION}. "
+            "Install a newer neuron-catalog: pip install -U neuron-catalog"
+        )
+    if schema < SCHEMA_VERSION:
+        raise SchemaOutdated(
+            f"The lake {location} has schema {schema}, this program reads {SCHEMA_VERSION}. Export "
+            "it again, into a new folder: catalog export"
+        )

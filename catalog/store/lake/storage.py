@@ -1,0 +1,110 @@
+"""Where a lake's files are: a folder or an fsspec URL. A file that is there is whole."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from catalog.errors import DatabaseMissing, EnvironmentFault, UsageError
+from catalog.store.location import Location
+
+_FOREIGN: Final = (
+    ("azure.core.exceptions", "AzureError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
+"""What packages behind URLs raise that is no OSError: no connection, no credentials."""
+
+_UNFINISHED: Final = ".part"
+"""Ending of a file that is being written; no reader of `*.parquet` meets it."""
+
+
+class Storage:
+    """A folder on some file system; names are relative to it, with slashes."""
+
+    def __init__(self, location: Location) -> None:
+        """Look the file system up.
+
+        Raises:
+            UsageError: a URL of no known file system, or one whose package is not installed.
+        """
+        self.location = location
+        with _explaining(location):
+            try:
+                found: tuple[fsspec.AbstractFileSystem, str] = url_to_fs(str(location))
+            except (ValueError, ImportError) as error:
+                raise UsageError(f"{location} cannot be opened: {error}.") from error
+        self._system, self._root = found
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a small file.
+
+        Raises:
+            DatabaseMissing: there is none.
+            EnvironmentFault: it cannot be read.
+        """
+        with _explaining(self.location):
+            try:
+                with self.open(name) as stream:
+                    return stream.read()
+            except (FileNotFoundError, NotADirectoryError) as error:
+                raise DatabaseMissing(f"There is no {name} at {self.location}.") from error
+
+    def open(self, name: str) -> IO[bytes]:
+        """A stream that reads a file; the file system's own errors pass."""
+        stream: IO[bytes] = self._system.open(self._path(name), "rb")
+        return stream
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        with _explaining(self.location):
+            return bool(self._system.exists(self._path(name)))
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A stream whose file appears under its name when the block ends well.
+
+        Raises:
+            EnvironmentFault: no space, no permission, no connection.
+        """
+        path = self._path(name)
+        with _explaining(self.location):
+            self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if isinstance(self._system, LocalFileSystem):
+                unfinished = Path(path + _UNFINISHED)
+                try:
+                    with unfinished.open("wb") as stream:
+                        yield stream
+                    unfinished.replace(path)
+                finally:
+                    unfinished.unlink(missing_ok=True)
+            else:
+                with self._system.transaction, self._system.open(path, "wb") as stream:
+                    yield stream
+
+    def _path(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    there = ((sys.modules.get(module), name) for module, name in _FOREIGN)
+    return (OSError, *(getattr(module, name) for module, name in there if module is not None))
+
+
+@contextmanager
+def _explaining(location: Location) -> Iterator[None]:
+    try:
+        yield
+    except _refusals() as error:
+        said: Any = getattr(error, "strerror", None) or error
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            said = "no space left"
+        raise EnvironmentFault(
+            f"{location} cannot be used: {said}. Run the same command again when it can."
+        ) from error

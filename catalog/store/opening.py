@@ -1,0 +1,215 @@
+"""Opening the DuckDB file: waiting for other processes, and naming what is wrong with it.
+
+DuckDB lets one process write while no other has the file open, and refuses at once, both ways. So
+nobody keeps the file open, and whoever finds it taken tries again until its patience ends.
+"""
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from catalog.errors import (
+    CatalogError,
+    DatabaseCorrupt,
+    DatabaseError,
+    DatabaseLocked,
+    DatabaseMissing,
+    EnvironmentFault,
+)
+from catalog.store.location import Location
+
+DEFAULT_WAIT_S: Final = 60.0
+
+READER_CONFIG: Final[dict[str, Any]] = {
+    "enable_external_access": "false",
+    "temp_directory": "",
+    "python_enable_replacements": "false",
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+}
+"""Behind the check of statements (`catalog.store.statements`): no files, no extensions."""
+
+WALLS: Final = ("set disabled_filesystems = 'LocalFileSystem'", "set lock_configuration = true")
+_walling = threading.Lock()
+_DAMAGE = (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+_SAID_OF_DAMAGE: Final = (
+    "not a valid DuckDB database",
+    "Corrupt",
+    "Could not read enough bytes",
+    "Failed to load metadata pointer",
+)
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+
+
+def connect(
+    path: Path, *, read_only: bool, wait_s: float = DEFAULT_WAIT_S
+) -> duckdb.DuckDBPyConnection:
+    """Open the file, trying again for `wait_s` seconds while another process has it.
+
+    Raises:
+        DatabaseMissing: there is no such file (readers only; a writer creates it).
+        DatabaseLocked: another process held it all the while; the message says which.
+        DatabaseCorrupt: it is no DuckDB file, or a damaged one.
+        EnvironmentFault: no permission, a read-only folder, a full disk.
+    """
+    check_path(path, read_only=read_only)
+
+    def once() -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(
+            str(path), read_only=read_only, config=READER_CONFIG if read_only else {}
+        )
+        if read_only:
+            _wall_in(connection)
+        return connection
+
+    return _patiently(path, wait_s, once)
+
+
+def attach(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    name: str,
+    *,
+    read_only: bool,
+    wait_s: float = DEFAULT_WAIT_S,
+) -> None:
+    """Attach the file to an open connection as database `name`; waits and raises as `connect`."""
+    check_path(path, read_only=read_only)
+    quoted = str(path).replace("'", "''")
+    mode = "read_only" if read_only else "read_write"
+    _patiently(
+        path,
+        wait_s,
+        lambda: connection.execute(f"attach '{quoted}' as {name} ({mode}, type duckdb)"),
+    )
+
+
+def _patiently(
+    path: Path, wait_s: float, once: Callable[[], duckdb.DuckDBPyConnection]
+) -> duckdb.DuckDBPyConnection:
+    """What `once` opens, tried again for `wait_s` seconds while another process has the file."""
+    deadline = time.monotonic() + wait_s
+    pause_s = 0.005
+    while True:
+        try:
+            return once()
+        except duckdb.Error as error:
+            if not _is_taken(error):
+                raise explained(error, path) from error
+            if time.monotonic() >= deadline:
+                raise DatabaseLocked(_locked_message(path, str(error), wait_s)) from error
+        # Readers and writers that met once would meet again if they all slept equally long.
+        time.sleep(pause_s * random.uniform(0.5, 1.5))
+        pause_s = min(pause_s * 1.5, 0.1)
+
+
+@contextmanager
+def explaining(path: Location) -> Iterator[None]:
+    """Turn DuckDB's errors about the file or the machine into the catalog's."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise explained(error, path) from error
+
+
+def explained(error: duckdb.Error, path: Location) -> CatalogError:
+    """The catalog's error for what DuckDB said of the file `path`."""
+    text = str(error)
+    first_line = text.splitlines()[0] if text else type(error).__name__
+    if "database does not exist" in text:
+        return missing(path)
+    if (
+        "No space left" in text
+        or "File too large" in text
+        or "Disk quota" in text
+        or "could not write all bytes" in text.lower()
+    ):
+        return EnvironmentFault(
+            f"No space left while writing {path}. Free some space and run the same command again; "
+            "what was computed is kept."
+        )
+    if "Permission denied" in text or "Read-only file system" in text:
+        return EnvironmentFault(f"{path} cannot be opened: no permission ({first_line}).")
+    if "Too many open files" in text:
+        return EnvironmentFault(
+            f"{path} cannot be opened: too many open files. Raise the limit (ulimit -n)."
+        )
+    if "out of memory" in text.lower() or "bad allocation" in text:
+        return EnvironmentFault(
+            f"DuckDB ran out of memory ({first_line}). Ask for fewer rows, or aggregate more."
+        )
+    damaged = any(said in text for said in _SAID_OF_DAMAGE)
+    if damaged or isinstance(error, _DAMAGE):
+        return DatabaseCorrupt(
+            f"{path} is not a catalog, or it is damaged ({first_line}). Restore it from a copy, or "
+            "move it away and ingest again."
+        )
+    return DatabaseError(f"{path}: {first_line}")
+
+
+def missing(path: Location) -> DatabaseMissing:
+    """The error for a catalog that is not there."""
+    return DatabaseMissing(
+        f"There is no catalog at {path}. Name one with --db or CATALOG_DB, or make it: "
+        "catalog ingest demo"
+    )
+
+
+def _wall_in(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take all file systems from an open reader, then its settings; the open file stays readable.
+
+    Without this a COPY to `<db>.wal` passes (DESIGN section 3), and so do logs and profiles.
+    """
+    # Readers of one process share DuckDB's instance of a file, and with it the walls.
+    with _walling:
+        row = connection.execute("select current_setting('lock_configuration')").fetchone()
+        if row == (False,):
+            for wall in WALLS:
+                connection.execute(wall)
+
+
+def check_path(path: Path, *, read_only: bool) -> None:
+    """Refuse a path at which no catalog can be opened, before anything is tried there."""
+    if path.is_dir():
+        raise not_a_file(path)
+    if read_only and not path.exists():
+        raise missing(path)
+    folder = path.parent
+    if not read_only and not folder.is_dir():
+        raise EnvironmentFault(
+            f"The folder {folder} does not exist. Make it, or name another --db."
+        )
+    if not read_only and not os.access(path if path.exists() else folder, os.W_OK):
+        raise EnvironmentFault(f"{path} cannot be written: no permission.")
+
+
+def not_a_file(location: Location) -> DatabaseError:
+    """The error for a folder or URL where only a file will do."""
+    return DatabaseError(
+        f"{location} is not a catalog file. A lake of Parquet files is only read, and holds the "
+        "public views alone: name the .duckdb file."
+    )
+
+
+def _is_taken(error: duckdb.Error) -> bool:
+    text = str(error)
+    # The other texts are DuckDB's for the same file opened otherwise within this process.
+    others = ("with a different configuration", "Unique file handle conflict")
+    return "Could not set lock" in text or any(each in text for each in others)
+
+
+def _locked_message(path: Path, text: str, wait_s: float) -> str:
+    holder = _HOLDER.search(text)
+    who = f"{holder['program']} (process {holder['pid']})" if holder else "this very process"
+    return (
+        f"{path} is in use by {who}, and still was after {wait_s:g} seconds. Close that program, "
+        "or wait longer with --wait."
+    )

@@ -1,0 +1,209 @@
+"""Reading a catalog: open read-only, fetch Arrow, close. duckdb alone is imported here."""
+
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from catalog.errors import DatabaseError, SchemaOutdated, SchemaTooNew, SqlError
+from catalog.store.location import Location
+from catalog.store.opening import DEFAULT_WAIT_S, connect, explained, not_a_file
+from catalog.store.statements import checked_statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION: Final = "0003"
+"""Number of the newest migration: what this program reads and writes."""
+
+_VERSION: Final = re.compile(r"[0-9]{4}")
+
+Parameters = Sequence[object] | Mapping[str, object]
+
+
+@contextmanager
+def reading(path: Location, wait_s: float = DEFAULT_WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the catalog, a file or a lake, closed at the end of the block.
+
+    Raises:
+        SchemaOutdated, SchemaTooNew: the catalog is of another version of the schema.
+        DatabaseError: and what `catalog.store.opening.connect` raises.
+    """
+    if isinstance(path, str) or path.is_dir():
+        from catalog.store.lake.opening import reading_lake
+
+        with reading_lake(path) as lake:
+            yield lake
+        return
+    connection = connect(path, read_only=True, wait_s=wait_s)
+    try:
+        check_version(schema_version(connection, path), path)
+        yield connection
+    finally:
+        connection.close()
+
+
+def require_file(location: Location) -> Path:
+    """The path of a catalog file, for what reads tables beneath the public views.
+
+    Raises:
+        DatabaseError: it is a folder or a URL.
+    """
+    if isinstance(location, str) or location.is_dir():
+        raise not_a_file(location)
+    return location
+
+
+def fetch(
+    path: Location,
+    sql: str,
+    parameters: Parameters = (),
+    wait_s: float = DEFAULT_WAIT_S,
+    max_rows: int | None = None,
+) -> "pa.Table":
+    """Run one query of the catalog's own and return its rows, at most `max_rows` of them."""
+    with reading(path, wait_s) as connection:
+        return run_query(connection, sql, parameters, path, max_rows)
+
+
+def fetch_checked(
+    path: Location,
+    sql: str,
+    parameters: Parameters = (),
+    wait_s: float = DEFAULT_WAIT_S,
+    max_rows: int | None = None,
+) -> "pa.Table":
+    """Run one query of a user's, if it only reads, and return its rows.
+
+    Raises:
+        SqlError: the SQL is wrong or not of the kind that is let through.
+    """
+    _require_unicode([sql])
+    with reading(path, wait_s) as connection:
+        checked = checked_statement(connection, sql)
+        return run_query(connection, checked, parameters, path, max_rows, own=False)
+
+
+def run_query(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Parameters,
+    path: Location,
+    max_rows: int | None = None,
+    *,
+    own: bool = True,
+) -> "pa.Table":
+    """The rows of `sql`, the catalog's `own` or a user's, as Arrow; errors become the catalog's."""
+    _require_unicode(parameters)
+    with _explaining_queries(path, own), _without_pandas():
+        result = connection.execute(sql, parameters)
+        if max_rows is None:
+            return result.to_arrow_table()
+        return _first_rows(result, max_rows)
+
+
+def run_for_dicts(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters, path: Location
+) -> list[dict[str, Any]]:
+    """The rows of `sql` as dictionaries: for a few rows, without the time to import Arrow."""
+    _require_unicode(parameters)
+    with _explaining_queries(path, own=True), _without_pandas():
+        result = connection.execute(sql, parameters)
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _require_unicode(parameters: Parameters) -> None:
+    """Refuse text with bytes of another encoding, for which DuckDB has no error of its own."""
+    values = parameters.values() if isinstance(parameters, Mapping) else parameters
+    for value in values:
+        try:
+            str(value).encode()
+        except UnicodeEncodeError as error:
+            raise SqlError(f"{value!r} is no valid Unicode text.") from error
+
+
+@contextmanager
+def _explaining_queries(path: Location, own: bool) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        if not own:
+            raise SqlError(str(error)) from error
+        raise DatabaseError(
+            f"{path} lacks what every catalog has ({str(error).splitlines()[0]}). Restore it from "
+            "a copy, or move it away and ingest again."
+        ) from error
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.FatalException) as error:
+        raise explained(error, path) from error
+    except duckdb.Error as error:
+        raise SqlError(str(error)) from error
+
+
+@contextmanager
+def _without_pandas() -> Iterator[None]:
+    """Keep DuckDB from importing pandas (0.3 s) when it looks at the first bound value.
+
+    It does without where pandas cannot be imported. Other threads might be importing it just now,
+    so with any of them it may have its way.
+    """
+    if "pandas" in sys.modules or threading.active_count() > 1:
+        yield
+        return
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["pandas"]
+
+
+def _first_rows(result: duckdb.DuckDBPyConnection, max_rows: int) -> "pa.Table":
+    """The first rows only, so that a huge result is never held."""
+    import pyarrow as pa
+
+    reader = result.to_arrow_reader(max(1, max_rows))
+    batches, n_rows = [], 0
+    while n_rows < max_rows and (batch := next(iter(reader), None)) is not None:
+        batches.append(batch)
+        n_rows += batch.num_rows
+    return pa.Table.from_batches(batches, reader.schema).slice(0, max_rows)
+
+
+def schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Number of the newest migration that was applied to the catalog."""
+    try:
+        rows = connection.execute("select version_num from alembic_version limit 2").fetchall()
+    except duckdb.CatalogException as error:
+        raise not_a_catalog(path) from error
+    except duckdb.Error as error:
+        raise explained(error, path) from error
+    versions = [str(version) for (version,) in rows]
+    if len(versions) != 1 or not _VERSION.fullmatch(versions[0]):
+        raise not_a_catalog(path)
+    return versions[0]
+
+
+def check_version(version: str, path: Path) -> None:
+    """Refuse a schema that is not this program's."""
+    if version < SCHEMA_VERSION:
+        raise SchemaOutdated(
+            f"{path} has schema {version}, this program reads {SCHEMA_VERSION}. Upgrade it with: "
+            f"catalog upgrade --db {path}"
+        )
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"{path} has schema {version}, newer than this program's {SCHEMA_VERSION}. Install a "
+            "newer neuron-catalog: pip install -U neuron-catalog"
+        )
+
+
+def not_a_catalog(path: Path) -> DatabaseError:
+    """The error for a DuckDB file that something else made."""
+    return DatabaseError(
+        f"{path} is a DuckDB file, but not a neuron catalog. Name another file with --db."
+    )

@@ -1,0 +1,58 @@
+"""The names that the catalog, its SQL and its reports share, each stated once.
+
+IO classes follow Gerstner & Schütze, section 3; functional roles their appendix F.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+Vector = Literal["gate", "in", "out"]
+Basis = Literal["unembed", "embed"]
+Sign = Literal["+", "-"]
+WeightKind = Literal["folded", "effective", "raw"]
+StageName = Literal["weights", "vocab", "roles", "activations"]
+
+VECTORS: Final[tuple[Vector, ...]] = ("gate", "in", "out")
+BASES: Final[tuple[Basis, ...]] = ("unembed", "embed")
+SIGNS: Final[tuple[Sign, ...]] = ("+", "-")
+WEIGHT_KINDS: Final[tuple[WeightKind, ...]] = ("folded", "effective", "raw")
+STAGES: Final[tuple[StageName, ...]] = ("weights", "vocab", "roles", "activations")
+
+IO_THRESHOLD: Final = 0.5
+IO_CLASSES: Final = (
+    "enrichment",
+    "conditional enrichment",
+    "depletion",
+    "conditional depletion",
+    "proportional change",
+    "orthogonal output",
+)
+
+SIGN_CASES: Final = ("gate+_in+", "gate+_in-", "gate-_in+", "gate-_in-")
+
+FUNCTIONAL_ROLES: Final = (
+    "partition",
+    "prediction",
+    "suppression",
+    "entropy",
+    "attention deactivation",
+    "attention activation",
+    "other",
+)
+
+WINDOW_BEFORE: Final = 23
+WINDOW_AFTER: Final = 8
+N_SAMPLED_POSITIONS: Final = 256
+
+
+class Direction(NamedTuple):
+    """One list of top tokens: a vector, read in a basis, at one end of the scores."""
+
+    vector: Vector
+    basis: Basis
+    sign: Sign
+
+
+DIRECTIONS: Final = tuple(
+    Direction(vector, basis, sign) for vector in VECTORS for basis in BASES for sign in SIGNS
+)
+"""All twelve; a row of `top_token` stores the index into this tuple."""

@@ -1,0 +1,6 @@
+"""The activation stage: one forward pass over a corpus serves every neuron (DESIGN 1, 2 and 6).
+
+`contexts` cuts the corpus into units, `hooks` taps the MLPs of a model, `kernel` reads gate, in
+and post once for all four sign cases, `state` keeps the running statistics and top-k and merges
+them exactly, `run` drives the pass and resumes it, `tables` turns a state into Arrow.
+"""

@@ -1,0 +1,269 @@
+"""Driving the pass: the model's own forward over the units, all layers at once, resumable."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from numpy import ndarray
+from torch import Tensor, nn
+
+from catalog.errors import EnvironmentFault
+from catalog.ingest.activations.contexts import (
+    Batch,
+    ContextReader,
+    CountingRule,
+    SampledPositions,
+    Unit,
+    read_batch,
+)
+from catalog.ingest.activations.hooks import MlpValues, tap_mlps
+from catalog.ingest.activations.kernel import Kernel
+from catalog.ingest.activations.state import ActivationState, PassPlan, require_same_plan
+
+CHECKPOINT_EVERY_S = 180.0
+
+
+@dataclass(frozen=True)
+class ActivationPass:
+    """A model, a corpus, and how the one reads the other."""
+
+    model: nn.Module  # base model without LM head, in eval mode
+    reader: ContextReader
+    units: Sequence[Unit]
+    samples: SampledPositions
+    rule: CountingRule
+    kernel: Kernel
+    plan: PassPlan
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is, and the state with it."""
+        return next(self.model.parameters()).device
+
+
+class UnitDone(NamedTuple):
+    """Told after every unit."""
+
+    n_done: int
+    n_units: int
+    n_tokens: int  # by this call, padding included
+    seconds: float  # since this call began
+    n_parts: int  # 1, or into how many the unit was cut for want of memory
+
+
+class Estimate(NamedTuple):
+    """What `measure` found."""
+
+    seconds: float  # expected for all units
+    ratio: float  # of a forward pass with taps to a bare one
+    tokens_per_second: float  # padding included
+    state_mb: float
+    peak_mb: float | None  # largest memory allocated on a CUDA device, else None
+
+
+class Recorder:
+    """The tap: hands every layer of the current batch to the state.
+
+    `least` are rank keys that a context must exceed too, beside those of the state's last places:
+    the last places of a state that this one will be merged with.
+    """
+
+    def __init__(
+        self,
+        work: ActivationPass,
+        state: ActivationState,
+        least: Int[Tensor, "l case n"] | None = None,
+    ) -> None:
+        self.work, self.state, self.least = work, state, least
+
+    def begin(self, batch: Batch, first_layer: int) -> None:
+        """Expect the layers of `batch`; those before `first_layer` are in the state already."""
+        self.batch, self.next_layer = batch, first_layer
+        self.nonfinite: list[Int[Tensor, " b"]] = []
+        rows = {context: row for row, context in enumerate(batch.context_ids.tolist())}
+        samples = enumerate(zip(*map(ndarray.tolist, self.work.samples), strict=True))
+        here = [(rows[c], p, s) for s, (c, p) in samples if c in rows]
+        self.samples = torch.tensor(here, dtype=torch.int64, device=self.work.device).view(-1, 3).T
+
+    def __call__(self, layer: int, values: MlpValues) -> None:
+        if layer != self.next_layer:
+            return
+        batch, state = self.batch, self.state
+        # A model spread over several devices computes some layers elsewhere.
+        values = MlpValues(*(value.to(self.work.device) for value in values))
+        floor = state.floor(layer)
+        if self.least is not None:
+            floor = torch.maximum(floor, self.least[layer])
+        reading = self.work.kernel.read(values, batch.counted, batch.context_ids, floor)
+        state.update(layer, batch, values, reading)
+        if self.samples.shape[1]:
+            row, position, sample = self.samples
+            state.sample[layer, sample] = values.post[row, position]
+        self.nonfinite.append(reading.n_nonfinite)
+        self.next_layer += 1
+
+    def end(self) -> None:
+        """Note what was not finite in the layers read since `begin`."""
+        if not self.nonfinite:
+            return
+        first = self.next_layer - len(self.nonfinite)
+        counts = torch.stack(self.nonfinite).cpu()
+        ids = self.batch.context_ids.tolist()
+        places = counts.nonzero().tolist()
+        self.state.add_nonfinite(((first + i, ids[row]), int(counts[i, row])) for i, row in places)
+
+
+def run_units(
+    work: ActivationPass,
+    state: ActivationState,
+    *,
+    only: Sequence[int] | None = None,
+    least: Int[Tensor, "l case n"] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    progress: Callable[[UnitDone], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> None:
+    """Bring the units that `state` does not hold yet into it; all of them, or those in `only`.
+
+    `least` as in `Recorder`: contexts that no merged top-k can hold are left out.
+    Saves to `checkpoint` every `checkpoint_every_s` and at the end. `stop` is asked between units:
+    True saves and returns. An exception leaves the last checkpoint valid and `state` not.
+    Raises MismatchError if `state` is of another pass, EnvironmentFault where not even one context
+    fits in memory.
+    """
+    require_same_plan(work.plan, state.plan)
+    todo = [u for u in (range(len(work.units)) if only is None else only) if u not in state.units]
+    started = saved = time.monotonic()
+    n_tokens = 0
+    recorder = Recorder(work, state, least)
+    with (
+        torch.inference_mode(),
+        tap_mlps(work.model, recorder),
+        closing(_read_ahead(work, todo)) as batches,
+    ):
+        for n_done, (u, batch) in enumerate(batches, 1):
+            if stop is not None and stop():
+                break
+            n_parts = _run_unit(work, state, recorder, u, batch)
+            n_tokens += work.units[u].n_slots
+            now = time.monotonic()
+            if checkpoint is not None and now - saved >= checkpoint_every_s:
+                state.save(checkpoint)
+                saved = now = time.monotonic()
+            if progress is not None:
+                progress(UnitDone(n_done, len(todo), n_tokens, now - started, n_parts))
+    if checkpoint is not None:
+        state.save(checkpoint)
+
+
+def _read_ahead(
+    work: ActivationPass, todo: Sequence[int]
+) -> Generator[tuple[int, Batch], None, None]:
+    """The batches of these units on the host; for a GPU each is read while it computes another."""
+
+    def read(u: int) -> Batch:
+        return read_batch(work.reader, work.units[u], work.rule)
+
+    if work.device.type == "cpu":  # which has no time to read while it computes
+        yield from ((u, read(u)) for u in todo)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        reading: deque[Future[Batch]] = deque(thread.submit(read, u) for u in todo[:1])
+        for u, after in zip_longest(todo, todo[1:]):
+            batch = reading.popleft().result().pinned()
+            if after is not None:
+                reading.append(thread.submit(read, after))
+            yield u, batch
+
+
+def _run_unit(
+    work: ActivationPass, state: ActivationState, recorder: Recorder, u: int, on_host: Batch
+) -> int:
+    batch = on_host.to(work.device)
+    n_parts = forward(work, recorder, batch, 0)
+    sampled = np.isin(work.samples.context_ids, work.units[u].context_ids)
+    state.sampled |= torch.from_numpy(sampled).to(work.device)
+    state.n_positions += int(on_host.counted.sum())
+    state.units.add(u)
+    if n_parts > 1:
+        state.halved[u] = n_parts
+    return n_parts
+
+
+def forward(work: ActivationPass, recorder: Recorder, batch: Batch, first_layer: int) -> int:
+    """Forward `batch`, in halves where memory runs out; returns the number of parts.
+
+    The state then holds the layers that were read before, so the halves go on after them.
+    """
+    recorder.begin(batch, first_layer)
+    try:
+        work.model(input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False)
+    except RuntimeError as error:
+        if not _out_of_memory(error):
+            raise
+        if len(batch.context_ids) == 1:
+            raise EnvironmentFault(
+                f"one context of {batch.tokens.shape[1]} tokens does not fit in memory"
+            ) from error
+    else:
+        return 1
+    finally:
+        recorder.end()
+    if work.device.type == "cuda":
+        torch.cuda.empty_cache()
+    half, reached = len(batch.context_ids) // 2, recorder.next_layer
+    parts = (batch.rows(slice(None, half)), batch.rows(slice(half, None)))
+    return sum(forward(work, recorder, part, reached) for part in parts)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        said in str(error) for said in ("not enough memory", "can't allocate memory")
+    )
+
+
+def measure(work: ActivationPass, unit: int = 0) -> Estimate:
+    """Time a bare and a tapped forward pass of one unit and extrapolate to all of them.
+
+    Works on a state of its own, which is freed again.
+    """
+    state = ActivationState.empty(work.plan, work.device)
+    batch = read_batch(work.reader, work.units[unit], work.rule).to(work.device)
+    recorder = Recorder(work, state)
+
+    def timed(tapped: bool) -> float:
+        synchronise(work.device)
+        start = time.perf_counter()
+        with torch.inference_mode(), tap_mlps(work.model, recorder) if tapped else nullcontext():
+            forward(work, recorder, batch, 0)
+        synchronise(work.device)
+        return time.perf_counter() - start
+
+    timed(True)  # what a first pass allocates and compiles is not timed
+    state.key.fill_(torch.iinfo(torch.int64).max)  # nothing enters a full top-k, as later in a run
+    bare, tapped = timed(False), timed(True)
+    per_slot = tapped / work.units[unit].n_slots
+    cuda = work.device.type == "cuda"
+    return Estimate(
+        seconds=per_slot * sum(u.n_slots for u in work.units),
+        ratio=tapped / bare,
+        tokens_per_second=1 / per_slot,
+        state_mb=state.mb,
+        peak_mb=torch.cuda.max_memory_allocated(work.device) / 1e6 if cuda else None,
+    )
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,256 @@
+"""The running state of the pass: statistics, top-k with windows, samples. Merging is exact.
+
+Counts and sums are integers, extremes are maxima, rankings follow one total order, so a state
+depends on which units it holds and not on their order, on workers, or on how states were merged.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from catalog.errors import CorpusError, EnvironmentFault, MismatchError
+from catalog.ingest.activations.contexts import Batch
+from catalog.ingest.activations.hooks import MlpValues
+from catalog.ingest.activations.kernel import EMPTY, Reading
+from catalog.ingest.activations.peaks import WINDOW, Peaks, find_peaks
+from catalog.taxonomy import SIGN_CASES
+
+N_CASES = len(SIGN_CASES)
+_LARGEST_SUM = 2**62
+
+
+@dataclass(frozen=True)
+class PassPlan:
+    """All that decides the result; states merge and resume only if every field agrees."""
+
+    model: str  # fingerprint of the checkpoint
+    corpus: str  # digest of the corpus as tokenised
+    n_layers: int
+    d_mlp: int
+    k: int  # exemplars per neuron and sign case
+    n_samples: int
+    tokens_per_batch: int
+    seed: int
+    special_tokens: str  # 'excluded' or 'counted'
+    dtype: str  # of the forward pass, as torch names it
+    device: str  # kind of device, 'cpu' or 'cuda'
+    kernel: str  # 'compiled' or 'plain'
+
+
+@dataclass
+class ActivationState:
+    """Everything the pass has learned from `units`. Tensors live on one device.
+
+    l layers, n neurons of a layer, k exemplars in the order of their keys, s samples; the case
+    axis is in the order of SIGN_CASES.
+    """
+
+    plan: PassPlan
+    count: Int[Tensor, "l case n"]  # int64
+    total: Int[Tensor, "l quantity case n"]  # int64, post, gate, in as multiples of SUM_STEP
+    extreme: Float[Tensor, "l quantity case n"]  # float32, largest |gate| and |in|
+    key: Int[Tensor, "l case n k"]  # int64 rank keys, highest first, EMPTY where none
+    peak: Float[Tensor, "l case n k quantity"]  # float32, post, gate, in at the peak
+    position: Int[Tensor, "l case n k"]  # int32
+    scale: Float[Tensor, "l case n k"]  # float32, of the window
+    window: Int8[Tensor, "l case n k w"]  # slot WINDOW_BEFORE is the peak
+    sample: Float[Tensor, "l s n"]  # post in the model's dtype
+    sampled: Bool[Tensor, " s"]
+    n_positions: int = 0
+    units: set[int] = field(default_factory=set)
+    halved: dict[int, int] = field(default_factory=dict)  # unit -> parts it had to be cut into
+    nonfinite: dict[tuple[int, int], int] = field(default_factory=dict)  # (layer, context) -> n
+
+    @classmethod
+    def empty(cls, plan: PassPlan, device: torch.device) -> Self:
+        """A state that holds no unit."""
+        layers, n, k = plan.n_layers, plan.d_mlp, plan.k
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(layers, *shape, dtype=dtype, device=device)
+
+        return cls(
+            plan,
+            count=zeros(N_CASES, n, dtype=torch.int64),
+            total=zeros(3, N_CASES, n, dtype=torch.int64),
+            extreme=zeros(2, N_CASES, n),
+            key=zeros(N_CASES, n, k, dtype=torch.int64).fill_(EMPTY),
+            peak=zeros(N_CASES, n, k, 3),
+            position=zeros(N_CASES, n, k, dtype=torch.int32),
+            scale=zeros(N_CASES, n, k),
+            window=zeros(N_CASES, n, k, WINDOW, dtype=torch.int8),
+            sample=zeros(plan.n_samples, n, dtype=getattr(torch, plan.dtype)),
+            sampled=torch.zeros(plan.n_samples, dtype=torch.bool, device=device),
+        )
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensor fields by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+    @property
+    def mb(self) -> float:
+        """Size of the state in MB (1e6 bytes): fixed by the model, k and the samples."""
+        return sum(tensor.nbytes for tensor in self.tensors.values()) / 1e6
+
+    def to(self, device: torch.device) -> Self:
+        """The same state with its tensors on another device."""
+        moved: dict[str, Any] = {name: each.to(device) for name, each in self.tensors.items()}
+        return replace(self, **moved)
+
+    def floor(self, layer: int) -> Int[Tensor, "case n"]:
+        """The key a context must exceed to enter a top-k: that of its last place."""
+        return self.key[layer, ..., -1].contiguous()
+
+    def update(
+        self,
+        layer: int,
+        batch: Batch,
+        values: MlpValues,
+        reading: Reading,
+    ) -> None:
+        """Add what one batch says about one layer.
+
+        What takes memory comes first: running out of it leaves the layer as it was.
+        """
+        rows = reading.enters.flatten().nonzero()[:, 0]
+        merged = self._challenge(layer, rows, batch, values, reading)
+        self.count[layer] += reading.n_in_case
+        self.total[layer] += reading.total
+        torch.maximum(self.extreme[layer], reading.extreme, out=self.extreme[layer])
+        if merged is not None:
+            self._peaks(layer).put(rows, merged)
+
+    def _peaks(self, layer: int) -> Peaks:
+        """The top-k of a layer as a view of the state, one row per (case, neuron)."""
+        names = ("key", "peak", "position", "scale", "window")
+        return Peaks(*(getattr(self, name)[layer].flatten(0, 1) for name in names))
+
+    def _challenge(
+        self,
+        layer: int,
+        rows: Int[Tensor, " r"],
+        batch: Batch,
+        values: MlpValues,
+        reading: Reading,
+    ) -> Peaks | None:
+        """The new top-k of the rows that can change: the old ones against the batch's contexts."""
+        if len(rows) == 0:
+            return None
+        old = self._peaks(layer).take(rows)
+        keys = reading.key.flatten(1)[:, rows].T  # [r, b]
+        order = torch.cat([old.key, keys], 1).topk(self.plan.k)
+        merged = old.select(order.indices.clamp(max=self.plan.k - 1), order.values)
+        new_row, rank = ((order.indices >= self.plan.k) & (order.values > EMPTY)).nonzero().T
+        context_row = order.indices[new_row, rank] - self.plan.k
+        found = find_peaks(batch, values, context_row, rows[new_row], order.values[new_row, rank])
+        merged.put((new_row, rank), found)
+        return merged
+
+    def merge(self, other: Self) -> None:
+        """Take in the state of other units of the same plan; exact in any order.
+
+        Raises MismatchError if the plans differ or a unit is in both.
+        """
+        require_same_plan(self.plan, other.plan)
+        if both := self.units & other.units:
+            raise MismatchError(f"two partial results both hold unit {min(both)} of the corpus")
+        self.count += other.count
+        self.total += other.total
+        torch.maximum(self.extreme, other.extreme, out=self.extreme)
+        for layer in range(self.plan.n_layers):
+            mine, theirs = self._peaks(layer), other._peaks(layer)
+            rows = (theirs.key[:, 0] > mine.key[:, -1]).nonzero()[:, 0]
+            both_there = zip(mine.take(rows), theirs.take(rows), strict=True)
+            pair = Peaks(*(torch.cat(both, 1) for both in both_there))
+            order = pair.key.topk(self.plan.k)
+            mine.put(rows, pair.select(order.indices, order.values))
+        self.sample[:, other.sampled] = other.sample[:, other.sampled]
+        self.sampled |= other.sampled
+        self.n_positions += other.n_positions
+        self.units |= other.units
+        self.halved |= other.halved
+        self.add_nonfinite(other.nonfinite.items())
+
+    def add_nonfinite(self, found: Iterable[tuple[tuple[int, int], int]]) -> None:
+        """Count values that were not finite, by (layer, context id)."""
+        for place, n in found:
+            self.nonfinite[place] = self.nonfinite.get(place, 0) + n
+
+    def save(self, path: Path) -> None:
+        """Write one file, then rename it: a crash leaves the older one whole.
+
+        Raises EnvironmentFault if it cannot be written, CorpusError if its sums are near overflow.
+        """
+        # What comes in between two savings is far from the half that is left.
+        if int(self.total.abs().amax()) > _LARGEST_SUM:
+            raise CorpusError(
+                f"The sums over {self.n_positions:,} positions no longer fit into 64 bits. Use "
+                "fewer --max-tokens."
+            )
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}
+        header = {
+            "checksums": {name: _checksum(tensor) for name, tensor in tensors.items()},
+            "plan": asdict(self.plan),
+            "n_positions": self.n_positions,
+            "units": sorted(self.units),
+            "halved": sorted(self.halved.items()),
+            "nonfinite": [[*place, n] for place, n in sorted(self.nonfinite.items())],
+        }
+        partial = path.with_name(path.name + ".partial")
+        try:
+            save_file(tensors, partial, metadata={"state": json.dumps(header)})
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except (OSError, SafetensorError) as error:
+            raise EnvironmentFault(f"cannot write the checkpoint {path}: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> Self:
+        """Read what `save` wrote; raises EnvironmentFault if the file is damaged."""
+        try:
+            with safe_open(path, framework="pt", device="cpu") as file:
+                header = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in iter(file.keys())}
+            if header["checksums"] != {name: _checksum(each) for name, each in tensors.items()}:
+                raise ValueError("its checksums do not agree")
+            return cls(
+                PassPlan(**header["plan"]),
+                **{name: each.to(device) for name, each in tensors.items()},
+                n_positions=header["n_positions"],
+                units=set(header["units"]),
+                halved=dict(header["halved"]),
+                nonfinite={(layer, context): n for layer, context, n in header["nonfinite"]},
+            )
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise EnvironmentFault(
+                f"the checkpoint {path} cannot be read ({error}); delete it to start again"
+            ) from error
+
+
+def _checksum(tensor: Tensor) -> int:
+    return zlib.crc32(tensor.view(-1).view(torch.uint8).numpy().data)
+
+
+def require_same_plan(ours: PassPlan, theirs: PassPlan) -> None:
+    """Raise MismatchError, naming the fields, unless two plans are equal."""
+    ours_fields, theirs_fields = asdict(ours), asdict(theirs)
+    differing = [
+        f"{name} {theirs_fields[name]!r} instead of {value!r}"
+        for name, value in ours_fields.items()
+        if theirs_fields[name] != value
+    ]
+    if differing:
+        raise MismatchError("a partial result of another pass: " + ", ".join(differing))

@@ -1,0 +1,138 @@
+"""A finished state as Arrow tables, layer by layer: the columns of `catalog.schema`, no run_id."""
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Int, Num, Shaped
+from numpy import ndarray
+from torch import Tensor
+
+from catalog.ingest.activations.contexts import ContextReader, SampledPositions
+from catalog.ingest.activations.kernel import CASE_SIGNS, EMPTY, SUM_STEP, context_of
+from catalog.ingest.activations.peaks import quantise
+from catalog.ingest.activations.state import ActivationState
+from catalog.taxonomy import SIGN_CASES, WINDOW_AFTER, WINDOW_BEFORE
+
+_GATE_SIGN, _IN_SIGN = np.array(CASE_SIGNS).T
+
+
+def _rows(x: Shaped[Tensor, "case n *rest"]) -> Shaped[ndarray, "n_case *rest"]:
+    """One row per (neuron, case), neurons first."""
+    return x.transpose(0, 1).flatten(0, 1).cpu().numpy()
+
+
+def _neuron_columns(layer: int, rows: Int[ndarray, " r"]) -> dict[str, pa.Array]:
+    """layer, neuron and sign_case of rows numbered neuron * 4 + case."""
+    cases = pa.DictionaryArray.from_arrays((rows % 4).astype(np.int8), list(SIGN_CASES))
+    return {
+        "layer": pa.array(np.full(len(rows), layer, np.int16)),
+        "neuron": pa.array((rows // 4).astype(np.int32)),
+        "sign_case": cases.cast(pa.string()),
+    }
+
+
+def stat_table(state: ActivationState, layer: int) -> pa.Table:
+    """Rows of `activation_stat`, sorted by neuron and sign case; NULL where a case never occurs."""
+    count = _rows(state.count[layer])
+    never = count == 0
+
+    def column(values: Num[ndarray, " r"]) -> pa.Array:
+        return pa.array(values.astype(np.float32), mask=never)
+
+    # [n * case, quantity]; quantities are post, gate, in
+    means = _rows(state.total[layer].movedim(0, -1)) * SUM_STEP / np.maximum(count, 1)[:, None]
+    extreme_gate, extreme_in = (_rows(x) for x in state.extreme[layer])
+    n_neurons = state.plan.d_mlp
+    return pa.table(
+        _neuron_columns(layer, np.arange(len(count)))
+        | {
+            "n_positions": pa.array(np.full(len(count), state.n_positions, np.int64)),
+            "n_in_case": pa.array(count),
+            "mean_post": column(means[:, 0]),
+            "extreme_post": column(_rows(state.peak[layer, :, :, 0, 0])),
+            "mean_gate": column(means[:, 1]),
+            "extreme_gate": column(extreme_gate * np.tile(_GATE_SIGN, n_neurons)),
+            "mean_in": column(means[:, 2]),
+            "extreme_in": column(extreme_in * np.tile(_IN_SIGN, n_neurons)),
+        }
+    )
+
+
+def exemplar_table(state: ActivationState, layer: int, reader: ContextReader) -> pa.Table:
+    """Rows of `exemplar`, sorted by neuron, sign case and rank; none for a case that never occurs.
+
+    `reader` gives the tokens at and after the peaks, so it must be the corpus of the pass.
+    """
+    key = _rows(state.key[layer])
+    row, rank = (key != EMPTY).nonzero()
+    peak = _rows(state.peak[layer])[row, rank]
+    position = _rows(state.position[layer])[row, rank]
+    context = _rows(context_of(state.key[layer]))[row, rank].astype(np.int32)
+    length = reader.lengths[context]
+    token, following = _tokens_at(reader, context, position)
+    offsets = np.arange(-WINDOW_BEFORE, WINDOW_AFTER + 1)
+    steps = position[:, None] + offsets
+    inside = (steps >= 0) & (steps < length[:, None])
+    return pa.table(
+        _neuron_columns(layer, row)
+        | {
+            "rank": pa.array((rank + 1).astype(np.int16)),
+            "post": pa.array(peak[:, 0]),
+            "x_gate": pa.array(peak[:, 1]),
+            "x_in": pa.array(peak[:, 2]),
+            "context_id": pa.array(context),
+            "position": pa.array(position),
+            "token_id": pa.array(token),
+            "next_token_id": pa.array(following, mask=following < 0),
+            "window_scale": pa.array(_rows(state.scale[layer])[row, rank]),
+            "window_post": _lists(_rows(state.window[layer])[row, rank], inside),
+        }
+    )
+
+
+def _tokens_at(
+    reader: ContextReader, context: Int[ndarray, " r"], position: Int[ndarray, " r"]
+) -> tuple[Int[ndarray, " r"], Int[ndarray, " r"]]:
+    """The token at each place, and the document's next one, -1 at its end; both int32."""
+    if len(context) == 0:
+        return context, context
+    unique, index = np.unique(context, return_inverse=True)
+    # The document's next token stands behind each context, so that position + 1 always exists.
+    ends = reader.next_token_ids[unique, None]
+    pairs = zip(reader.tokens(unique.tolist()), ends, strict=True)
+    parts = [part for pair in pairs for part in pair]
+    starts = np.cumsum(np.concatenate([[0], reader.lengths[unique] + 1]))[index]
+    flat = np.concatenate(parts).astype(np.int32)
+    return flat[starts + position], flat[starts + position + 1]
+
+
+def _lists(values: Int[ndarray, "r w"], inside: Bool[ndarray, "r w"]) -> pa.ListArray:
+    """Each row's values that are `inside`, as a list."""
+    offsets = np.concatenate([[0], np.cumsum(inside.sum(1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[inside]))
+
+
+def sample_table(state: ActivationState, layer: int) -> pa.Table:
+    """Rows of `activation_sample`, sorted by neuron; not finite values read 0."""
+    post = state.sample[layer].float().T.nan_to_num(0.0, 0.0, 0.0)  # [n, s]
+    scale, values = quantise(post)
+    n, s = post.shape
+    offsets = pa.array(np.arange(0, n * s + 1, s, dtype=np.int32) if s else np.zeros(n + 1, "i4"))
+    return pa.table(
+        {
+            "layer": pa.array(np.full(n, layer, np.int16)),
+            "neuron": pa.array(np.arange(n, dtype=np.int32)),
+            "scale": pa.array(scale.cpu().numpy()),
+            "post": pa.ListArray.from_arrays(offsets, pa.array(values.flatten().cpu().numpy())),
+        }
+    )
+
+
+def sample_position_table(samples: SampledPositions) -> pa.Table:
+    """Rows of `sample_position`, sorted by sample."""
+    return pa.table(
+        {
+            "sample": pa.array(np.arange(len(samples.positions), dtype=np.int16)),
+            "context_id": pa.array(samples.context_ids),
+            "position": pa.array(samples.positions),
+        }
+    )

@@ -1,0 +1,25 @@
+"""Where to compute, and in which dtype a model runs."""
+
+import torch
+
+from catalog.errors import EnvironmentFault
+
+
+def pick_device(name: str) -> torch.device:
+    """The device asked for; `auto` is CUDA where there is one.
+
+    Raises:
+        EnvironmentFault: CUDA was asked for and there is none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentFault("There is no CUDA device here. Use --device cpu, or auto.")
+    return torch.device(name)
+
+
+def pick_dtype(name: str, device: torch.device) -> str:
+    """The dtype of the forward pass asked for; `auto` is bfloat16 on CUDA, float32 on the CPU."""
+    if name != "auto":
+        return name
+    return "bfloat16" if device.type == "cuda" else "float32"

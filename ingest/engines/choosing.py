@@ -1,0 +1,57 @@
+"""Which engine an ingest uses."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from catalog.errors import EnvironmentFault, UsageError
+from catalog.ingest.engines.engine import Engine
+from catalog.ingest.engines.local import LocalEngine
+from catalog.ingest.progress import Progress
+
+EngineName = Literal["local", "ray"]
+
+_HOW_TO_INSTALL: Final = (
+    "--engine ray needs Ray, which is not installed here: pip install 'neuron-catalog[ray]'"
+)
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The engine asked for; `ray_address` and `workers` go with Ray alone.
+
+    `ray_address` None starts Ray on this machine. `workers` None takes as many as there are GPUs,
+    or CPU nodes where there are none.
+    """
+
+    engine: EngineName = "local"
+    ray_address: str | None = None
+    workers: int | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for options that do not go together."""
+        if self.engine == "local" and (self.ray_address or self.workers):
+            raise UsageError("--ray-address and --workers go with --engine ray.")
+
+
+@contextmanager
+def open_engine(choice: EngineChoice, progress: Progress) -> Iterator[Engine]:
+    """The engine, for the length of the block.
+
+    Raises:
+        UsageError: options that do not go together.
+        EnvironmentFault: Ray is not installed, or its cluster cannot be reached or is too small.
+    """
+    choice.check()
+    if choice.engine == "local":
+        yield LocalEngine()
+        return
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise EnvironmentFault(_HOW_TO_INSTALL) from error
+    from catalog.ingest.engines.ray_engine import RayEngine, cluster
+
+    with cluster(choice.ray_address, choice.workers):
+        yield RayEngine(choice.workers, progress)

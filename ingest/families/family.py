@@ -1,0 +1,187 @@
+"""What must be known of a model family to read its neurons: names, norms and heads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from catalog.errors import CheckpointError
+from catalog.ingest.checkpoint import Checkpoint
+
+Half = Literal["first", "second"]
+NormKind = Literal["rms", "layer"]
+Gain = Literal["weight", "one_plus_weight", "one"]
+_MOST = 2**31
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Modules of the gated MLP; equal `gate` and `up` mean one fused matrix, `[gate; up]`."""
+
+    gate: str = "layers.{layer}.mlp.gate_proj"
+    up: str = "layers.{layer}.mlp.up_proj"
+    down: str = "layers.{layer}.mlp.down_proj"
+    module: str = "layers.{layer}.mlp"
+
+    @property
+    def fused(self) -> bool:
+        """Whether gate and up are the first and second half of the rows of one matrix."""
+        return self.gate == self.up
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Modules of attention, for the functional roles (DESIGN section 1).
+
+    Equal `query` and `key` mean one fused matrix whose rows are queries, keys, values. A query or
+    key norm is over one head (`per_head`, one gain for all heads) or over all heads at once.
+    A bias is the tensor `<module>.bias`, where the checkpoint has it.
+    """
+
+    query: str = "layers.{layer}.self_attn.q_proj"
+    key: str = "layers.{layer}.self_attn.k_proj"
+    input_norm: str | None = "layers.{layer}.input_layernorm"
+    query_norm: str | None = None
+    key_norm: str | None = None
+    norm_per_head: bool = True
+    clip_key: str | None = None
+
+    @property
+    def fused(self) -> bool:
+        """Whether queries, keys and values are consecutive rows of one matrix."""
+        return self.query == self.key
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family. Modules are named inside the decoder; `prefix` is where the decoder lies.
+
+    `mlp_norm` is the norm whose output the MLP reads, `post_mlp_norm` the one over its output;
+    None where there is none. `normed` is False for an architecture known by its tensor names only.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    mlp: Mlp = field(default_factory=Mlp)
+    attention: Attention | None = field(default_factory=Attention)
+    mlp_norm: str | None = "layers.{layer}.post_attention_layernorm"
+    post_mlp_norm: str | None = None
+    final_norm: str | None = "norm"
+    norm_kind: NormKind = "rms"
+    gain: Gain = "weight"
+    normed: bool = True
+    embedding: str = "embed_tokens"
+    unembedding: tuple[str, ...] = ("lm_head",)
+    prefixes: tuple[str, ...] = ("model.", "")
+    prefix: str = "model."
+    text_key: str | None = None
+    activation_keys: tuple[str, ...] = ("hidden_act",)
+    activation_aliases: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def located(self, checkpoint: Checkpoint) -> "Family":
+        """This family with the prefix under which `checkpoint` keeps the decoder.
+
+        Raises CheckpointError when no prefix fits.
+        """
+        down = self.mlp.down.format(layer=0) + ".weight"
+        for prefix in self.prefixes:
+            if prefix + down in checkpoint:
+                return replace(self, prefix=prefix)
+        raise CheckpointError(
+            f"{checkpoint.source} has no tensor named {self.prefixes[0]}{down}, which every "
+            f"{self.name} checkpoint has."
+        )
+
+    def weight(self, module: str, layer: int | None = None) -> str:
+        """Full name of a module's weight tensor."""
+        return self.prefix + module.format(layer=layer) + ".weight"
+
+    def bias(self, module: str, layer: int | None = None) -> str:
+        """Full name of a module's bias tensor, which a checkpoint may or may not have."""
+        return self.prefix + module.format(layer=layer) + ".bias"
+
+    def embedding_name(self, checkpoint: Checkpoint) -> str:
+        """The tensor that embeds tokens; the unembedding's where tied weights are stored once.
+
+        Raises CheckpointError for untied weights without an embedding.
+        """
+        return self._either(checkpoint, self._embeddings(), self._unembeddings())
+
+    def unembedding_name(self, checkpoint: Checkpoint) -> str:
+        """The tensor that unembeds; the embedding's where tied weights are stored once.
+
+        Raises CheckpointError for untied weights without an unembedding.
+        """
+        return self._either(checkpoint, self._unembeddings(), self._embeddings())
+
+    def setting(self, config: Mapping[str, Any], key: str, default: Any = None) -> Any:
+        """A value of the text model's config, with the family's default where it is left out."""
+        text = config.get(self.text_key) or {} if self.text_key else config
+        value = text.get(key)
+        if value is None:
+            value = config.get(key)
+        return self.defaults.get(key, default) if value is None else value
+
+    def activation_fn(self, config: Mapping[str, Any]) -> str:
+        """Name of the MLP's activation function, as transformers runs it.
+
+        Raises CheckpointError when config does not say.
+        """
+        for key in self.activation_keys:
+            value = self.setting(config, key)
+            if isinstance(value, str):
+                return self.activation_aliases.get(value, value)
+        raise CheckpointError(
+            f"config.json names no activation function ({self.activation_keys[0]})."
+        )
+
+    def heads(self, config: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Number of query heads, of key heads, and the length of a head."""
+        queries = self._whole(config, "num_attention_heads")
+        keys = self._whole(config, "num_key_value_heads", queries)
+        if self.setting(config, "head_dim") is None:
+            return queries, keys, self._whole(config, "hidden_size") // queries
+        return queries, keys, self._whole(config, "head_dim")
+
+    def clip_qkv(self, config: Mapping[str, Any]) -> float | None:
+        """Largest magnitude of queries, keys and values, where the model clamps them (OLMo-1)."""
+        key = self.attention.clip_key if self.attention is not None else None
+        value = self.setting(config, key) if key is not None else None
+        if value is not None and not isinstance(value, (int, float)):
+            raise CheckpointError(f"config.json says {key} is {value!r}, which is no number.")
+        return None if value is None else float(value)
+
+    def n_layers(self, config: Mapping[str, Any]) -> int:
+        """Number of decoder layers."""
+        return self._whole(config, "num_hidden_layers")
+
+    def context_limit(self, config: Mapping[str, Any]) -> int | None:
+        """Most tokens that the model takes, None where config does not say."""
+        key = "max_position_embeddings"
+        return None if self.setting(config, key) is None else self._whole(config, key)
+
+    def _embeddings(self) -> tuple[str, ...]:
+        return (self.weight(self.embedding),)
+
+    def _unembeddings(self) -> tuple[str, ...]:
+        # The unembedding stands outside the decoder, except in some architectures without a family.
+        outside = [f"{module}.weight" for module in self.unembedding]
+        return (*outside, *map(self.weight, self.unembedding))
+
+    def _either(self, checkpoint: Checkpoint, own: tuple[str, ...], tied: tuple[str, ...]) -> str:
+        may_be_tied = self.setting(checkpoint.config, "tie_word_embeddings", True)
+        for name in own + tied if may_be_tied else own:
+            if name in checkpoint:
+                return name
+        reason = "" if may_be_tied else ", and its config says that the embedding is not tied"
+        raise CheckpointError(f"{checkpoint.source} has no tensor named {own[0]}{reason}.")
+
+    def _whole(self, config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+        value = self.setting(config, key, default)
+        if value is None:
+            raise CheckpointError(f"config.json does not say {key}.")
+        if type(value) is not int or not 0 < value < _MOST:
+            raise CheckpointError(
+                f"config.json says {key} is {repr(value)[:60]}, which is no possible number."
+            )
+        return value

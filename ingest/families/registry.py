@@ -1,0 +1,63 @@
+"""Which family a checkpoint belongs to."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from catalog.errors import CheckpointError
+from catalog.ingest.checkpoint import Checkpoint
+from catalog.ingest.families.family import Family
+from catalog.ingest.families.generic import detect
+
+_EXPERT_KEYS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
+
+def _discover() -> dict[str, Family]:
+    found: dict[str, Family] = {}
+    package = __name__.rpartition(".")[0]
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
+            if isinstance(value, Family):
+                found.update(dict.fromkeys(value.model_types, value))
+    return found
+
+
+def family_of(checkpoint: Checkpoint) -> Family:
+    """The family of a checkpoint, located in it.
+
+    A model type without a family is described by its tensor names (`normed` False: enough for
+    weights of kind `raw`). Raises CheckpointError for experts, or where there is no gate.
+    """
+    model_type = str(checkpoint.config.get("model_type", "unknown"))
+    _refuse_experts(checkpoint, model_type)
+    family = FAMILIES.get(model_type)
+    if family is not None:
+        return family.located(checkpoint)
+    detected = detect(checkpoint, model_type)
+    if detected is None:
+        raise CheckpointError(
+            f"{checkpoint.source} has no gated MLP that the catalog knows (model type {model_type}"
+            f"); supported: {supported()}."
+        )
+    return detected
+
+
+def supported() -> str:
+    """The model types that have a family, for messages."""
+    return ", ".join(sorted(FAMILIES))
+
+
+def _refuse_experts(checkpoint: Checkpoint, model_type: str) -> None:
+    config = checkpoint.config
+    texts = [config, config.get("text_config") or {}]
+    counts = [text.get(key) for text in texts for key in _EXPERT_KEYS]
+    named = any(".experts." in name or ".block_sparse_moe." in name for name in checkpoint.names)
+    if named or any(isinstance(count, int) and count > 1 for count in counts):
+        raise CheckpointError(
+            f"{checkpoint.source} is a mixture of experts (model type {model_type}); the catalog "
+            "takes dense models only, for now."
+        )
+
+
+FAMILIES = _discover()
+"""Families by the `model_type` of config.json."""

@@ -1,0 +1,178 @@
+"""Does the family name the right norms? Asked of the model's own code, one layer at a time.
+
+The first ingest of a checkpoint runs this: folded w_gate·x and w_in·x, with x normalised without
+gain (DESIGN section 1), must equal what the MLP's projections put out.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from catalog.errors import CheckpointError
+from catalog.ingest.families import Family
+from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.one_layer import asking_transformers, model_of, one_layer_config
+
+TOLERANCE = 1e-4
+_N_TOKENS = 8
+_SEED = 0
+
+
+class NormCheck(NamedTuple):
+    """The largest deviation relative to the largest magnitude, and the layers looked at."""
+
+    deviation: float
+    layers: tuple[int, ...]
+
+
+class _Seen(NamedTuple):
+    """Inputs and outputs of one module in a forward pass, [n_tokens, features]."""
+
+    inputs: Tensor
+    outputs: Tensor
+
+
+def check_norms(weights: GatedWeights) -> NormCheck:
+    """Compare the weights with the forward pass of the first and the last layer, in float32.
+
+    Instantiates one decoder layer of the model's own class at a time. With kind `raw` the MLP's
+    own input takes the place of x. Raises CheckpointError naming layer and quantity where they
+    differ by more than 1e-4 of the largest magnitude, or where transformers has no such model.
+    """
+    layers = tuple(sorted({0, weights.n_layers - 1}))
+    largest = 0.0
+    for layer in layers:
+        with (
+            torch.inference_mode(),
+            asking_transformers(weights.checkpoint, "--weights raw needs no check of its norms"),
+        ):
+            deviations = _deviations(weights, layer)
+        for what, value in deviations.items():
+            # Written so that NaN is refused too.
+            if not value <= TOLERANCE:
+                raise CheckpointError(
+                    f"{weights.checkpoint.source}: layer {layer} does not work as the catalog "
+                    f"takes a {weights.family.name} model to: {what} is off by {value:.2g} of its "
+                    f"largest magnitude (allowed {TOLERANCE:g})."
+                )
+            largest = max(largest, value)
+    return NormCheck(largest, layers)
+
+
+def _deviations(weights: GatedWeights, layer: int) -> dict[str, float]:
+    family, mlp = weights.family, weights.family.mlp
+    model = _one_layer_model(weights, layer)
+    read_from = mlp.module if weights.kind == "raw" else family.mlp_norm or mlp.module
+    watched = {mlp.module, mlp.gate, mlp.up, mlp.down, read_from, family.post_mlp_norm}
+    seen = _forward(model, _stream(weights), {name for name in watched if name is not None})
+    x = seen[read_from].inputs
+    if read_from != mlp.module:
+        x = _normalised(x, family, model.config)
+    gate_out, up_out = seen[mlp.gate].outputs, seen[mlp.up].outputs
+    gate, in_ = _projections(weights, layer, x)
+    if mlp.fused:
+        gate_out, up_out = gate_out.chunk(2, dim=-1)
+        expected = (seen[mlp.gate].outputs - _bias(model, mlp.gate)).chunk(2, dim=-1)
+    else:
+        expected = (gate_out - _bias(model, mlp.gate), up_out - _bias(model, mlp.up))
+    post = _activation(weights.activation_fn)(gate_out) * up_out
+    deviations = {
+        "w_gate·x": _relative(gate, expected[0]),
+        "w_in·x": _relative(in_, expected[1]),
+        f"{weights.activation_fn}(gate) * in": _relative(post, seen[mlp.down].inputs),
+    }
+    if family.post_mlp_norm is not None:
+        deviations["what the norm after the MLP reads"] = _relative(
+            seen[mlp.module].outputs, seen[family.post_mlp_norm].inputs
+        )
+    return deviations
+
+
+def _one_layer_model(weights: GatedWeights, layer: int) -> nn.Module:
+    """The model's own class with one layer, that of `layer`, in float32, without a vocabulary."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # of what it would say, nothing concerns the one layer
+    checkpoint, prefix = weights.checkpoint, weights.family.prefix
+    model = model_of(one_layer_config(weights, layer))
+    state = {
+        name: checkpoint.tensor(prefix + name.replace(".0.", f".{layer}.", 1)).float()
+        for name in model.state_dict()
+        if not name.startswith(weights.family.embedding)
+    }
+    model.load_state_dict(state, strict=False, assign=True)
+    return model
+
+
+def _stream(weights: GatedWeights) -> Float[Tensor, "n_tokens d_model"]:
+    """Embeddings of a few random tokens, the same each time."""
+    generator = torch.Generator().manual_seed(_SEED)
+    tokens = torch.randint(weights.d_vocab, (_N_TOKENS,), generator=generator).tolist()
+    name = weights.family.embedding_name(weights.checkpoint)
+    return torch.cat([weights.checkpoint.rows(name, t, t + 1) for t in tokens]).float()
+
+
+def _forward(
+    model: nn.Module, stream: Float[Tensor, "n_tokens d_model"], modules: set[str]
+) -> dict[str, _Seen]:
+    seen: dict[str, _Seen] = {}
+
+    def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def record(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+            seen[name] = _Seen(inputs[0][0], outputs[0])
+
+        return record
+
+    for name in modules:
+        model.get_submodule(name.format(layer=0)).register_forward_hook(recorder(name))
+    model(inputs_embeds=stream[None], use_cache=False)
+    return seen
+
+
+def _normalised(
+    x: Float[Tensor, "n_tokens d_model"], family: Family, config: Any
+) -> Float[Tensor, "n_tokens d_model"]:
+    """x divided by its root mean square, after centring in LayerNorm models; no gain."""
+    # OLMo-1's code fixes 1e-5 and its config names none.
+    epsilon = float(getattr(config, "rms_norm_eps", 1e-5))
+    if family.norm_kind == "layer":
+        x = x - x.mean(dim=-1, keepdim=True)
+    return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + epsilon)
+
+
+def _projections(
+    weights: GatedWeights, layer: int, x: Float[Tensor, "n_tokens d_model"]
+) -> tuple[Float[Tensor, "n_tokens d_mlp"], Float[Tensor, "n_tokens d_mlp"]]:
+    pairs = [(x @ block.w_gate.T, x @ block.w_in.T) for _, block in weights.blocks(layer)]
+    gates, ins = zip(*pairs, strict=True)
+    return torch.cat(gates, dim=1), torch.cat(ins, dim=1)
+
+
+def _bias(model: nn.Module, module: str) -> Tensor | float:
+    bias = model.get_submodule(module.format(layer=0)).bias
+    return bias if isinstance(bias, Tensor) else 0.0
+
+
+def _activation(name: str) -> Callable[[Tensor], Tensor]:
+    from transformers.activations import ACT2FN
+
+    try:
+        return cast(Callable[[Tensor], Tensor], ACT2FN[name])
+    except KeyError as error:
+        raise CheckpointError(f"transformers has no activation function named {name}.") from error
+
+
+def _relative(ours: Tensor, theirs: Tensor) -> float:
+    """Largest difference as a share of the largest magnitude; NaN where only one is finite.
+
+    Neurons with NaN or infinite weights put out neither way anything that could be compared.
+    """
+    comparable = ours.isfinite() | theirs.isfinite()
+    ours, theirs = ours[comparable], theirs[comparable]
+    if ours.numel() == 0:
+        return 0.0
+    scale = torch.maximum(ours.abs().max(), theirs.abs().max())
+    return float((ours - theirs).abs().max() / scale.clamp_min(torch.finfo(torch.float32).tiny))

@@ -1,0 +1,81 @@
+"""A model's own class with one decoder layer, made from a checkpoint's config.json."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, cast
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from torch import nn
+
+from catalog.errors import CheckpointError
+from catalog.ingest.checkpoint import Checkpoint
+from catalog.ingest.gated_weights import GatedWeights
+
+_REFUSALS: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    StrictDataclassError,
+    TypeError,
+    ValueError,
+)
+"""What transformers and torch raise over a config.json that makes no sense."""
+
+
+@contextmanager
+def asking_transformers(checkpoint: Checkpoint, way_out: str) -> Iterator[None]:
+    """Turn what transformers says against a checkpoint's config.json into CheckpointError.
+
+    Raises MemoryError where memory ran out.
+    """
+    try:
+        yield
+    except _REFUSALS as error:
+        if ran_out_of_memory(error):
+            raise MemoryError from error
+        said = (str(error).strip().splitlines() or [""])[0][:200]
+        raise CheckpointError(
+            f"transformers has no class for {checkpoint.source} (model type "
+            f"{checkpoint.config.get('model_type')}) or cannot run it as its config.json says: "
+            f"{type(error).__name__}: {said}; {way_out}."
+        ) from error
+
+
+def ran_out_of_memory(error: Exception) -> bool:
+    """Whether torch says by this that an allocation failed."""
+    texts = ("not enough memory", "can't allocate memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
+
+
+def one_layer_config(weights: GatedWeights, layer: int) -> Any:
+    """The text model's configuration with one layer, this one, and a vocabulary of one token.
+
+    Raises CheckpointError where it states other sizes than the tensors have: a model of those
+    would be made before anything else could tell.
+    """
+    # Imported here: transformers takes seconds and no other part of the weight stages needs it.
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(weights.checkpoint.folder, trust_remote_code=False)
+    config = config.get_text_config()
+    weights.check_sizes(config.to_dict())
+    # Lists with an entry per layer (layer_types, no_rope_layers) keep that layer's entry.
+    for key, value in config.to_dict().items():
+        if isinstance(value, list) and len(value) == weights.n_layers and "token" not in key:
+            setattr(config, key, [value[layer]])
+    config.num_hidden_layers = 1
+    config.vocab_size = 1
+    config.pad_token_id = None
+    return config
+
+
+def model_of(config: Any) -> nn.Module:
+    """A model of that configuration in float32 with random weights."""
+    from transformers import AutoModel
+
+    model = AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return cast(nn.Module, model.eval())

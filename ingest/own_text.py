@@ -1,0 +1,104 @@
+"""`catalog run`: the activations of a model's neurons on a text of the user's own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from catalog.errors import CorpusError
+from catalog.ingest.device import pick_device, pick_dtype
+from catalog.ingest.probe import Probe, open_probe
+from catalog.ingest.vocabulary import read_tokenizer, start_token
+from catalog.neuron_id import NeuronId
+
+
+@dataclass(frozen=True)
+class TokenisedText:
+    """A text as the model reads it: the start token, if there is one, then its own tokens."""
+
+    token_ids: list[int]
+    tokens: list[str]
+    n_start: int
+
+
+@dataclass(frozen=True)
+class NeuronOnText:
+    """One neuron's values at every token of a text."""
+
+    text: TokenisedText
+    gate: list[float]
+    x_in: list[float]
+    post: list[float]
+
+
+@dataclass(frozen=True)
+class TopNeuron:
+    """One of the neurons of largest |post| at a token."""
+
+    position: int
+    token: str
+    rank: int
+    layer: int
+    neuron: int
+    gate: float
+    x_in: float
+    post: float
+
+
+def neuron_on_text(
+    entry: dict[str, Any], text: str, neuron_id: NeuronId, device: str, dtype: str
+) -> NeuronOnText:
+    """gate, in and post of one neuron at every token; `entry`: the model's row, with fingerprint.
+
+    Raises:
+        CheckpointError: the checkpoint is gone, or not the one that was ingested.
+        CorpusError: the text is longer than the model takes.
+    """
+    probe, tokenised = _prepared(entry, text, device, dtype)
+    values = probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
+    gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values)
+    return NeuronOnText(tokenised, gate, x_in, post)
+
+
+def top_neurons(
+    entry: dict[str, Any], text: str, k: int, device: str, dtype: str
+) -> list[TopNeuron]:
+    """The k neurons of largest |post| at each token but the start token, in all layers.
+
+    Raises:
+        CheckpointError, CorpusError: as `neuron_on_text`.
+    """
+    probe, tokenised = _prepared(entry, text, device, dtype)
+    by_layer = probe.values(tokenised.token_ids, range(entry["n_layers"]))
+    post = torch.cat([by_layer[layer].post for layer in sorted(by_layer)], dim=1)  # [t, l * d_mlp]
+    _, best = post.abs().topk(min(k, post.shape[1]), dim=1)
+    found = []
+    for position in range(tokenised.n_start, len(tokenised.tokens)):
+        for rank, index in enumerate(best[position].tolist(), 1):
+            layer, neuron = divmod(index, entry["d_mlp"])
+            gate, x_in, own_post = (float(value[position, neuron]) for value in by_layer[layer])
+            token = tokenised.tokens[position]
+            found.append(TopNeuron(position, token, rank, layer, neuron, gate, x_in, own_post))
+    return found
+
+
+def _prepared(
+    entry: dict[str, Any], text: str, device: str, dtype: str
+) -> tuple[Probe, TokenisedText]:
+    where = pick_device(device)
+    probe = open_probe(entry, pick_dtype(dtype, where), where)
+    tokenizer = read_tokenizer(probe.checkpoint.folder)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    start = start_token(tokenizer)
+    start_ids = [] if start is None else [start]
+    starts = [str(tokenizer.convert_ids_to_tokens(token_id)) for token_id in start_ids]
+    token_ids = [*start_ids, *encoded["input_ids"]]
+    limit = getattr(probe.model.config, "max_position_embeddings", None)
+    if not encoded["input_ids"]:
+        raise CorpusError("The text is empty.")
+    if limit is not None and len(token_ids) > limit:
+        raise CorpusError(
+            f"The text has {len(token_ids)} tokens, start token included; the model takes {limit}."
+        )
+    pieces = [text[a:b] for a, b in encoded["offset_mapping"]]
+    return probe, TokenisedText(token_ids, [*starts, *pieces], len(start_ids))

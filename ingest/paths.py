@@ -1,0 +1,19 @@
+"""Paths as users write them, which may be no possible ones."""
+
+from pathlib import Path
+
+
+def user_path(text: str) -> Path:
+    """The path, with `~` as the home folder where one is known."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def is_there(path: Path) -> bool:
+    """Whether something of this name exists; a name too long for any file does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

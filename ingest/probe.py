@@ -1,0 +1,51 @@
+"""Plain forward passes over a few tokens, one context at a time, for `run` and `verify`."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from catalog.errors import CheckpointError
+from catalog.ingest.activations.hooks import MlpValues, tap_mlps
+from catalog.ingest.activations.model import load_model
+from catalog.ingest.checkpoint import Checkpoint, open_checkpoint
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A model that is asked for the values of its neurons, by the checkpoint's own forward pass."""
+
+    checkpoint: Checkpoint
+    model: nn.Module
+    device: torch.device
+
+    def values(self, token_ids: Sequence[int], layers: Collection[int]) -> dict[int, MlpValues]:
+        """gate, in and post of every neuron of these layers: float32 `[t, d_mlp]`, on the host."""
+        seen: dict[int, MlpValues] = {}
+
+        def keep(layer: int, values: MlpValues) -> None:
+            if layer in layers:
+                seen[layer] = MlpValues(*(value[0].float().cpu() for value in values))
+
+        tokens = torch.tensor([list(token_ids)], device=self.device)
+        with torch.inference_mode(), tap_mlps(self.model, keep):
+            self.model(input_ids=tokens, use_cache=False)
+        return seen
+
+
+def open_probe(entry: dict[str, Any], dtype: str, device: torch.device) -> Probe:
+    """Load the model of a catalog entry (a row of `models` with its fingerprint).
+
+    Raises:
+        CheckpointError: the checkpoint has changed since it was ingested, or is gone.
+    """
+    checkpoint = open_checkpoint(entry["source"], entry["revision"])
+    if checkpoint.fingerprint != entry["fingerprint"]:
+        raise CheckpointError(
+            f"{entry['source']} is not the checkpoint that was ingested as {entry['model']}: its "
+            "weights have changed. Ingest it anew under another --alias."
+        )
+    model, _ = load_model(checkpoint, getattr(torch, dtype), device)
+    return Probe(checkpoint, model, device)

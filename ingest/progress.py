@@ -1,0 +1,34 @@
+"""What an ingest reports while it works; the command line draws it, tests collect it."""
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Receives what happens, in order."""
+
+    def begin(self, title: str, total: int, done: int = 0) -> None:
+        """A step of `total` units begins, `done` of which were there already."""
+
+    def advance(self, units: int = 1) -> None:
+        """Some units of the step are done."""
+
+    def end(self) -> None:
+        """The step is over."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know, in one sentence."""
+
+    def confirm(self, question: str) -> bool:
+        """Whether to go on; without a person to ask, yes."""
+        ...
+
+
+class Silent:
+    """Reports nothing and goes on."""
+
+    def begin(self, title: str, total: int, done: int = 0) -> None: ...
+    def advance(self, units: int = 1) -> None: ...
+    def end(self) -> None: ...
+    def note(self, text: str) -> None: ...
+    def confirm(self, question: str) -> bool:
+        return True

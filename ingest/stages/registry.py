@@ -1,0 +1,106 @@
+"""Which stages there are, and how each is built for an entry."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from catalog.errors import UsageError
+from catalog.ingest.corpora import EnteredCorpus
+from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.roles.rule import stored_moments
+from catalog.ingest.stages.activations import ActivationsStage
+from catalog.ingest.stages.roles import RolesStage
+from catalog.ingest.stages.stage import Stage
+from catalog.ingest.stages.vocab import VocabStage
+from catalog.ingest.stages.weights import WeightsStage
+from catalog.ingest.vocabulary import (
+    Vocabulary,
+    read_tokenizer,
+    start_token,
+    vocabulary_pieces,
+)
+from catalog.taxonomy import STAGES, StageName
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What stages are built from."""
+
+    weights: GatedWeights
+    device: torch.device
+    top_tokens: int
+    catalog: Path
+    alias: str
+    wait_s: float
+    exemplars: int
+    dtype: str
+    checkpoint_every_s: float
+    corpus: EnteredCorpus | None
+
+
+def _weights(context: StageContext) -> Stage:
+    return WeightsStage(context.weights, context.device)
+
+
+def _vocab(context: StageContext) -> Stage:
+    return VocabStage(context.weights, _vocabulary(context), context.top_tokens, context.device)
+
+
+def _roles(context: StageContext) -> Stage:
+    start = start_token(read_tokenizer(context.weights.checkpoint.folder))
+    moments = partial(stored_moments, context.catalog, context.alias, context.wait_s)
+    return RolesStage(context.weights, start, moments, context.device)
+
+
+def _activations(context: StageContext) -> Stage:
+    if context.corpus is None:
+        raise UsageError("The stage activations needs a corpus: name one with --corpus.")
+    return ActivationsStage(
+        context.weights,
+        _vocabulary(context),
+        context.corpus,
+        context.exemplars,
+        context.dtype,
+        context.device,
+        context.checkpoint_every_s,
+    )
+
+
+def _vocabulary(context: StageContext) -> Vocabulary:
+    tokenizer = read_tokenizer(context.weights.checkpoint.folder)
+    return vocabulary_pieces(tokenizer, context.weights.d_vocab)
+
+
+_BUILDERS: Final[Mapping[StageName, Callable[[StageContext], Stage]]] = {
+    "weights": _weights,
+    "vocab": _vocab,
+    "roles": _roles,
+    "activations": _activations,
+}
+
+_NEEDS: Final[Mapping[StageName, tuple[StageName, ...]]] = {
+    "weights": (),
+    "vocab": ("weights",),
+    "roles": ("weights", "vocab"),
+    "activations": (),
+}
+
+
+def build_stage(name: StageName, context: StageContext) -> Stage:
+    """The stage, bound to the entry of `context`."""
+    return _BUILDERS[name](context)
+
+
+def dependents(name: StageName) -> list[StageName]:
+    """The stages that read what this one computes."""
+    return [other for other in STAGES if name in _NEEDS[other]]
+
+
+def with_needed(stages: Sequence[StageName]) -> list[StageName]:
+    """The stages asked for and those whose rows they read, in the order in which to run them."""
+    wanted = set(stages).union(*(_NEEDS[name] for name in stages))
+    return [name for name in STAGES if name in wanted]

@@ -1,0 +1,174 @@
+"""Stage `vocab`: the tokens that each weight vector points at, and the moments of w_out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from catalog.ingest.engines.engine import Engine, Part, PartRows
+from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.progress import Progress
+from catalog.ingest.projection import Moments, TopTokens, VocabularyBasis
+from catalog.ingest.stages.parts import stage_parts
+from catalog.ingest.vocabulary import Vocabulary
+from catalog.store.staging import Staging
+from catalog.store.writing import register_vocabulary, writing
+from catalog.taxonomy import BASES, DIRECTIONS, SIGNS, VECTORS, Basis, Direction, StageName
+
+SCORES_PER_TILE = 2**26
+"""Scores held at once (256 MiB): enough rows to keep the product at full speed."""
+
+MOMENT_COLUMNS = ("vocab_variance", "vocab_skew", "vocab_kurtosis")
+
+# A table of the staging folder that is not loaded: columns of zero norm, by basis.
+_ZERO_VECTORS = "zero_vectors"
+
+
+class VocabStage:
+    """Multiplies every vector with W_U and W_E once; keeps k tokens at either end of the scores."""
+
+    name: ClassVar[StageName] = "vocab"
+    bulk_tables: ClassVar[tuple[str, ...]] = ("neuron", "top_token")
+    corpus_id = None
+
+    def __init__(
+        self, weights: GatedWeights, vocabulary: Vocabulary, k: int, device: torch.device
+    ) -> None:
+        self.weights = weights
+        self.vocabulary = vocabulary
+        self.k = k
+        self.device = device
+        self.dtype = "float32"
+        self._held: tuple[Basis, VocabularyBasis] | None = None
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {
+            "weights": self.weights.kind,
+            "top_tokens": self.k,
+            "vocabulary": self.vocabulary.digest,
+        }
+
+    def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
+        # A worker holds one basis at a time, so all layers come in one basis before the other.
+        parts = [Part(layer, basis) for basis in BASES for layer in range(self.weights.n_layers)]
+        stage_parts(self, parts, staging, engine, progress)
+        n_zero = staging.read(0, _ZERO_VECTORS).to_pylist()
+        return {
+            "unlisted_tokens": self.weights.d_vocab - len(self.vocabulary.tokens),
+            **{f"zero_vectors_{row['basis']}": row["n"] for row in n_zero},
+        }
+
+    def part_tables(self, part: Part) -> Sequence[str]:
+        moments = ("neuron",) if part.name == "unembed" else ()
+        return (*moments, "top_token", *((_ZERO_VECTORS,) if part.layer == 0 else ()))
+
+    def part_rows(self, part: Part) -> PartRows:
+        basis: Basis = "embed" if part.name == "embed" else "unembed"
+        if self._held is None or self._held[0] != basis:
+            self._held = None  # one basis must go before the other comes
+            self._held = basis, self.basis(basis)
+        vectors = self._held[1]
+        tables = self.layer_rows(part.layer, basis, vectors)
+        if part.layer == 0:
+            n_zero = pa.table({"basis": [basis], "n": [vectors.n_zero]})
+            return {_ZERO_VECTORS: n_zero, **tables}
+        return tables
+
+    def basis(self, basis: Basis) -> VocabularyBasis:
+        """The token vectors of a basis, on the stage's device."""
+        read = self.weights.unembedding if basis == "unembed" else self.weights.embedding
+        return VocabularyBasis(read(self.device), torch.from_numpy(self.vocabulary.token_ids))
+
+    def layer_rows(self, layer: int, basis: Basis, vectors: VocabularyBasis) -> dict[str, pa.Table]:
+        """Rows of `top_token`, and with basis `unembed` the moments, of one layer."""
+        n_rows = max(1, SCORES_PER_TILE // (len(VECTORS) * self.weights.d_vocab))
+        tops: list[LayerTop] = []
+        moments: list[Moments] = []
+        for _, block in self.weights.blocks(layer, self.device, n_rows):
+            stacked = torch.cat([block.w_gate, block.w_in, block.w_out])  # [3 n, d_model]
+            norms = torch.linalg.vector_norm(stacked, dim=1, dtype=torch.float64)
+            scores = vectors.scores(stacked)  # [3 n, d_vocab]
+            if basis == "unembed":
+                n = len(block.w_out)
+                moments.append(vectors.moments(scores[-n:], norms[-n:]))
+            tops.append(LayerTop.of(*vectors.extremes(scores, self.k), norms))
+        rows = {"neuron": _moment_rows(layer, moments)} if basis == "unembed" else {}
+        return rows | {"top_token": LayerTop.joined(tops).rows(layer, basis)}
+
+    def load_references(self, catalog: Path, model_id: int, wait_s: float) -> None:
+        with writing(catalog, wait_s) as connection:
+            register_vocabulary(
+                connection, model_id, self.vocabulary.digest, pieces_table(self.vocabulary)
+            )
+
+
+def pieces_table(vocabulary: Vocabulary) -> pa.Table:
+    """The listed tokens as rows: token_id, token."""
+    return pa.table({"token_id": vocabulary.token_ids, "token": vocabulary.tokens})
+
+
+class LayerTop(NamedTuple):
+    """The listed tokens of some neurons of a layer, in one basis, on the host."""
+
+    scores: Float[np.ndarray, "3 n 2 k"]
+    token_ids: Int[np.ndarray, "3 n 2 k"]
+    readable: Bool[np.ndarray, "3 n"]
+
+    @classmethod
+    def of(cls, highest: TopTokens, lowest: TopTokens, norms: Float[Tensor, " 3n"]) -> "LayerTop":
+        """From the extremes of the stacked w_gate, w_in and w_out."""
+        shape = (len(VECTORS), -1, *highest.scores.shape[1:])
+        scores, token_ids = (
+            torch.stack([high.unflatten(0, shape[:2]), low.unflatten(0, shape[:2])], dim=2)
+            for high, low in zip(highest, lowest, strict=True)
+        )
+        readable = (norms.isfinite() & (norms > 0)).unflatten(0, shape[:2])
+        return cls(scores.cpu().numpy(), token_ids.cpu().numpy(), readable.cpu().numpy())
+
+    @classmethod
+    def joined(cls, parts: list["LayerTop"]) -> "LayerTop":
+        """The parts as one, along the neurons."""
+        return cls(*(np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True)))
+
+    def rows(self, layer: int, basis: Basis) -> pa.Table:
+        """Rows by vector, neuron, sign and rank; none for a vector that is zero or not finite."""
+        directions = [
+            [DIRECTIONS.index(Direction(vector, basis, sign)) for sign in SIGNS]
+            for vector in VECTORS
+        ]
+        n, k = self.scores.shape[1], self.scores.shape[3]
+        columns: dict[str, np.ndarray[Any, Any]] = {
+            "layer": np.array(layer, np.int16),
+            "neuron": np.arange(n, dtype=np.int32)[:, None, None],
+            "direction": np.array(directions, np.int8)[:, None, :, None],
+            "rank": np.arange(1, k + 1, dtype=np.int16),
+            "token_id": self.token_ids.astype(np.int32),
+            "score": self.scores,
+        }
+        return pa.table(
+            {
+                name: np.broadcast_to(values, self.scores.shape)[self.readable].ravel()
+                for name, values in columns.items()
+            }
+        )
+
+
+def _moment_rows(layer: int, moments: list[Moments]) -> pa.Table:
+    columns = [torch.cat(parts).cpu().numpy() for parts in zip(*moments, strict=True)]
+    n = len(columns[0])
+    return pa.table(
+        {
+            "layer": np.full(n, layer, np.int16),
+            "neuron": np.arange(n, dtype=np.int32),
+            **{
+                name: pa.array(values, pa.float32(), mask=~np.isfinite(values))
+                for name, values in zip(MOMENT_COLUMNS, columns, strict=True)
+            },
+        }
+    )

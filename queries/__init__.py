@@ -1,0 +1,173 @@
+"""Named queries, one `.sql` file each; adding one is adding a file.
+
+A file begins with comments: what it answers, then its parameters, one line each:
+
+    -- Neurons of each IO class and functional role.
+    -- needs: roles
+    -- :model text = null           only this model
+    -- :threshold fraction = 0.5    a |cosine| beyond it counts
+
+A parameter without `=` must be given; in the SQL it stands as `$name`. Types: text, integer,
+double, fraction (in [0, 1]), boolean, neuron (layer.neuron). `needs` names the stages without which
+there are no rows.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from catalog.errors import NotFoundError, UsageError
+from catalog.neuron_id import NeuronId
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_PARAMETER = re.compile(
+    r"-- :(?P<name>\w+) (?P<type>\w+)(?: = (?P<default>\S+))?(?:\s+(?P<doc>.+))?"
+)
+
+_NEEDS: Final = "-- needs: "
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+_BOOLEANS: Final = {"true": True, "false": False}
+_TYPES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
+    "text": (str, "text"),
+    "integer": (int, "a whole number"),
+    "double": (float, "a number"),
+    "fraction": (_fraction, "a number between 0 and 1"),
+    "boolean": (lambda text: _BOOLEANS[text.lower()], "true or false"),
+    "neuron": (lambda text: str(NeuronId.parse(text)), "a neuron id"),
+}
+"""How a parameter's text becomes its value, and what to call that."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A value that a query takes; `default` is None for NULL."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    doc: str
+
+    def value(self, text: str) -> Any:
+        """`text` as a value of the parameter's type.
+
+        Raises:
+            UsageError: it is not of that type.
+        """
+        convert, kind = _TYPES[self.type]
+        try:
+            return convert(text)
+        except (ValueError, KeyError):
+            raise UsageError(f"{self.name}={text} is not {kind}; it means: {self.doc}.") from None
+
+
+@dataclass(frozen=True)
+class NamedQuery:
+    """A question that comes with the catalog; `needs` are the stages it reads rows of."""
+
+    name: str
+    doc: str
+    needs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    sql: str
+
+    def bound(self, settings: Sequence[str]) -> dict[str, Any]:
+        """Values of all parameters, from `key=value` settings and defaults.
+
+        Raises:
+            UsageError: an unknown or missing parameter, or a value of the wrong type.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        values = {name: p.default for name, p in known.items() if not p.required}
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if not equals:
+                raise UsageError(f"{setting!r} is not KEY=VALUE.")
+            if name not in known:
+                has = ", ".join(known) or "none"
+                raise UsageError(f"{self.name} has no parameter {name!r}; it has: {has}.")
+            values[name] = known[name].value(text)
+        missing = [name for name in known if name not in values]
+        if missing:
+            raise UsageError(
+                f"{self.name} needs {' and '.join(missing)}: "
+                f"catalog query {self.name} " + " ".join(f"-p {name}=..." for name in missing)
+            )
+        return values
+
+
+def query_names() -> list[str]:
+    """Names of all named queries, in alphabetical order."""
+    return sorted(
+        file.name.removesuffix(".sql")
+        for file in files(__name__).iterdir()
+        if file.name.endswith(".sql")
+    )
+
+
+def named_query(name: str) -> NamedQuery:
+    """Read a named query.
+
+    Raises:
+        NotFoundError: there is none of that name; the message gives the nearest.
+    """
+    names = query_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "List them with: catalog query"
+        raise NotFoundError(f"There is no query {name!r}. {hint}")
+    return _parsed(name, (files(__name__) / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def listing() -> "pa.Table":
+    """All named queries: name, parameters, what each answers."""
+    import pyarrow as pa
+
+    queries = [named_query(name) for name in query_names()]
+    return pa.table(
+        {
+            "query": [query.name for query in queries],
+            "parameters": [", ".join(map(_shown, query.parameters)) for query in queries],
+            "answers": [query.doc for query in queries],
+        }
+    )
+
+
+def _shown(parameter: Parameter) -> str:
+    if parameter.required:
+        return parameter.name
+    return f"{parameter.name}={'' if parameter.default is None else parameter.default}"
+
+
+def _parsed(name: str, text: str) -> NamedQuery:
+    doc: list[str] = []
+    needs: tuple[str, ...] = ()
+    parameters: list[Parameter] = []
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        match = _PARAMETER.fullmatch(line)
+        if line.startswith(_NEEDS):
+            needs = tuple(line.removeprefix(_NEEDS).split(", "))
+            continue
+        if match is None:
+            doc.append(line.removeprefix("--").strip())
+            continue
+        default = match["default"]
+        blank = Parameter(match["name"], match["type"], default is None, None, match["doc"] or "")
+        value = None if default in (None, "null") else blank.value(default)
+        parameters.append(replace(blank, default=value))
+    return NamedQuery(name, " ".join(doc), needs, tuple(parameters), text)

@@ -1,0 +1,25 @@
+-- Number and share of neurons of each IO class, by layer (paper, figures 3, 7 and 8).
+-- :model text = null           only this model
+-- :threshold fraction = 0.5    a |cosine| beyond it counts
+with counted as (
+    select
+        model,
+        layer,
+        io_class,
+        count(*) as neurons,
+        count(*) / sum(count(*)) over (partition by model, layer) as share,
+        count(*) filter (where atypical) as atypical
+    from io_classes($threshold)
+    where $model is null or model = $model
+    group by model, layer, io_class
+)
+select
+    model,
+    layer,
+    io_class,
+    neurons,
+    round(share, 4) as share,
+    bar(share, 0, 1, 20) as bar,
+    atypical
+from counted
+order by model, layer, io_class

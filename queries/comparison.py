@@ -1,0 +1,83 @@
+"""Two neurons side by side: what `catalog compare` shows."""
+
+from typing import TYPE_CHECKING, Final
+
+from catalog.neuron_id import NeuronId
+from catalog.queries.neuron_record import NeuronRecord, read_neuron
+from catalog.store.location import Location
+from catalog.store.opening import DEFAULT_WAIT_S
+from catalog.taxonomy import BASES, SIGNS, VECTORS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FIELDS: Final = (
+    "io_class",
+    "atypical",
+    "functional_role",
+    "cos_gate_in",
+    "cos_gate_out",
+    "cos_in_out",
+    "norm_gate",
+    "norm_in",
+    "norm_out",
+    "vocab_variance",
+    "vocab_skew",
+    "vocab_kurtosis",
+    "null_space_share",
+)
+N_TOKENS: Final = 8
+
+
+def compared(
+    catalog: Location, first: str, second: str, model: str | None, wait_s: float = DEFAULT_WAIT_S
+) -> "pa.Table":
+    """One row per attribute: its name, then its value for either neuron, and tokens they share.
+
+    A neuron is written `layer.neuron`, or `alias:layer.neuron`; `model` is the alias of those
+    without one.
+
+    Raises:
+        UsageError, NotFoundError: as `catalog.queries.neuron_record.read_neuron`.
+    """
+    import pyarrow as pa
+
+    left, right = (_read(catalog, text, model, wait_s) for text in (first, second))
+    rows: list[tuple[str | None, ...]] = [
+        ("model", left.model["model"], right.model["model"], None)
+    ]
+    for name in _FIELDS:
+        rows.append((name, _shown(left.neuron[name]), _shown(right.neuron[name]), None))
+    for vector in VECTORS:
+        for basis in BASES:
+            for sign in SIGNS:
+                ours, theirs = (_tokens(r, vector, basis, sign) for r in (left, right))
+                shared = [token for token in ours if token in theirs]
+                lists = [" ".join(map(repr, tokens[:N_TOKENS])) for tokens in (ours, theirs)]
+                rows.append(
+                    (f"w_{vector} {basis} {sign}", *lists, " ".join(map(repr, shared)) or None)
+                )
+    names = ["attribute", f"{left.model['model']}:{left.id}", f"{right.model['model']}:{right.id}"]
+    if names[1] == names[2]:
+        names[2] += " again"
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.table(columns, [*names, "shared"])
+
+
+def _read(catalog: Location, text: str, model: str | None, wait_s: float) -> NeuronRecord:
+    alias, colon, neuron = text.rpartition(":")
+    return read_neuron(catalog, NeuronId.parse(neuron), alias if colon else model, wait_s=wait_s)
+
+
+def _tokens(record: NeuronRecord, vector: str, basis: str, sign: str) -> list[str]:
+    return [
+        row["token"]
+        for row in record.tokens
+        if (row["vector"], row["basis"], row["sign"]) == (vector, basis, sign)
+    ]
+
+
+def _shown(value: object) -> str | None:
+    if value is None:
+        return None
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

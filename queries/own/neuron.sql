@@ -1,0 +1,2 @@
+-- One neuron of one model.
+select * from neurons where model = $model and layer = $layer and neuron = $neuron

@@ -1,0 +1,59 @@
+-- Neurons most like a given one by the top tokens they share; (w_in, w_out) may be flipped together.
+-- needs: vocab
+-- :neuron neuron           the given neuron, as layer.neuron
+-- :model text              its model
+-- :among text = null       look only among the neurons of this model
+-- :vector text = out       out, in or gate
+-- :basis text = unembed    unembed (W_U) or embed (W_E)
+-- :k integer = 20          how many
+with
+own as (
+    select sign, rank, token
+    from top_tokens
+    where model = $model
+        and layer = split_part($neuron, '.', 1)::integer
+        and neuron = split_part($neuron, '.', 2)::integer
+        and vector = $vector
+        and basis = $basis
+),
+wanted as (  -- the ids of these tokens in every vocabulary
+    select c.run_id, m.alias as model, k.token_id, own.sign, own.rank, own.token
+    from own
+    join token k using (token)
+    join model m using (vocabulary_id)
+    join current_rows c using (model_id)
+    where c.bulk_table = 'top_token' and ($among is null or m.alias = $among)
+),
+matched as (
+    select
+        w.model,
+        t.layer,
+        t.neuron,
+        d.sign != w.sign as flipped,
+        count(*) as n_shared,
+        list(w.token order by w.rank, w.sign) as tokens
+    from top_token t
+    join wanted w using (run_id, token_id)
+    join direction d using (direction)
+    where d.vector = $vector and d.basis = $basis and (d.sign = w.sign or $vector != 'gate')
+    group by all
+)
+select
+    m.model,
+    n.neuron_id,
+    m.n_shared,
+    (select count(*) from own) as n_own,
+    m.flipped,
+    m.tokens,
+    n.io_class,
+    n.cos_gate_in,
+    n.cos_gate_out,
+    n.cos_in_out
+from (
+    from matched
+    where not (model = $model and layer || '.' || neuron = $neuron)
+    order by n_shared desc, model, layer, neuron, flipped
+    limit $k
+) m
+join neurons n using (model, layer, neuron)
+order by m.n_shared desc, m.model, m.layer, m.neuron, m.flipped

@@ -1,0 +1,136 @@
+"""Output formats: one snapshot each, and what must hold for any rows."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from catalog.cli.formats import FORMATS
+from tests.support import Answer, query
+
+SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
+ROWS = """
+select * from (values
+    (1, 'plain', 0.5::float, true, date '2025-01-02', [1.5, null]::float[], 'a"b,c'),
+    (-2147483648, ' the', 1e-7::float, false, null, []::float[], e'line\\nbreak\\t\\x1b[31m'),
+    (null, null, 'nan'::float, null, '1999-12-31', null, '日本語 ünïcode'),
+    (7, '[b]x[/b]', '-inf'::float, true, '2000-02-29', [0.1]::float[], '')
+) as rows(number, token, score, flag, day, list, text)
+"""
+TEXT_FORMATS = sorted(set(FORMATS) - {"parquet"})
+
+
+def snapshot(name: str) -> Path:
+    return SNAPSHOTS / f"rows.{'txt' if name == 'table' else name}"
+
+
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_a_format_writes_what_it_wrote_before(
+    cli: Callable[..., Answer], known: Path, name: str
+) -> None:
+    """To accept a change on purpose: `catalog sql` with these rows, into tests/snapshots/."""
+    answer = cli("sql", ROWS, "--format", name, "--db", known)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == snapshot(name).read_bytes().decode()
+
+
+def test_show_prints_what_it_printed_before(cli: Callable[..., Answer], known: Path) -> None:
+    answer = cli("show", "28.4737", "--model", "alpha", "--db", known)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == (SNAPSHOTS / "show.txt").read_text()
+
+
+def test_csv_reads_back(cli: Callable[..., Answer], known: Path) -> None:
+    answer = cli("sql", ROWS, "--format", "csv", "--db", known)
+    rows = list(csv.reader(io.StringIO(answer.out, newline="")))
+    assert rows[0] == ["number", "token", "score", "flag", "day", "list", "text"]
+    assert [row[1] for row in rows[1:]] == ["plain", " the", "", "[b]x[/b]"]
+    assert [row[6] for row in rows[1:]] == ['a"b,c', "line\nbreak\t\x1b[31m", "日本語 ünïcode", ""]
+    assert json.loads(rows[1][5]) == [1.5, None]
+
+
+def test_json_is_json_for_any_value(cli: Callable[..., Answer], known: Path) -> None:
+    rows = json.loads(
+        cli("sql", ROWS, "--format", "json", "--db", known).out, parse_constant=pytest.fail
+    )
+    assert [row["score"] for row in rows] == [0.5, pytest.approx(1e-7), None, None]
+    assert rows[0]["day"] == "2025-01-02"
+    assert rows[0]["list"] == [1.5, None]
+
+
+def test_parquet_reads_back_with_its_types(
+    cli: Callable[..., Answer], known: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "rows.parquet"
+    answer = cli("sql", "from exemplars", "--output", target, "--db", known)
+    assert (answer.code, answer.out) == (0, "")
+    assert "2 rows written" in answer.err
+    table = pq.read_table(target)
+    wanted = query(known, "select window_post, text from exemplars order by rank")
+    assert [
+        tuple(row.values()) for row in table.select(["window_post", "text"]).to_pylist()
+    ] == wanted
+    assert str(table.schema.field("position").type) == "int32"
+
+
+@pytest.mark.parametrize("ending", [*FORMATS, "CSV"])
+def test_the_ending_of_a_file_chooses_the_format(
+    cli: Callable[..., Answer], known: Path, tmp_path: Path, ending: str
+) -> None:
+    named = cli("sql", "select 1 as a", "--db", known, "--output", tmp_path / f"x.{ending}",
+                "--max-rows", 0)  # fmt: skip
+    asked = cli("sql", "select 1 as a", "--db", known, "--output", tmp_path / "y",
+                "--format", ending.lower(), "--max-rows", 0)  # fmt: skip
+    assert (named.code, asked.code) == (0, 0)
+    assert (tmp_path / f"x.{ending}").read_bytes() == (tmp_path / "y").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"x.{ending}", "y"])
+
+
+@pytest.mark.parametrize("name", TEXT_FORMATS)
+def test_no_rows_are_still_well_formed(cli: Callable[..., Answer], known: Path, name: str) -> None:
+    answer = cli("sql", "select 1 as a where false", "--format", name, "--db", known)
+    assert (answer.code, answer.err) == (0, "")
+    if name == "json":
+        assert json.loads(answer.out) == []
+    else:
+        first = {"jsonl": [], "markdown": ["| a |"]}
+        assert answer.out.splitlines()[:1] == first.get(name, ["a"])
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "jsonl"])
+def test_data_formats_are_never_cut(cli: Callable[..., Answer], known: Path, name: str) -> None:
+    answer = cli("sql", "select range as a from range(1000)", "--format", name, "--db", known)
+    assert (answer.code, answer.err) == (0, "")
+    whole = {"csv": 1001}  # with its header
+    rows = json.loads(answer.out) if name == "json" else answer.out.splitlines()
+    assert len(rows) == whole.get(name, 1000)
+
+
+@pytest.mark.parametrize(
+    ("options", "shown", "announced"),
+    [([], 100, True), (["--max-rows", 3], 3, True), (["--max-rows", 0], 250, False)],
+)
+def test_a_cut_table_is_announced(
+    cli: Callable[..., Answer], known: Path, options: list[object], shown: int, announced: bool
+) -> None:
+    answer = cli("sql", "select range as a from range(250)", *options, "--db", known)
+    assert len(answer.out.splitlines()) == shown + 2
+    assert ("--max-rows 0 shows all" in answer.err) is announced
+
+
+def test_a_table_that_just_fits_is_not_announced(cli: Callable[..., Answer], known: Path) -> None:
+    answer = cli("sql", "from range(100)", "--db", known)
+    assert (len(answer.out.splitlines()), answer.err) == (102, "")
+
+
+def test_a_failed_write_leaves_the_old_file(
+    cli: Callable[..., Answer], known: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "x.csv"
+    target.write_text("old")
+    assert cli("sql", "selec", "--output", target, "--db", known).code == 5
+    assert target.read_text() == "old"

@@ -1,0 +1,109 @@
+"""What a terminal, a pipe or an old locale shows: widths, colours, encodings."""
+
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from tests.support import COMMAND, Answer, command, environment
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+SHOW = ["show", "28.4737", "--model", "alpha"]
+
+
+def on_terminal(columns: int, *arguments: object, **variables: str) -> str:
+    """What the command writes to a terminal of that width."""
+    master, slave = pty.openpty()
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen(
+        [COMMAND, *map(str, arguments)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment(TERM="xterm-256color", **variables),
+    )
+    os.close(slave)
+    written = b""
+    while select.select([master], [], [], 60)[0]:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(master)
+    assert process.wait(60) == 0
+    return written.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_show_fits_the_terminal(known: Path, columns: int) -> None:
+    shown = ANSI.sub("", on_terminal(columns, *SHOW, "--db", known))
+    assert "28.4737" in shown
+    assert max(cell_len(line) for line in shown.splitlines()) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_table_fits_the_terminal(known: Path, columns: int) -> None:
+    sql = "select neuron_id, io_class, cos_in_out from neurons limit 3"
+    shown = ANSI.sub("", on_terminal(columns, "sql", sql, "--db", known))
+    assert max(cell_len(line) for line in shown.splitlines()) <= columns
+
+
+def test_a_terminal_gets_colours_unless_it_refuses_them(known: Path) -> None:
+    assert ANSI.search(on_terminal(80, *SHOW, "--db", known))
+    plain = on_terminal(80, *SHOW, "--db", known, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*(3|4)[0-9](;|m)", plain)
+
+
+@pytest.mark.parametrize(
+    "arguments", [SHOW, ["sql", "from neurons"], ["models"], ["query", "classes"], ["--help"]]
+)
+def test_a_pipe_gets_no_escapes(known: Path, arguments: list[str]) -> None:
+    more = [] if "--help" in arguments else ["--db", known]
+    answer = command(*arguments, *more, TERM="xterm-256color")
+    assert answer.code == 0
+    assert "\x1b" not in answer.out + answer.err
+
+
+def test_show_is_80_columns_in_a_pipe(known: Path) -> None:
+    lines = command(*SHOW, "--db", known).out.splitlines()
+    assert max(cell_len(line) for line in lines) <= 80
+
+
+def test_a_wide_table_stays_whole_in_a_pipe(known: Path) -> None:
+    answer = command("sql", "select repeat('x', 300) as a, 1 as b", "--db", known)
+    assert "x" * 300 in answer.out
+
+
+@pytest.mark.parametrize(
+    "arguments", [SHOW, ["sql", "from top_tokens"], ["sql", "select '界' as a", "--format", "csv"]]
+)
+@pytest.mark.parametrize("settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}])
+def test_a_locale_without_unicode_is_no_fault(
+    known: Path, arguments: list[str], settings: dict[str, str]
+) -> None:
+    answer = command(*arguments, "--db", known, **settings)
+    assert answer.code == 0, answer.err
+    assert answer.out
+
+
+def test_a_control_character_never_reaches_the_terminal(known: Path) -> None:
+    """A token that holds an escape sequence is shown, not obeyed."""
+    for arguments in (SHOW, ["sql", "select token from top_tokens"]):
+        answer: Answer = command(*arguments, "--db", known)
+        assert "\x1b" not in answer.out
+        assert "x1b" in answer.out
+
+
+def test_markup_in_a_token_is_shown_as_it_is(known: Path) -> None:
+    assert "[b]bold[/b]" in command(*SHOW, "--db", known).out

@@ -1,0 +1,70 @@
+"""Rows that change behind the catalog's back are found by `catalog verify --rows`."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.registry import Fault, injects
+from tests.faults.runs import Ingest
+from tests.support import Answer, execute, query
+
+EDITS = {
+    "neuron": "cos_in_out = -cos_in_out",
+    "top_token": "token_id = token_id + 1",
+    "attention_score": "cosine = -cosine",
+    "activation_stat": "n_in_case = n_in_case + 1",
+    "exemplar": "window_post = list_reverse(window_post)",
+    "activation_sample": "scale = scale * 2",
+    "sample_position": "position = position + 1",
+}
+SEES = (
+    "Error: What is stored differs: rows of {}. Restore the catalog from a copy, or redo the stage "
+    "with catalog ingest --force."
+)
+CHANGED = {
+    Fault(
+        f"a value of `{table}` is changed behind our back", 8, SEES.format(table), "all other rows"
+    ): (
+        f"update {table} set {edit} where rowid = "
+        f"(select min(rowid) from {table} where run_id = (select max(run_id) from {table}))"
+    )
+    for table, edit in EDITS.items()
+}
+LOST = Fault("rows are deleted behind our back", 8, SEES.format("top_token"), "all other rows")
+
+
+@pytest.fixture
+def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Path:
+    """A copy of a catalog that all stages have filled."""
+
+    def make(folder: Path) -> None:
+        from tests import tiny_checkpoints
+
+        # Its tokenizer has a start token, without which no attention is scored.
+        model = tiny_checkpoints.build("llama", folder / "model")
+        tiny_checkpoints.save_tokenizer(model)
+        options = ["weights,vocab,roles,activations", *activations.options[2:]]
+        ingest = replace(
+            activations, checkpoint=model, db=folder / "c.duckdb", options=("--stages", *options)
+        )
+        answer = ingest.answer()
+        assert answer.code == 0, answer.err
+
+    return Path(shutil.copy(once("faults-whole", make) / "c.duckdb", tmp_path / "whole.duckdb"))
+
+
+@injects(*CHANGED, LOST)
+def test_rows_that_changed(fault: Fault, whole: Path, cli: Callable[..., Answer]) -> None:
+    assert cli("verify", "tiny", "--db", whole).code == 0
+    execute(whole, CHANGED.get(fault, "delete from top_token where layer = 1 and neuron = 2"))
+    fault.seen(cli("verify", "tiny", "--rows", "--db", whole))
+
+
+def test_every_bulk_table_is_among_them(whole: Path) -> None:
+    from catalog.store.writing import BULK_TABLES
+
+    assert set(EDITS) == set(BULK_TABLES)
+    assert all(query(whole, f"select count(*) from {table}") != [(0,)] for table in EDITS)

@@ -1,0 +1,142 @@
+"""Every figure from a small catalog, in every format, and what is refused."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from catalog.errors import NotFoundError, UsageError
+from catalog.figures import FILE_FORMATS, figure_names, render
+from catalog.figures.data import FigureData
+from catalog.figures.style import CLASS_COLOURS
+from catalog.store.upgrading import ensure_catalog
+from catalog.taxonomy import IO_CLASSES
+from tests import synthetic
+from tests.support import Answer, python
+
+FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+FIGURES = ["classes", "cosines", "definition", "medians", "scatter", "swiglu"]
+
+# Linear RGB as seen without the long, middle or short cones (Machado et al. 2009, severity 1).
+CONES_MISSING = {
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+@pytest.fixture(scope="module")
+def layers(once: Callable[..., Path]) -> Path:
+    """One model of one layer, one of 300, one whose neurons have no class."""
+
+    def build(folder: Path) -> None:
+        path = folder / "layers.duckdb"
+        ensure_catalog(path)
+        for alias, n_layers in (("one", 1), ("many", 300)):
+            cosines = {f"{layer}.0": (0.1, 0.2, 0.7) for layer in range(n_layers)}
+            synthetic.load_weights(path, synthetic.entry(alias, n_layers=n_layers), cosines)
+        synthetic.load_weights(path, synthetic.entry("null"), {"0.0": (None, None, None)})
+
+    return once("layers", build) / "layers.duckdb"
+
+
+def test_figures_are_found():
+    assert figure_names() == FIGURES
+
+
+@pytest.mark.parametrize(("name", "file_format"), [*itertools.product(FIGURES, FILE_FORMATS)])
+def test_every_figure_in_every_format_is_the_same_each_time(known, name, file_format):
+    picture = render(name, FigureData(known), file_format)
+    assert picture.startswith(FIRST_BYTES[file_format])
+    assert picture == render(name, FigureData(known), file_format)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("models", [["one"], ["many"], ["one", "many"]])
+def test_one_layer_hundreds_and_several_models(layers, name, models):
+    assert render(name, FigureData(layers, models), "png")
+
+
+def test_titles_name_model_and_kind_of_weights(known):
+    for name in ("classes", "medians"):
+        picture = render(name, FigureData(known, ["beta"]), "svg").decode()
+        assert "<!-- beta (raw weights) -->" in picture
+
+
+def test_a_selection_without_neurons_is_refused(known, layers):
+    with pytest.raises(NotFoundError, match="nothing to draw of alpha"):
+        render("scatter", FigureData(known, ["alpha"]), "png", layer=(99,))
+    with pytest.raises(NotFoundError, match="nothing to draw of null"):
+        render("scatter", FigureData(layers, ["null"]), "png")
+
+
+def test_neurons_without_a_class_leave_the_bar_open(layers):
+    assert render("classes", FigureData(layers, ["null"]), "png")
+    assert render("medians", FigureData(layers, ["null"]), "png")
+    with pytest.raises(NotFoundError, match="nothing to draw"):
+        render("cosines", FigureData(layers, ["null"]), "png")
+
+
+def test_an_option_of_another_figure_is_refused(known):
+    with pytest.raises(UsageError, match="medians has no option --threshold"):
+        render("medians", FigureData(known), "png", threshold=0.4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("median", "--output", "x.png"), 3, "Did you mean medians?"),
+        (("medians", "--output", "x.jpg"), 2, "must end in .png, .svg, .pdf"),
+        (("medians", "--output", "nowhere/x.png"), 2, "The folder nowhere does not exist"),
+        (("medians", "--output", "x.png", "--model", "alpa"), 3, "Did you mean alpha?"),
+        (("definition", "--output", "x.png", "--model", "alpa"), 3, "Did you mean alpha?"),
+        (("classes", "--output", "x.png", "--threshold", "2"), 2, "0<=x<=1"),
+    ],
+)
+def test_what_plot_refuses(
+    known, cli: Callable[..., Answer], tmp_path, monkeypatch, arguments, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    answer = cli("plot", *arguments, "--db", known)
+    assert answer.code == code
+    assert message in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plot_writes_the_file_and_says_so(known, cli: Callable[..., Answer], tmp_path):
+    output = tmp_path / "figure.svg"
+    answer = cli("plot", "classes", "--threshold", "0.3", "--output", output, "--db", known)
+    assert (answer.code, answer.out) == (0, "")
+    assert "threshold 0.3" in output.read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]
+
+
+def test_a_figure_without_data_needs_no_catalog(tmp_path):
+    assert render("definition", FigureData(tmp_path / "none.duckdb"), "png")
+    assert render("swiglu", FigureData(tmp_path / "none.duckdb"), "png")
+
+
+def test_help_does_not_import_matplotlib():
+    code = "import sys; from catalog.cli.main import run; run(['plot', '--help']); "
+    assert python(code + "print('matplotlib' in sys.modules)").endswith("False\n")
+
+
+@pytest.mark.parametrize("vision", [None, *CONES_MISSING])
+def test_classes_differ_in_colour_for_everyone(vision):
+    assert tuple(CLASS_COLOURS) == IO_CLASSES
+    seen = [_lab(to_rgb(colour), vision) for colour in CLASS_COLOURS.values()]
+    nearest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
+    assert nearest > 10  # CIE76; 2.3 is just noticeable
+
+
+def _lab(rgb: tuple[float, ...], vision: str | None) -> np.ndarray:
+    value = np.asarray(rgb)
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    if vision:
+        linear = np.clip(np.asarray(CONES_MISSING[vision]) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.asarray(to_xyz) @ linear / (0.9505, 1.0, 1.089))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])

@@ -1,0 +1,94 @@
+"""The pass against a plain loop of one context at a time, on whole tiny models."""
+
+import numpy as np
+import pytest
+
+from catalog.ingest.activations.run import run_units
+from catalog.ingest.activations.tables import (
+    exemplar_table,
+    sample_position_table,
+    sample_table,
+    stat_table,
+)
+from catalog.taxonomy import SIGN_CASES
+from tests.ingest.activations.tiny import (
+    Oracle,
+    empty_state,
+    make_pass,
+    random_contexts,
+    sampled_post,
+    tiny_model,
+)
+
+K = 3
+
+
+@pytest.fixture(scope="module", params=["llama", "gemma2", "phi3"])
+def ran(request):
+    model, reader = tiny_model(request.param), random_contexts(30)
+    work = make_pass(model, reader, k=K)
+    state = empty_state(work)
+    run_units(work, state)
+    assert len(work.units) > 3  # several padded lengths
+    return work, state, Oracle.run(model, reader)
+
+
+def test_statistics(ran):
+    work, state, oracle = ran
+    for layer in range(2):
+        rows = stat_table(state, layer).to_pylist()
+        assert len(rows) == 4 * work.plan.d_mlp
+        for i, row in enumerate(rows):
+            assert (row["layer"], row["neuron"]) == (layer, i // 4)
+            assert row["sign_case"] == SIGN_CASES[i % 4]
+            places, values = oracle.case(layer, i // 4, i % 4)
+            assert row["n_positions"] == oracle.counted.sum()
+            assert row["n_in_case"] == len(places)
+            for j, name in enumerate(("post", "gate", "in")):
+                if len(places) == 0:
+                    assert row[f"mean_{name}"] is None
+                    assert row[f"extreme_{name}"] is None
+                    continue
+                extreme = values[np.abs(values[:, j]).argmax(), j]
+                assert row[f"extreme_{name}"] == pytest.approx(extreme, rel=1e-4)
+                assert row[f"mean_{name}"] == pytest.approx(
+                    values[:, j].astype(float).mean(), rel=1e-4, abs=1e-7
+                )
+
+
+def test_exemplars(ran):
+    work, state, oracle = ran
+    for layer in range(2):
+        rows = iter(exemplar_table(state, layer, work.reader).to_pylist())
+        for i in range(4 * work.plan.d_mlp):
+            wanted = oracle.exemplars(layer, i // 4, i % 4, K)
+            for rank, (context, position, *values) in enumerate(wanted, 1):
+                row = next(rows)
+                assert (row["neuron"], row["sign_case"]) == (i // 4, SIGN_CASES[i % 4])
+                assert (row["rank"], row["context_id"]) == (rank, context)
+                assert row["position"] == position
+                found = [row["post"], row["x_gate"], row["x_in"]]
+                assert found == pytest.approx(values, rel=1e-4, abs=1e-7)
+                tokens = [*work.reader.contexts[context], None if context % 2 else context]
+                assert row["token_id"] == tokens[position]
+                assert row["next_token_id"] == tokens[position + 1]
+                window = oracle.window(layer, i // 4, context, position)
+                scale = row["window_scale"]
+                assert scale == pytest.approx(np.abs(window).max() / 127, rel=1e-4)
+                back = np.array(row["window_post"]) * scale
+                assert back == pytest.approx(window, abs=0.51 * scale)
+        assert next(rows, None) is None
+
+
+def test_samples(ran):
+    work, state, oracle = ran
+    assert state.sampled.all()
+    places = sample_position_table(work.samples).to_pylist()
+    assert [row["sample"] for row in places] == list(range(20))
+    for layer in range(2):
+        table = sample_table(state, layer)
+        scale = table["scale"].to_numpy()
+        found = np.array(table["post"].to_pylist()) * scale[:, None]
+        wanted = sampled_post(oracle, work.samples, layer).T
+        assert (np.abs(found - wanted) <= 0.51 * scale[:, None]).all()
+        assert scale == pytest.approx(np.abs(wanted).max(1) / 127, rel=1e-4)

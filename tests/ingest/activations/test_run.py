@@ -1,0 +1,210 @@
+"""The driver: resuming, workers, batches halved for memory, batch size, estimates."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from catalog.errors import CheckpointError, CorpusError, EnvironmentFault
+from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan_units
+from catalog.ingest.activations.hooks import tap_mlps
+from catalog.ingest.activations.kernel import choose_kernel
+from catalog.ingest.activations.run import measure, run_units
+from catalog.ingest.activations.state import ActivationState
+from catalog.ingest.activations.tables import exemplar_table, sample_table, stat_table
+from tests.ingest.activations.tiny import (
+    RULE,
+    ListContexts,
+    empty_state,
+    make_pass,
+    random_contexts,
+    tiny_model,
+)
+
+
+@pytest.fixture(scope="module")
+def work():
+    return make_pass(tiny_model(), random_contexts(40))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(work):
+    state = empty_state(work)
+    run_units(work, state)
+    return all_tables(work, state)
+
+
+def all_tables(work, state):
+    return [
+        table
+        for layer in range(2)
+        for table in (
+            stat_table(state, layer),
+            exemplar_table(state, layer, work.reader),
+            sample_table(state, layer),
+        )
+    ]
+
+
+def test_killed_and_resumed(work, undisturbed, tmp_path):
+    checkpoint = tmp_path / "state"
+    empty_state(work).save(checkpoint)
+    for n_before in (1, 3, 2, 99):
+        state = ActivationState.load(checkpoint, work.device)
+        done = []
+
+        def killed(p, done=done, n=n_before):
+            done.append(p)
+            if len(done) > n:
+                raise KeyboardInterrupt
+
+        try:
+            run_units(work, state, checkpoint=checkpoint, checkpoint_every_s=0, progress=killed)
+        except KeyboardInterrupt:
+            continue
+    assert state.units == set(range(len(work.units)))
+    assert all_tables(work, state) == undisturbed
+
+
+def test_stops_between_units_and_saves(work, tmp_path):
+    state = empty_state(work)
+    run_units(work, state, checkpoint=tmp_path / "state", stop=lambda: len(state.units) == 2)
+    back = ActivationState.load(tmp_path / "state", work.device)
+    assert back.units == state.units == {0, 1}
+
+
+def test_workers_merge_to_the_same(work, undisturbed):
+    states = []
+    for worker in range(3):
+        states.append(empty_state(work))
+        run_units(work, states[-1], only=range(worker, len(work.units), 3))
+    states[2].merge(states[0])
+    states[2].merge(states[1])
+    assert all_tables(work, states[2]) == undisturbed
+
+
+class OutOfMemory:
+    """An MLP that cannot take more than `most` contexts from its second layer on."""
+
+    def __init__(self, most):
+        self.most = most
+
+    def __call__(self, _, args):
+        if len(args[0]) > self.most:
+            raise torch.OutOfMemoryError("made up")
+
+
+def test_a_batch_halved_for_memory(work, undisturbed):
+    handle = work.model.layers[1].mlp.register_forward_pre_hook(OutOfMemory(2))
+    state = empty_state(work)
+    try:
+        run_units(work, state)
+    finally:
+        handle.remove()
+    large = {u: len(unit.context_ids) for u, unit in enumerate(work.units)}
+    assert set(state.halved) == {u for u, n in large.items() if n > 2}
+    assert all(parts >= large[u] / 2 for u, parts in state.halved.items())
+    for found, wanted in zip(all_tables(work, state), undisturbed, strict=True):
+        assert found.num_rows == wanted.num_rows
+        for name in {"n_positions", "n_in_case", "context_id", "position"} & set(
+            found.column_names
+        ):
+            assert found[name] == wanted[name]
+
+
+def test_one_context_too_large(work):
+    handle = work.model.layers[1].mlp.register_forward_pre_hook(OutOfMemory(0))
+    try:
+        with pytest.raises(EnvironmentFault, match="one context of 40 tokens"):
+            run_units(work, empty_state(work))
+    finally:
+        handle.remove()
+
+
+def test_batch_size_does_not_matter(work, undisturbed):
+    other = make_pass(work.model, work.reader, tokens_per_batch=1)
+    assert len(other.units) == len(work.reader.lengths)
+    state = empty_state(other)
+    run_units(other, state)
+    for found, wanted in zip(all_tables(other, state), undisturbed, strict=True):
+        for name in {"n_in_case", "context_id", "position"} & set(found.column_names):
+            assert found[name] == wanted[name]
+
+
+def test_everything_counted_when_asked():
+    reader = random_contexts(8)
+    work = make_pass(tiny_model(), reader, rule=CountingRule((), skip_first=False))
+    state = empty_state(work)
+    run_units(work, state)
+    assert state.n_positions == reader.lengths.sum()
+
+
+def test_not_finite_is_named_by_layer_and_context(work):
+    model = tiny_model()
+    with torch.no_grad():
+        model.embed_tokens.weight[49] = torch.nan  # as good as a broken row
+    reader = ListContexts([[0, 5, 6], [0, 49, 7, 8], [0, 49]])
+    broken = make_pass(model, reader)
+    state = empty_state(broken)
+    run_units(broken, state)
+    per_position = broken.plan.d_mlp
+    assert state.nonfinite == {
+        (layer, context): n * per_position for layer in range(2) for context, n in ((1, 3), (2, 1))
+    }
+
+
+def test_units_depend_on_the_corpus_alone():
+    reader = random_contexts(50)
+    units = plan_units(reader.lengths, 100)
+    assert sorted(i for unit in units for i in unit.context_ids) == list(range(50))
+    for unit in units:
+        longest = reader.lengths[unit.context_ids].max()
+        assert longest <= unit.padded_length < longest + 8
+        assert unit.n_slots <= 100
+    with pytest.raises(CorpusError):
+        plan_units(reader.lengths[:0], 100)
+
+
+def test_samples_are_counted_positions_drawn_once():
+    reader = random_contexts(50)
+    first, again = (draw_samples(reader, RULE, seed=5, n=60) for _ in range(2))
+    places = list(zip(*map(list, first), strict=True))
+    assert len(set(places)) == 60
+    assert places == sorted(places) == list(zip(*map(list, again), strict=True))
+    assert all(RULE.counted(reader.contexts[c])[p] for c, p in places)
+    n_counted = sum(RULE.counted(c).sum() for c in reader.contexts)
+    assert len(draw_samples(reader, RULE, seed=5, n=10**6).positions) == n_counted
+
+
+def test_measure(work):
+    estimate = measure(work)
+    assert estimate.seconds > 0
+    assert estimate.state_mb == pytest.approx(empty_state(work).mb)
+
+
+def test_small_corpora_are_not_compiled(work):
+    kernel = choose_kernel(1000, 2, 24, fused=False, dtype=torch.float32, device=work.device)
+    assert kernel.name == "plain"
+    assert "too small" in kernel.reason
+
+
+def test_a_model_without_gated_mlps():
+    with (
+        pytest.raises(CheckpointError, match="no gated MLP"),
+        tap_mlps(torch.nn.Linear(2, 2), print),
+    ):
+        pass
+
+
+def test_no_taps_are_left(work):
+    with tap_mlps(work.model, print):
+        pass
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in work.model.modules())
+
+
+def test_a_state_of_another_pass_is_refused(work):
+    from catalog.errors import MismatchError
+
+    state = ActivationState.empty(replace(work.plan, corpus="other"), work.device)
+    with pytest.raises(MismatchError, match="corpus 'other'"):
+        run_units(work, state)

@@ -1,0 +1,88 @@
+"""Shares of a pass, as workers compute them: floors of what is merged, models in pieces."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog.errors import CorpusError
+from catalog.ingest.activations.model import gpus_needed, load_model, weight_bytes
+from catalog.ingest.activations.run import run_units
+from catalog.ingest.checkpoint import open_checkpoint
+from tests import tiny_checkpoints
+from tests.ingest.activations.tiny import empty_state, make_pass, random_contexts, tiny_model
+
+WORK = make_pass(tiny_model(), random_contexts(60))
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    state = empty_state(WORK)
+    run_units(WORK, state)
+    return state
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 6))
+@settings(deadline=None, max_examples=15)
+def test_floors_of_what_is_merged_change_nothing(undisturbed, shuffled: random.Random, n: int):
+    units = list(range(len(WORK.units)))
+    shuffled.shuffle(units)
+    merged = empty_state(WORK)
+    for first in range(0, len(units), n):
+        share = empty_state(WORK)
+        run_units(WORK, share, only=units[first : first + n], least=merged.key[..., -1].clone())
+        merged.merge(share)
+    assert merged.units == undisturbed.units
+    for name, tensor in undisturbed.tensors.items():
+        assert torch.equal(merged.tensors[name], tensor), name
+
+
+def test_floors_keep_the_weak_out():
+    strong, weak = empty_state(WORK), empty_state(WORK)
+    run_units(WORK, strong, only=range(4))
+    run_units(WORK, weak, only=[5], least=torch.full_like(strong.key[..., -1], 2**63 - 1))
+    assert bool((weak.key == -1).all())
+    assert int(weak.count.sum()) > 0
+
+
+def test_sums_that_would_overflow_are_refused(undisturbed, tmp_path: Path):
+    full = undisturbed.to(torch.device("cpu"))
+    full.total = full.total.clone()
+    full.total[0, 1, 2, 3] = -(2**62) - 1
+    with pytest.raises(CorpusError, match="no longer fit into 64 bits"):
+        full.save(tmp_path / "state")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_in_pieces_computes_the_same(tmp_path: Path):
+    """Layers that accelerate keeps on disk, as it does with what no GPU has room for."""
+    model = open_checkpoint(str(tiny_checkpoints.build("gemma2", tmp_path / "model")))
+    cpu = torch.device("cpu")
+    whole, _ = load_model(model, torch.float32, cpu)
+    places = {"embed_tokens": "cpu", "layers.0": "cpu", "rotary_emb": "cpu", "norm": "cpu"}
+    on_disk = {"layers.1": "disk", "layers.2": "disk"}
+    pieces, _ = load_model(model, torch.float32, cpu, places | on_disk, tmp_path / "offloaded")
+    assert any(parameter.is_meta for parameter in pieces.parameters())
+    states = []
+    for each in (whole, pieces):
+        work = make_pass(each, random_contexts(20))
+        states.append(empty_state(work))
+        run_units(work, states[-1])
+    for name, tensor in states[0].tensors.items():
+        assert torch.equal(states[1].tensors[name], tensor), name
+
+
+def test_how_many_gpus_a_model_needs(tmp_path: Path):
+    checkpoint = open_checkpoint(str(tiny_checkpoints.build("llama", tmp_path)))
+    model, _ = load_model(checkpoint, torch.bfloat16, torch.device("cpu"))
+    n_bytes = sum(2 * parameter.numel() for parameter in model.parameters())
+    assert weight_bytes(checkpoint, torch.bfloat16) == n_bytes
+    assert [gpus_needed(n, 80 * 10**9) for n in (1, 56 * 10**9, 57 * 10**9, 140 * 10**9)] == [
+        1,
+        1,
+        2,
+        3,
+    ]

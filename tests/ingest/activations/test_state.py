@@ -1,0 +1,237 @@
+"""Running statistics and top-k on made values: ranks, merging, masks, NaN, files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from catalog.errors import EnvironmentFault, MismatchError
+from catalog.ingest.activations.contexts import Batch
+from catalog.ingest.activations.hooks import MlpValues
+from catalog.ingest.activations.kernel import compiled_kernel, plain_kernel
+from catalog.ingest.activations.state import ActivationState, PassPlan
+from catalog.ingest.activations.tables import exemplar_table, stat_table
+from tests.ingest.activations.tiny import SIGNS, ListContexts
+
+PLAIN = plain_kernel("asked for")
+N = 3
+PLAN = PassPlan("m", "c", 1, N, 2, 0, 64, 0, "excluded", "float32", "cpu", "plain")
+
+
+def made_values(rng, b, t, tied=True):
+    """gate and in; if `tied` from few values, 0 among them, so that |post| ties abound."""
+    if tied:
+        gate, x_in = (torch.from_numpy(rng.integers(-2, 3, (b, t, N))).float() for _ in range(2))
+    else:
+        gate, x_in = (torch.from_numpy(rng.standard_normal((b, t, N))).float() for _ in range(2))
+    return MlpValues(gate, x_in, torch.nn.functional.leaky_relu(gate, 0.5) * x_in)
+
+
+def made_batch(rng, ids, t):
+    lengths = torch.from_numpy(rng.integers(1, t + 1, len(ids)))
+    counted = torch.from_numpy(rng.random((len(ids), t)) < 0.8) & (
+        torch.arange(t) < lengths[:, None]
+    )
+    return Batch(torch.tensor(ids), torch.zeros(len(ids), t, dtype=torch.int64), lengths, counted)
+
+
+def part(batch, values, rows):
+    index = torch.tensor(rows)
+    fields = (batch.context_ids, batch.tokens, batch.lengths, batch.counted)
+    return Batch(*(x[index] for x in fields)), MlpValues(*(x[index] for x in values))
+
+
+def add(state, batch, values, unit=0, kernel=PLAIN):
+    reading = kernel.read(values, batch.counted, batch.context_ids, state.floor(0))
+    state.update(0, batch, values, reading)
+    state.n_positions += int(batch.counted.sum())
+    state.units.add(unit)
+    return reading
+
+
+def state_of(*parts, plan=PLAN):
+    state = ActivationState.empty(plan, torch.device("cpu"))
+    for unit, (batch, values) in parts:
+        add(state, batch, values, unit)
+    return state
+
+
+def tables(state, n_contexts=100, length=64):
+    reader = ListContexts([range(length)] * n_contexts)
+    return stat_table(state, 0), exemplar_table(state, 0, reader)
+
+
+def same(a, b):
+    return all(x.equals(y) for x, y in zip(tables(a), tables(b), strict=True))
+
+
+def full_sort(batch, values, case, neuron, k):
+    """(context, position, post) of the k best contexts by sorting everything."""
+    found = []
+    sign_gate, sign_in = SIGNS[case]
+    for row, context in enumerate(batch.context_ids.tolist()):
+        best = None
+        for t in range(batch.counted.shape[1]):
+            gate, x_in, post = (float(x[row, t, neuron]) for x in values)
+            fits = gate * sign_gate > 0 and x_in * sign_in > 0 and batch.counted[row, t]
+            if fits and (best is None or abs(post) > abs(best[2])):
+                best = (context, t, post)
+        found += [best] if best else []
+    return sorted(found, key=lambda f: (-abs(f[2]), f[0]))[:k]
+
+
+@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 9), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_top_k_is_a_full_sort(seed, n_contexts, t, k):
+    rng = np.random.default_rng(seed)
+    ids = rng.permutation(100)[:n_contexts].tolist()
+    batch, values = made_batch(rng, ids, t), made_values(rng, n_contexts, t)
+    state = ActivationState.empty(replace(PLAN, k=k), torch.device("cpu"))
+    cuts = np.array_split(rng.permutation(n_contexts), rng.integers(1, n_contexts + 1))
+    for unit, rows in enumerate(cuts):
+        add(state, *part(batch, values, rows.tolist()), unit)
+    rows = tables(state)[1].to_pylist()
+    found = [(r["neuron"], r["sign_case"], r["context_id"], r["position"], r["post"]) for r in rows]
+    assert found == [
+        (neuron, f"gate{'+-'[case // 2]}_in{'+-'[case % 2]}", *best)
+        for neuron in range(N)
+        for case in range(4)
+        for best in full_sort(batch, values, case, neuron, k)
+    ]
+
+
+@given(st.integers(0, 10**6), st.integers(2, 10))
+@settings(max_examples=25, deadline=None)
+def test_any_split_order_and_merge_is_the_same(seed, n_contexts):
+    rng = np.random.default_rng(seed)
+    ids = rng.permutation(100)[:n_contexts].tolist()
+    batch = made_batch(rng, ids, 7)
+    values = made_values(rng, n_contexts, 7, tied=bool(seed % 2))
+    together = state_of((0, (batch, values)))
+    cuts = np.array_split(rng.permutation(n_contexts), rng.integers(2, 5))
+    parts = [(i, part(batch, values, rows.tolist())) for i, rows in enumerate(cuts) if len(rows)]
+    states = [state_of(one) for one in parts]
+    left = state_of()
+    for state in states:
+        left.merge(state)
+    right = state_of()
+    for state in reversed(states):
+        state.merge(right)
+        right = state
+    assert same(together, left)
+    assert same(together, right)
+    assert same(together, state_of(*reversed(parts)))
+
+
+def test_merge_refuses_the_same_unit_and_another_pass():
+    rng = np.random.default_rng(0)
+    one = state_of((3, (made_batch(rng, [1], 4), made_values(rng, 1, 4))))
+    with pytest.raises(MismatchError, match="unit 3"):
+        one.merge(one)
+    with pytest.raises(MismatchError, match="k 5 instead of 2"):
+        one.merge(ActivationState.empty(replace(PLAN, k=5), torch.device("cpu")))
+
+
+def test_a_case_that_never_occurs_and_fewer_contexts_than_k():
+    batch = Batch(*torch.tensor([[5], [0], [4]])[:, :, None].squeeze(-1), torch.ones(1, 4) > 0)
+    batch = replace(batch, tokens=torch.zeros(1, 4, dtype=torch.int64))
+    gate = torch.ones(1, 4, N)
+    state = state_of((0, (batch, MlpValues(gate, gate, gate))))
+    stats, exemplars = tables(state)
+    for row in stats.to_pylist():
+        if row["sign_case"] == "gate+_in+":
+            assert (row["n_in_case"], row["mean_post"], row["extreme_in"]) == (4, 1.0, 1.0)
+        else:
+            assert row["n_in_case"] == 0
+            assert all(row[c] is None for c in stats.column_names[5:])
+    assert exemplars["rank"].to_pylist() == [1] * N
+    assert exemplars["position"].to_pylist() == [0] * N  # of equal values the first
+
+
+def test_underflow_keeps_its_case():
+    rng = np.random.default_rng(0)
+    batch = replace(made_batch(rng, [7], 4), counted=torch.ones(1, 4, dtype=torch.bool))
+    gate, x_in = torch.full((1, 4, N), -300.0), torch.full((1, 4, N), 2.0)
+    state = state_of((0, (batch, MlpValues(gate, x_in, torch.zeros(1, 4, N)))))
+    stats, exemplars = tables(state)
+    row = stats.to_pylist()[2]
+    assert (row["sign_case"], row["n_in_case"], row["extreme_gate"]) == ("gate-_in+", 4, -300.0)
+    assert (row["mean_post"], row["extreme_post"]) == (0.0, 0.0)
+    first = exemplars.to_pylist()[0]
+    assert (first["context_id"], first["post"], first["window_scale"]) == (7, 0.0, 0.0)
+
+
+def test_values_outside_the_mask_never_count():
+    rng = np.random.default_rng(1)
+    batch, values = made_batch(rng, [0, 1, 2], 9), made_values(rng, 3, 9, tied=False)
+    wild = MlpValues(*(torch.where(batch.counted[..., None], x, 1e6) for x in values))
+    broken = MlpValues(*(torch.where(batch.counted[..., None], x, torch.nan) for x in values))
+    plain, wild, broken = (state_of((0, (batch, v))) for v in (values, wild, broken))
+    assert stat_table(plain, 0).equals(stat_table(wild, 0))
+    assert stat_table(plain, 0).equals(stat_table(broken, 0))
+    assert torch.equal(plain.position, broken.position)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("field", range(3))
+def test_not_finite_is_counted_and_never_ranked(bad, field):
+    rng = np.random.default_rng(2)
+    batch = replace(made_batch(rng, [4, 9], 6), counted=torch.ones(2, 6, dtype=torch.bool))
+    values = made_values(rng, 2, 6, tied=False)
+    gate, x_in = values.gate.clone(), values.x_in.clone()
+    (gate, x_in, gate)[field][1, 3, 2] = bad
+    post = torch.nn.functional.silu(gate) * x_in
+    if field == 2:
+        gate[1, 3, 2] = 1.0
+    state = state_of()
+    reading = add(state, batch, MlpValues(gate, x_in, post))
+    assert reading.n_nonfinite.tolist() == [0, 1]
+    stats, exemplars = tables(state)
+    assert sum(stats["n_in_case"].to_pylist()) == 2 * 6 * N - 1
+    for table in (stats, exemplars):
+        for name in set(table.column_names) - {"sign_case", "window_post"}:
+            assert np.isfinite(table[name].drop_null().to_numpy().astype(float)).all()
+
+
+def test_a_state_survives_its_file(tmp_path):
+    rng = np.random.default_rng(3)
+    state = state_of((2, (made_batch(rng, [1, 8], 5), made_values(rng, 2, 5))))
+    state.halved[2] = 4
+    state.add_nonfinite([((0, 8), 3)])
+    state.save(tmp_path / "state")
+    back = ActivationState.load(tmp_path / "state", torch.device("cpu"))
+    assert same(state, back)
+    assert (back.units, back.halved, back.nonfinite) == ({2}, {2: 4}, {(0, 8): 3})
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    (tmp_path / "state").write_bytes(b"torn")
+    with pytest.raises(EnvironmentFault, match="delete it"):
+        ActivationState.load(tmp_path / "state", torch.device("cpu"))
+    with pytest.raises(EnvironmentFault, match="cannot write"):
+        state.save(tmp_path / "missing" / "state")
+
+
+@pytest.mark.slow
+def test_compiled_and_plain_agree():
+    n, dtype = 48, torch.float32
+    kernel = compiled_kernel(n, False, dtype, torch.device("cpu"))
+    if kernel.name != "compiled":
+        pytest.skip(kernel.reason)
+    rng = np.random.default_rng(4)
+    for b, t in ((3, 24), (2, 40), (5, 8)):
+        gate, x_in = (torch.from_numpy(rng.standard_normal((b, t, n))).to(dtype) for _ in range(2))
+        gate[0, 1, :5] = torch.nan
+        x_in[0, 2, 5:9] = 0
+        values = MlpValues(gate, x_in, torch.nn.functional.silu(gate) * x_in)
+        batch = made_batch(rng, list(range(b)), t)
+        floor = torch.full((4, n), -1)
+        plain, compiled = (
+            k.read(values, batch.counted, batch.context_ids, floor) for k in (PLAIN, kernel)
+        )
+        for name, one, other in zip(plain._fields, plain, compiled, strict=True):
+            if name == "total":  # one rounding of float32 sums apart
+                assert torch.allclose(one.double(), other.double(), rtol=1e-6, atol=64)
+            else:
+                assert torch.equal(one, other), name

@@ -1,0 +1,87 @@
+"""Ray actors as the engine uses them, on one small cluster: deaths, refusals, what does not fit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, UsageError
+from catalog.ingest.checkpoint import open_checkpoint
+from catalog.ingest.engines.choosing import EngineChoice, open_engine
+from catalog.ingest.engines.engine import Part
+from catalog.ingest.engines.pool import DEATHS_ALLOWED, Pool
+from catalog.ingest.engines.ray_engine import RayEngine, cluster
+from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.progress import Silent
+from catalog.ingest.stages.weights import WeightsStage
+from tests import tiny_checkpoints
+from tests.ingest.engines.deadly import Deadly, Unmakable
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with cluster(None, 2):
+        yield Pool(1, {"num_cpus": 1}, Silent())
+
+
+def test_work_that_kills_its_workers_is_named(pool: Pool) -> None:
+    found = []
+    pool.set_to(Deadly)
+    with pytest.raises(EnvironmentFault, match=f"^{DEATHS_ALLOWED} workers died"):
+        found.extend(result for _, result in pool.each([*range(5), "die"]))
+    assert sorted(found) == list(range(5))
+
+
+def test_workers_that_cannot_be_made_are_named(pool: Pool) -> None:
+    pool.set_to(Unmakable)
+    with pytest.raises(EnvironmentFault, match=f"^{DEATHS_ALLOWED} workers died"):
+        pool.started()
+
+
+def test_an_error_of_ours_arrives_as_it_was(pool: Pool) -> None:
+    pool.set_to(Deadly)
+    with pytest.raises(CheckpointError) as refused:
+        list(pool.each([1, "refuse"]))
+    assert str(refused.value) == "a clear sentence"
+
+
+def test_what_is_left_over_is_dropped_when_the_work_changes(pool: Pool) -> None:
+    pool.set_to(Deadly)
+    assert next(pool.each(range(100))) == (0, 0)
+    pool.set_to(Deadly)
+    assert sorted(pool.each("abc")) == [(each, each) for each in "abc"]
+
+
+def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
+    pool.close()
+    engine = RayEngine(1, Silent())
+    folder = tiny_checkpoints.build("llama", tmp_path / "here")
+    weights = GatedWeights(open_checkpoint(str(folder)), "folded")
+    stage = WeightsStage(weights, engine.device("auto"))
+    here = stage.part_rows(Part(1))
+    assert [dict(rows) for _, rows in engine.parts(stage, [Part(1)])] == [here]
+    tiny_checkpoints.build("llama", folder, seed=1)
+    with pytest.raises(CheckpointError, match="is not the checkpoint that is being ingested"):
+        list(engine.parts(stage, [Part(0)]))
+    folder.rename(tmp_path / "away")
+    with pytest.raises(CheckpointError, match="does not exist"):
+        list(engine.parts(stage, [Part(0)]))
+    with pytest.raises(EnvironmentFault, match="has no GPU"):
+        engine.device("cuda")
+    with pytest.raises(UsageError, match=r"99 workers of 1 CPU each .* has room for \d"):
+        list(RayEngine(99, Silent()).parts(stage, [Part(0)]))
+
+
+@pytest.mark.parametrize(
+    ("choice", "kind", "message"),
+    [
+        (EngineChoice("local", None, 2), UsageError, "go with --engine ray"),
+        (EngineChoice("ray", "nowhere", None), EnvironmentFault, "Ray at nowhere cannot be used"),
+        (EngineChoice("ray", "127.0.0.1:1", None), EnvironmentFault, "nobody answers there"),
+    ],
+)
+def test_engines_that_cannot_be_opened(
+    choice: EngineChoice, kind: type[CatalogError], message: str
+) -> None:
+    with pytest.raises(kind, match=message), open_engine(choice, Silent()):
+        pass

@@ -1,0 +1,177 @@
+"""What the stage computes, once more: from the whole model's own modules, in plain float64."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import transformers
+
+from catalog.taxonomy import WeightKind
+
+Array = np.ndarray
+_NO_INPUT_NORM = ("olmo2", "olmo3")
+_POST_NORM = ("gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
+
+
+class Plain:
+    """A checkpoint, loaded whole by transformers, and the start token run through it."""
+
+    def __init__(self, folder: Path, token_id: int) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        model_class = getattr(transformers, config["architectures"][0])
+        self.model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model_type = config["model_type"]
+        self.config = self.model.config.get_text_config()
+        decoder = self.model.model
+        self.decoder = getattr(decoder, "language_model", decoder)
+        self.n_heads = self.config.num_attention_heads
+        self.n_key_heads = self.config.num_key_value_heads
+        self.head_dim = getattr(self.config, "head_dim", None) or (
+            self.config.hidden_size // self.n_heads
+        )
+        self.projected = self._projected_keys(token_id)
+
+    def _projected_keys(self, token_id: int) -> list[Array]:
+        seen: dict[int, Array] = {}
+
+        def watch(layer: int) -> Callable[..., None]:
+            # Copied at once: OLMo clamps what its projection returned in place.
+            return lambda _m, _i, out: seen.update({layer: out[0].clone().double().numpy().ravel()})
+
+        for layer, block in enumerate(self.decoder.layers):
+            attention = block.self_attn
+            for name in ("k_norm", "k_proj", "qkv_proj"):
+                if hasattr(attention, name):
+                    getattr(attention, name).register_forward_hook(watch(layer))
+                    break
+        with torch.no_grad():
+            self.model(input_ids=torch.tensor([[token_id]]))
+        first = self.n_heads * self.head_dim if self.model_type == "phi3" else 0
+        stop = first + self.n_key_heads * self.head_dim
+        return [seen[layer][first:stop] for layer in range(len(self.decoder.layers))]
+
+    def keys(self, layer: int) -> Array:
+        """[n_key_heads, head_dim]: what queries are compared with, before rotation."""
+        keys = self.projected[layer]
+        clip = getattr(self.config, "clip_qkv", None)
+        if clip is not None:
+            keys = np.clip(keys, -clip, clip)
+        return keys.reshape(self.n_key_heads, self.head_dim)
+
+    def gain(self, norm: torch.nn.Module) -> Array:
+        """What the norm multiplies with."""
+        weight = array(norm.weight)
+        return weight + 1 if self.model_type.startswith("gemma") else weight
+
+    def directions(self, layer: int, kind: WeightKind) -> Array:
+        """[n_heads, d_model]: W_Q^h (g_q * k_BOS) of each head."""
+        block = self.decoder.layers[layer]
+        attention = block.self_attn
+        fused = hasattr(attention, "qkv_proj")
+        W_Q = array((attention.qkv_proj if fused else attention.q_proj).weight)
+        W_Q = W_Q[: self.n_heads * self.head_dim]  # [n_heads head_dim, d_model]
+        if kind != "raw" and self.model_type == "olmo":
+            W_Q = W_Q - W_Q.mean(axis=1, keepdims=True)
+        elif kind != "raw" and self.model_type not in _NO_INPUT_NORM:
+            W_Q = W_Q * self.gain(block.input_layernorm)
+        g_q = np.ones(self.n_heads * self.head_dim)
+        if hasattr(attention, "q_norm"):
+            g_q = np.resize(self.gain(attention.q_norm), g_q.shape)
+        directions = []
+        for head in range(self.n_heads):
+            rows = slice(head * self.head_dim, (head + 1) * self.head_dim)
+            key = self.keys(layer)[head // (self.n_heads // self.n_key_heads)]
+            directions.append(W_Q[rows].T @ (g_q[rows] * key))
+        return np.stack(directions)
+
+    def w_out(self, layer: int, kind: WeightKind) -> Array:
+        """[d_mlp, d_model]."""
+        block = self.decoder.layers[layer]
+        w_out = array(block.mlp.down_proj.weight).T
+        if kind != "raw" and self.model_type == "olmo":
+            w_out = w_out - w_out.mean(axis=1, keepdims=True)
+        if kind == "effective" and self.model_type in _POST_NORM:
+            w_out = w_out * self.gain(block.post_feedforward_layernorm)
+        return w_out
+
+    def cosines(self, layer: int, head_layer: int, kind: WeightKind) -> Array:
+        """[d_mlp, n_heads]."""
+        return unit(self.w_out(layer, kind)) @ unit(self.directions(head_layer, kind)).T
+
+    def shares(self, layer: int, kind: WeightKind) -> Array:
+        """[d_mlp]: share of w_out in W_U's null space, by a singular value decomposition."""
+        W_U = array(self.model.get_output_embeddings().weight).T  # [d_model, d_vocab]
+        if kind != "raw":
+            if self.model_type == "olmo":
+                W_U = W_U - W_U.mean(axis=0, keepdims=True)
+            else:
+                W_U = W_U * self.gain(self.decoder.norm)[:, None]
+            W_U = W_U - W_U.mean(axis=1, keepdims=True)
+        left = np.linalg.svd(W_U)[0]
+        last = left[:, -int(np.ceil(40 * len(W_U) / 4096)) :]
+        return np.linalg.norm(unit(self.w_out(layer, kind)) @ last, axis=1)
+
+
+class Parameters(NamedTuple):
+    """Of the rule; defaults as in DESIGN."""
+
+    partition: float = 1000.0
+    kurtosis: float | None = None
+    n_entropy: int = 2
+    iqr_factor: float = 3.0
+    attention_cutoff: float = 0.5**0.5
+    layers_ahead: int = 1
+
+
+def roles(
+    neurons: list[dict[str, Any]], scores: Iterable[dict[str, Any]], p: Parameters
+) -> dict[tuple[int, int], str]:
+    """The role of each (layer, neuron), neuron by neuron."""
+    neurons = sorted(neurons, key=lambda n: (n["layer"], n["neuron"]))
+    varied = [n for n in neurons if n["vocab_variance"] is not None]
+    varied.sort(key=lambda n: -n["vocab_variance"])
+    partition = varied[: int(np.ceil(p.partition * len(neurons) / 352256))]
+    kurtoses = [n["vocab_kurtosis"] for n in partition if n["vocab_kurtosis"] is not None]
+    cutoff = p.kurtosis if p.kurtosis is not None else max(kurtoses, default=None)
+    last = [n for n in neurons if n["layer"] == neurons[-1]["layer"]]
+    last = [n for n in last if n["null_space_share"] is not None]
+    entropy: list[dict[str, Any]] = []
+    if last:
+        q1, q3 = np.percentile([n["null_space_share"] for n in last], [25, 75])
+        last.sort(key=lambda n: -n["null_space_share"])
+        bound = q3 + p.iqr_factor * (q3 - q1)
+        entropy = [n for n in last[: p.n_entropy] if n["null_space_share"] > bound]
+    strongest: dict[tuple[int, int], float] = {}
+    for score in sorted(scores, key=lambda s: (-abs(s["cosine"]), s["head_layer"], s["head"])):
+        if score["head_layer"] <= score["layer"] + p.layers_ahead:
+            strongest.setdefault((score["layer"], score["neuron"]), score["cosine"])
+
+    def role(n: dict[str, Any]) -> str:
+        sign = n["cos_gate_in"] or 0.0
+        kurtosis, attention = n["vocab_kurtosis"], strongest.get((n["layer"], n["neuron"]), 0.0)
+        if any(n is each for each in partition):
+            return "partition"
+        if cutoff is not None and kurtosis is not None and kurtosis > cutoff:
+            side = np.sign(sign) * np.sign(n["vocab_skew"] or 0.0)
+            if side:
+                return "prediction" if side > 0 else "suppression"
+        if any(n is each for each in entropy):
+            return "entropy"
+        if abs(attention) > p.attention_cutoff and sign:
+            return f"attention {'deactivation' if sign * attention > 0 else 'activation'}"
+        return "other"
+
+    return {(n["layer"], n["neuron"]): role(n) for n in neurons}
+
+
+def array(weight: torch.Tensor) -> Array:
+    """A tensor as float64."""
+    return weight.detach().double().numpy()
+
+
+def unit(vectors: Array) -> Array:
+    """The rows at length one."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

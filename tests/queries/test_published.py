@@ -1,0 +1,79 @@
+"""Published class counts: whole, and compared by layer."""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow.compute as pc
+
+from catalog.queries.published import compare_with_published, published_counts
+from catalog.store.upgrading import ensure_catalog
+
+NEURONS = 3_954_688
+OLMO = "allenai/OLMo-7B-0424-hf"
+
+
+def test_the_figures_are_of_all_neurons_of_twelve_models() -> None:
+    counts = published_counts()
+    assert pc.sum(counts["neurons"]).as_py() == NEURONS
+    assert len(counts["model"].unique()) == 12
+
+
+def test_table_2_holds_summed_over_typicality() -> None:
+    """DESIGN section 7: 24 + 236 enrichment and 243 + 604 depletion neurons in OLMo-7B-0424."""
+    olmo = [row for row in published_counts().to_pylist() if row["model"] == OLMO]
+    sums = {
+        name: sum(row["neurons"] for row in olmo if row["io_class"] == name)
+        for name in ("enrichment", "depletion")
+    }
+    assert sums == {"enrichment": 24 + 236, "depletion": 243 + 604}
+
+
+def test_moved_neurons_are_reported_by_layer(tmp_path: Path) -> None:
+    path = tmp_path / "olmo.duckdb"
+    ensure_catalog(path)
+    with duckdb.connect(str(path)) as connection:
+        connection.register("published", published_counts())
+        connection.execute(
+            f"insert into model select 1, 'olmo', '{OLMO}', null, 'f', 'OLMo', 'silu', 32, 4096, "
+            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null"
+        )
+        connection.execute(
+            "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"
+        )
+        # A made-up neuron of the right class for every published one, but one in layer 3.
+        connection.execute(
+            """
+            insert into neuron by name
+            with one as (
+                select layer, io_class, atypical, unnest(range(neurons)) as copy
+                from published where model = $1
+            ),
+            signed as (
+                select *,
+                    (case when io_class like '%enrichment' then 0.9
+                          when io_class like '%depletion' then -0.9 else 0 end) as cos_in_out,
+                    (case when io_class in ('enrichment', 'depletion', 'proportional change')
+                          then 0.9 else 0 end) as cos_gate_out
+                from one
+            )
+            select 1 as run_id, layer, row_number() over (partition by layer)::int - 1 as neuron,
+                cos_in_out, cos_gate_out,
+                (case when atypical then
+                    (case when cos_gate_out * cos_in_out = 0 then 0.9 else 0 end)
+                 else sign(cos_gate_out * cos_in_out) * 0.9 end)::float as cos_gate_in
+            from signed
+            """,
+            [OLMO],
+        )
+        connection.execute(
+            "update neuron set cos_in_out = 0, cos_gate_out = 0 where layer = 3 and neuron = ("
+            "select min(neuron) from neuron where layer = 3 and cos_in_out > 0.5 "
+            "and cos_gate_out = 0 and cos_gate_in = 0)"
+        )
+    compared = compare_with_published(path, "olmo")
+    assert compared.n_neurons == 32 * 11008
+    assert compared.n_moved == 1
+    assert [
+        (row["layer"], row["io_class"], row["difference"])
+        for row in compared.differences.to_pylist()
+    ] == [(3, "conditional enrichment", -1), (3, "orthogonal output", 1)]

@@ -1,0 +1,58 @@
+"""Two tiny checkpoints, ingested together into one catalog and apart into several."""
+
+from pathlib import Path
+
+from catalog.ingest.corpus import CorpusSpec
+from catalog.ingest.driver import IngestRequest, ingest
+from catalog.ingest.progress import Silent
+from catalog.taxonomy import StageName
+from tests import tiny_checkpoints
+
+WEIGHTS: tuple[StageName, ...] = ("weights", "vocab", "roles")
+TEXTS = {
+    "p": "The class statement binds a name\nAn iterator raises StopIteration\nfor key in mapping",
+    "q": "Texts of another corpus\nname a class, return None\nfurther items: print(key, value)",
+}
+
+
+def make(folder: Path) -> None:
+    """`together`: x on both corpora, y on one; `a` and `b`: parts of it that make up the whole."""
+    for seed, name in enumerate("xy"):
+        tiny_checkpoints.build("llama", folder / name, seed=seed)
+        tiny_checkpoints.save_tokenizer(folder / name)
+    for name, text in TEXTS.items():
+        (folder / f"{name}.txt").write_text(text)
+    together, a, b = (folder / f"{name}.duckdb" for name in ("together", "a", "b"))
+    add(together, "x", WEIGHTS, "p")
+    add(together, "x", (), "q")
+    add(together, "y", WEIGHTS, "p")
+    add(b, "y", WEIGHTS, "p")
+    add(b, "x", ("weights",), "q")
+    add(a, "x", WEIGHTS, "p")
+
+
+def add(
+    catalog: Path,
+    model: str,
+    stages: tuple[StageName, ...],
+    corpus: str | None = None,
+    **changed: object,
+) -> None:
+    """Ingest a checkpoint of the catalog's folder, on a corpus if one is named."""
+    given: dict[str, object] = {
+        "catalog": catalog,
+        "source": str(catalog.parent / model),
+        "alias": model,
+        "stages": stages,
+        "top_tokens": 4,
+        "exemplars": 2,
+        "device": "cpu",
+    }
+    if corpus is not None:
+        source = str(catalog.parent / f"{corpus}.txt")
+        given |= {
+            "stages": (*stages, "activations"),
+            "corpus": CorpusSpec(source, context_length=16),
+            "corpus_name": corpus,
+        }
+    ingest(IngestRequest(**(given | changed)), Silent())  # type: ignore[arg-type]

@@ -1,0 +1,347 @@
+"""What `catalog sql` lets through and what it refuses (DESIGN section 3)."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from catalog.errors import CatalogError, SqlError
+from catalog.store.opening import connect
+from catalog.store.reading import fetch_checked
+from tests.support import Answer, fingerprint
+
+FORGE = "copy (select 'forged'::blob as b) to '{db}.wal' (format blob)"
+REFUSED = {
+    # Refused by name: DuckDB's own parser says what kind of statement it is.
+    "INSERT": ["insert into model (alias) values ('x')", "insert into neuron default values"],
+    "UPDATE": ["update model set alias = 'x'"],
+    "DELETE": ["delete from neuron", "truncate neuron"],
+    "MERGE_INTO": ["merge into model using model m on true when matched then delete"],
+    "CREATE": [
+        "create table t as select 1",
+        "create temp table t (a int)",
+        "create or replace view neurons as select 1",
+        "create macro f(x) as x",
+        "create schema s",
+        "create sequence s",
+        "create type t as enum ('a')",
+        "create secret s (type s3)",
+        "create persistent secret s (type http, bearer_token 'x')",
+        "create or replace temp view neurons as select 1",
+        "create table t as from '/etc/passwd'",
+    ],
+    "DROP": ["drop table neuron", "drop view if exists neurons cascade"],
+    "ALTER": ["alter table neuron add column x int", "comment on table neuron is 'x'"],
+    "COPY": [
+        FORGE,
+        FORGE + ";",
+        "/* select */ " + FORGE,
+        "copy neuron to '{folder}/out.csv'",
+        "copy neurons to '{db}.tmp' (format csv)",
+        "copy neuron from '/etc/passwd'",
+        "copy (select 1) to '/dev/stdout'",
+        "copy (select 'forged'::blob as b) to '{db}.tmp' (format blob)",
+        "copy (select 'forged'::blob as b) to '{db}' (format blob)",
+        "copy (from models) to '{folder}/lake' (format parquet, partition_by (model))",
+        "copy model from '{db}.wal'",
+    ],
+    "EXPORT": [
+        "export database '{folder}/out'",
+        "export database '{folder}/out' (format parquet)",
+    ],
+    "ATTACH": ["attach '{folder}/other.duckdb' as other", "attach ':memory:' as m"],
+    "DETACH": ["detach known"],
+    "SET": [
+        "set enable_external_access = true",
+        "reset enable_external_access",
+        "set lock_configuration = false",
+        "set temp_directory = '{folder}'",
+        "set disabled_filesystems = ''",
+        "set variable x = 1",
+        "set global memory_limit = '1GB'",
+        "set session threads = 1",
+        "set home_directory = '{folder}'",
+        "set secret_directory = '{folder}'",
+        "set log_query_path = '{folder}/log'",
+        "set profiling_output = '{folder}/profile'",
+        "set extension_directory = '{folder}'",
+        "reset lock_configuration",
+        "pragma memory_limit = '1GB'",
+        "use memory",
+        "set schema 'x'",
+    ],
+    "PRAGMA": ["pragma enable_profiling", "pragma disable_optimizer", "pragma verify_external"],
+    "CALL": [
+        "call pragma_version()",
+        "call checkpoint()",
+        "call force_checkpoint()",
+        "call enable_logging()",
+        "call enable_profiling(save_location = '{folder}/profile.json')",
+    ],
+    "LOAD": [
+        "install httpfs",
+        "load httpfs",
+        "force install spatial from community",
+        "install 'https://example.org/x.duckdb_extension'",
+        "load '{folder}/x.duckdb_extension'",
+        "load json",
+    ],
+    "TRANSACTION": ["begin", "commit", "rollback", "begin transaction read only"],
+    "PREPARE": ["prepare p as select 1", "prepare p as " + FORGE],
+    "EXECUTE": ["execute p", "execute p(1)"],
+    "VACUUM": ["vacuum", "vacuum analyze neuron"],
+    "This": ["update extensions"],
+}
+EXPLAINED = [
+    "explain {}",
+    "explain analyze {}",
+    "EXPLAIN ANALYSE {}",
+    "explain (analyze) {}",
+    "explain (format json) {}",
+    "explain (analyze, format json) {}",
+    "explain /* select */ analyze -- select 1\n {}",
+    "explain ( /* ) */ analyze /* ) select 1 */ ) {}",
+    "explain (format 'json') {}",
+    "/* explain */ explain\nanalyze\n{}",
+    "explain explain {}",
+    "explain analyze explain analyze {}",
+]
+WRITES = [FORGE, "delete from neuron", "create table t as select 1"]
+# Refused by the number or shape of statements, by the parser, or by the walls around the reader.
+OTHERWISE_REFUSED = [
+    "",
+    " ",
+    ";",
+    "-- nothing",
+    "select 1; select 2",
+    "select 1; " + FORGE,
+    FORGE + "; select 1",
+    "from models; drop table model",
+    "select 1 /* */ ; -- \n delete from neuron",
+    "with x as (insert into model (alias) values ('x') returning *) from x",
+    "with x as (delete from neuron returning *) select * from x",
+    "with x as (update model set alias = 'x' returning alias) from x",
+    "with x as materialized (" + FORGE + ") from x",
+    "with recursive x as (insert into neuron default values returning *) from x",
+    "select * from (delete from neuron returning *)",
+    "select exists (insert into model (alias) values ('x') returning 1)",
+    "explain analyze with x as (delete from neuron returning *) from x",
+    "checkpoint; select 1",
+    "select 1; export database '{folder}/out'",
+    "copy from database known to memory",
+    "import database '{folder}'",
+    "pragma enable_logging",
+    "pragma import_database('{folder}')",
+    "pragma copy_database('known', 'memory')",
+    "pivot neurons on io_class using count(*)",
+    "explain pivot neurons on io_class using count(*)",
+    "from '/etc/passwd'",
+    "select * from '/etc/passwd'",
+    "from '{db}'",
+    "from '{folder}/*.csv'",
+    "from 'https://example.org/x.csv'",
+    "from 's3://bucket/x.parquet'",
+    "select * from read_text('/etc/passwd')",
+    "select * from read_blob('{db}')",
+    "select * from read_csv('/etc/passwd', header = false)",
+    "select * from read_csv_auto(['/etc/passwd'])",
+    "select * from read_json('/etc/passwd')",
+    "select * from read_parquet('{folder}/x.parquet')",
+    "select * from parquet_metadata('{folder}/x.parquet')",
+    "select * from sniff_csv('/etc/passwd')",
+    "select * from glob('/etc/*')",
+    "select (select content from read_text('/etc/passwd'))",
+    "with x as (from read_text('/etc/passwd')) from x",
+    "explain analyze from read_text('/etc/passwd')",
+    "describe from read_csv('/etc/passwd')",
+    "summarize from '/etc/passwd'",
+    "from query('copy (select 1) to ''{db}.wal''')",
+    "from query('from read_text(''/etc/passwd'')')",
+    "from query_table('/etc/passwd')",
+    "from query_table('{db}')",
+    "from query('insert into model (alias) values (''x'') returning *')",
+    "from query('attach ''{folder}/o.duckdb''')",
+    "from json_execute_serialized_sql('x')",
+    "from read_csv('/dev/stdin')",
+    "from read_text('/proc/self/environ')",
+    "from read_text('{db}.wal')",
+    "from read_duckdb('{db}')",
+    "from sqlite_scan('{folder}/x', 'y')",
+    "from read_json_objects('/etc/passwd')",
+    "from parquet_schema('{folder}/x.parquet')",
+    "from 'https://example.org/x.parquet'",
+    "from read_parquet('hf://datasets/x/y/z.parquet')",
+    "from duckdb_secrets()",
+    "select getenv('HOME')",
+    "from enable_profiling(save_location = '{folder}/profile.json', format = 'json')",
+    "from enable_logging(storage = 'file', storage_config = {{'path': '{folder}/log'}})",
+    "from enable_logging(storage = 'file', storage_path = '{db}.wal')",
+    "from force_checkpoint()",
+    "from secret_of_a_notebook",
+    "select * from arrow_table",
+]
+HARMLESS = [
+    "from checkpoint()",
+    "select write_log('x')",
+    "from query('from models')",
+    "from query_table('models')",
+    "from duckdb_settings()",
+    "from duckdb_databases()",
+    "pragma table_info('neurons')",
+    "pragma database_list",
+    "from truncate_duckdb_logs()",
+]
+PASSING = [
+    "select 1",
+    "select * from neurons",
+    "SELECT 1;",
+    "select 1 ; ",
+    "select 1 -- done",
+    "/* why */ select /* not */ 1",
+    "-- first\n-- second\nselect 1",
+    "(select 1)",
+    "((select 1) union all (select 2))",
+    "with x as (select 1 as a) from x",
+    "with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) from r",
+    "from models",
+    "from models select model",
+    "table models",
+    "values (1, 'a'), (2, 'b')",
+    "describe neurons",
+    "desc neurons",
+    "describe select 1",
+    "show tables",
+    "show all tables",
+    "show neurons",
+    "summarize neurons",
+    "summarize select 1",
+    "pivot neurons on io_class in ('enrichment', 'depletion') using count(*)",
+    "unpivot models on d_model, d_mlp",
+    "select ';' as a",
+    "select '; delete from neuron' as a",
+    "select * from io_classes(0.3)",
+    "select 1 as copy",
+    'select 1 as "explain analyze copy"',
+    "explain select 1",
+    "explain (select 1)",
+    "explain from models",
+    "explain analyze select count(*) from neurons",
+    "explain (format json) select 1",
+    "explain (analyze) select 1",
+    "EXPLAIN ANALYZE (select 1);",
+    "explain /* a */ analyze -- b\n select 1",
+    "explain with x as (select 1 as a) from x",
+    "explain values (1)",
+    "explain ((select 1))",
+    "explain describe neurons",
+]
+
+
+@pytest.fixture(scope="module")
+def catalog(known: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalog alone in a folder, which every statement here must leave as it is."""
+    return Path(shutil.copy(known, tmp_path_factory.mktemp("sandbox") / "known.duckdb"))
+
+
+def refusal(catalog: Path, sql: str) -> CatalogError:
+    """The error that refuses `sql`, which must leave every byte beside the catalog as it was."""
+    before = fingerprint(catalog.parent)
+    written = sql.format(db=catalog, folder=catalog.parent)
+    with pytest.raises(SqlError) as refused:
+        fetch_checked(catalog, written, wait_s=0)
+    assert fingerprint(catalog.parent) == before
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "sql"), [(kind, sql) for kind, statements in REFUSED.items() for sql in statements]
+)
+def test_a_statement_that_does_more_than_read_is_refused_by_name(
+    catalog: Path, kind: str, sql: str
+) -> None:
+    assert str(refusal(catalog, sql)).startswith(f"{kind} is refused. Only one SELECT is allowed")
+
+
+@pytest.mark.parametrize("explain", EXPLAINED)
+@pytest.mark.parametrize("write", WRITES)
+def test_explain_hides_nothing(catalog: Path, explain: str, write: str) -> None:
+    refusal(catalog, explain.format(write))
+
+
+@pytest.mark.parametrize("sql", OTHERWISE_REFUSED)
+def test_other_ways_out_are_closed(catalog: Path, sql: str) -> None:
+    secret_of_a_notebook = arrow_table = [1, 2]  # DuckDB would find them by name
+    assert secret_of_a_notebook is arrow_table
+    refusal(catalog, sql)
+
+
+@pytest.mark.parametrize("sql", HARMLESS)
+def test_functions_that_sound_dangerous_change_nothing(catalog: Path, sql: str) -> None:
+    before = fingerprint(catalog.parent)
+    fetch_checked(catalog, sql, wait_s=0)
+    assert fingerprint(catalog.parent) == before
+
+
+@pytest.mark.parametrize("sql", PASSING)
+def test_everything_that_only_reads_passes(catalog: Path, sql: str) -> None:
+    assert fetch_checked(catalog, sql).num_rows > 0
+
+
+@pytest.mark.parametrize(
+    "sql", ["selec 1", "select from where", "select * from nowhere", "select 1/"]
+)
+def test_wrong_sql_is_told_in_duckdbs_words(catalog: Path, sql: str) -> None:
+    with pytest.raises(SqlError, match="Error"):
+        fetch_checked(catalog, sql)
+
+
+def test_what_a_pragma_names_is_not_read_while_it_is_parsed(catalog: Path) -> None:
+    (catalog.parent / "schema.sql").write_text("secret content;")
+    assert "secret" not in str(refusal(catalog, "pragma import_database('{folder}')"))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        FORGE,
+        "copy (select 1) to '{folder}/out.csv'",
+        "set enable_external_access = true",
+        "attach '{folder}/other.duckdb'",
+        "from read_text('{db}')",
+        "set lock_configuration = false",
+        "set disabled_filesystems = ''",
+        "from enable_profiling(save_location = '{folder}/profile.json', format = 'json')",
+        "load httpfs",
+    ],
+)
+def test_the_walls_hold_without_the_check_of_statements(catalog: Path, sql: str) -> None:
+    before = fingerprint(catalog.parent)
+    connection = connect(catalog, read_only=True)
+    with connection, pytest.raises(duckdb.Error):
+        connection.execute(sql.format(db=catalog, folder=catalog.parent))
+    assert fingerprint(catalog.parent) == before
+
+
+def test_readers_of_one_process_share_a_file(catalog: Path) -> None:
+    def count(_: int) -> int:
+        return fetch_checked(catalog, "select * from neurons").num_rows
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(count, range(40))) == {12}
+
+
+def test_parameters_are_bound_and_never_spliced(catalog: Path) -> None:
+    hostile = "'; delete from neuron; --"
+    rows = fetch_checked(catalog, "select $text as a, $n as b", {"text": hostile, "n": 3})
+    assert rows.to_pylist() == [{"a": hostile, "b": 3}]
+
+
+def test_the_command_refuses_with_its_exit_code(db: Path, cli: Callable[..., Answer]) -> None:
+    before = fingerprint(db.parent)
+    answer = cli("sql", FORGE.format(db=db), "--db", db)
+    assert (answer.code, answer.out) == (5, "")
+    assert answer.err.startswith("Error: COPY is refused.")
+    assert fingerprint(db.parent) == before

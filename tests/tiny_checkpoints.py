@@ -1,0 +1,131 @@
+"""Tiny checkpoints of every supported family, built and saved by transformers itself.
+
+Weights are random, norm gains are not one and biases not zero, so that a folding left out shows.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import nn
+
+D_VOCAB = 320
+N_LAYERS = 3
+_COMMON: dict[str, Any] = {
+    "vocab_size": D_VOCAB,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": N_LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": None,
+}
+_SENTENCES = [
+    "The class statement binds a name to a new class object, and returns None.",
+    "An iterator's next method raises StopIteration when there are no further items.",
+    "Ünïcödé, 日本語 and emoji 🙂 are bytes too;\tso is\na line break.",
+    "for key, value in mapping.items(): print(key, value)",
+]
+
+
+def _text_model(config_class: str, model_class: str, **special: Any) -> Callable[..., nn.Module]:
+    def make(**overrides: Any) -> nn.Module:
+        config = getattr(transformers, config_class)(**{**_COMMON, **special, **overrides})
+        model: nn.Module = getattr(transformers, model_class)(config)
+        return model
+
+    return make
+
+
+def _gemma3_with_vision(**overrides: Any) -> nn.Module:
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 8,
+        "patch_size": 4,
+    }
+    text = {**_COMMON, **_HEADS, "sliding_window": 8, **overrides}
+    config = transformers.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=4
+    )
+    return transformers.Gemma3ForConditionalGeneration(config)
+
+
+_HEADS = {"head_dim": 16}
+TINY: dict[str, Callable[..., nn.Module]] = {
+    "gemma": _text_model("GemmaConfig", "GemmaForCausalLM", **_HEADS),
+    "gemma2": _text_model("Gemma2Config", "Gemma2ForCausalLM", sliding_window=8, **_HEADS),
+    "gemma3": _gemma3_with_vision,
+    "gemma3_text": _text_model("Gemma3TextConfig", "Gemma3ForCausalLM", sliding_window=8, **_HEADS),
+    "llama": _text_model("LlamaConfig", "LlamaForCausalLM"),
+    "mistral": _text_model("MistralConfig", "MistralForCausalLM"),
+    "olmo": _text_model("OlmoConfig", "OlmoForCausalLM", clip_qkv=0.5),
+    "olmo2": _text_model("Olmo2Config", "Olmo2ForCausalLM"),
+    "olmo3": _text_model("Olmo3Config", "Olmo3ForCausalLM", sliding_window=8),
+    "phi3": _text_model("Phi3Config", "Phi3ForCausalLM"),
+    "qwen2": _text_model("Qwen2Config", "Qwen2ForCausalLM"),
+    "qwen3": _text_model("Qwen3Config", "Qwen3ForCausalLM", **_HEADS),
+    "smollm3": _text_model("SmolLM3Config", "SmolLM3ForCausalLM"),
+}
+"""How to make a tiny model, by the `model_type` of its config.json."""
+
+
+def build(
+    family_model_type: str,
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    max_shard_size: str = "1GB",
+    seed: int = 0,
+    **overrides: Any,
+) -> Path:
+    """Save a tiny checkpoint of that model type into `folder` and return the folder.
+
+    `overrides` are values of the model's (text) config; `max_shard_size="40KB"` gives shards.
+    """
+    torch.manual_seed(seed)
+    model = TINY[family_model_type](**overrides)
+    randomise(model)
+    model.to(dtype).save_pretrained(folder, max_shard_size=max_shard_size)  # type: ignore[operator]
+    return folder
+
+
+def randomise(model: nn.Module) -> None:
+    """Random weights: matrices around 0, gains around their neutral value, biases around 0."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+            else:
+                # What the model starts with: gains 1 (Gemma's 0), biases 0.
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+
+
+def save_tokenizer(folder: Path) -> Path:
+    """Write a byte-level BPE `tokenizer.json` of some 300 pieces that begins texts with `<s>`."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_SENTENCES, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 0)]
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="<s>"
+    )
+    fast.save_pretrained(folder)
+    return folder
