@@ -5,6 +5,7 @@ into text and an exit code; everything else raises and lets it pass.
 """
 
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -108,3 +109,19 @@ class Declined(CatalogError):
     """The user was asked and said no."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+_NO_MEMORY: Final = (
+    "not enough memory",
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "can't start new thread",
+    "failed to map segment",
+)
+
+
+def ran_out_of_memory(raised: BaseException) -> bool:
+    """Whether this says that an allocation failed; torch and the loader say it in words alone."""
+    said = str(raised).lower() if isinstance(raised, (RuntimeError, ImportError)) else ""
+    return isinstance(raised, MemoryError) or any(text in said for text in _NO_MEMORY)

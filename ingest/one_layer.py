@@ -8,7 +8,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from catalog.errors import CheckpointError
+from catalog.errors import CheckpointError, ran_out_of_memory
 from catalog.ingest.checkpoint import Checkpoint
 from catalog.ingest.gated_weights import GatedWeights
 
@@ -43,12 +43,6 @@ def asking_transformers(checkpoint: Checkpoint, way_out: str) -> Iterator[None]:
             f"{checkpoint.config.get('model_type')}) or cannot run it as its config.json says: "
             f"{type(error).__name__}: {said}; {way_out}."
         ) from error
-
-
-def ran_out_of_memory(error: Exception) -> bool:
-    """Whether torch says by this that an allocation failed."""
-    texts = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in texts)
 
 
 def one_layer_config(weights: GatedWeights, layer: int) -> Any:

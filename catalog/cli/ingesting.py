@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from catalog.cli.interruption import stop_if_asked
 from catalog.cli.messages import confirm, console, error, note
 from catalog.errors import CatalogError
 from catalog.store.reading import fetch
@@ -51,11 +52,13 @@ class ProgressBars:
 
     def begin(self, title: str, total: int, done: int = 0) -> None:
         """Start a bar."""
+        stop_if_asked()
         self._bars.start()
         self._task = self._bars.add_task(title, total=total, completed=done)
 
     def advance(self, units: int = 1) -> None:
         """Move the bar."""
+        stop_if_asked()
         if self._task is not None:
             self._bars.advance(self._task, units)
 

@@ -4,14 +4,14 @@ import importlib
 import io
 import os
 import pkgutil
-import signal
 import sys
 from typing import Final
 
 import click
 
-from catalog.cli import commands
-from catalog.errors import CatalogError, ExitCode
+from catalog.cli import commands, interruption
+from catalog.cli.messages import error
+from catalog.errors import CatalogError, ExitCode, ran_out_of_memory
 
 _EXIT_CODES: Final = """\b
 Exit codes:
@@ -27,16 +27,6 @@ Exit codes:
   8  what was recomputed differs from what is stored
   130  interrupted
 """
-
-
-_NO_MEMORY: Final = (
-    "not enough memory",
-    "can't allocate memory",
-    "out of memory",
-    "cannot allocate memory",
-    "can't start new thread",
-    "failed to map segment",
-)
 
 
 class CommandFolder(click.Group):
@@ -75,8 +65,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     prepare_process()
     code = run(sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    interruption.ignore()
     sys.exit(code)
 
 
@@ -87,8 +76,7 @@ def prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    # What ends a job of a cluster or a container is an interruption like the user's own.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.listen()
 
 
 def _open_closed_streams() -> None:
@@ -105,48 +93,48 @@ def _open_closed_streams() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; errors become one message on standard error and an exit code."""
-    from catalog.cli.messages import error
-
     debug = "--debug" in arguments or bool(os.environ.get("CATALOG_DEBUG"))
     try:
         cli.main(arguments, prog_name="catalog", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as wrong:
-        wrong.show()
-        return wrong.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        error("Interrupted. What was computed is kept; the same command carries on.")
-        return ExitCode.INTERRUPTED
     except SystemExit as stop:
         # Click exits with 1 when the reader of a pipe has gone (`... | head`), which is no fault.
         return ExitCode.OK if stop.code == 1 else int(stop.code or 0)
-    except BrokenPipeError:
-        # The reader of a pipe went away (`catalog sql ... | head`), which is no fault.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
-    except CatalogError as refused:
-        if debug:
+    except (Exception, KeyboardInterrupt) as raised:
+        if isinstance(raised, (click.Abort, KeyboardInterrupt)) or interruption.asked():
+            error("Interrupted. What was computed is kept; the same command carries on.")
+            return ExitCode.INTERRUPTED
+        if debug and not isinstance(raised, (click.ClickException, BrokenPipeError)):
             raise
-        error(str(refused))
-        return refused.exit_code
-    except OSError as refused:
-        if debug:
-            raise
-        where = f"{refused.filename}: " if refused.filename else ""
-        error(f"The system refused: {where}{refused.strerror or refused}.")
-        _give_up_full_stdout()
-        return ExitCode.ENVIRONMENT
-    except Exception as fault:
-        if debug:
-            raise
-        if _ran_out_of_memory(fault):
+        return _exit_code(raised)
+    return ExitCode.OK
+
+
+def _exit_code(raised: BaseException) -> int:
+    """Say what was raised in one message on standard error; returns its exit code."""
+    match raised:
+        case click.ClickException():
+            raised.show()
+            return raised.exit_code
+        case BrokenPipeError():
+            # The reader of a pipe went away (`catalog sql ... | head`), which is no fault.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.OK
+        case CatalogError():
+            error(str(raised))
+            return raised.exit_code
+        case OSError():
+            where = f"{raised.filename}: " if raised.filename else ""
+            error(f"The system refused: {where}{raised.strerror or raised}.")
+            _give_up_full_stdout()
+            return ExitCode.ENVIRONMENT
+        case _ if ran_out_of_memory(raised):
             error("Out of memory. Ask for less at a time, or use a machine with more.")
             return ExitCode.ENVIRONMENT
-        error(f"This is a fault of the program: {type(fault).__name__}: {fault}. See --debug.")
-        return ExitCode.INTERNAL
-    return ExitCode.OK
+    error(f"This is a fault of the program: {type(raised).__name__}: {raised}. See --debug.")
+    return ExitCode.INTERNAL
 
 
 def _give_up_full_stdout() -> None:
@@ -155,9 +143,3 @@ def _give_up_full_stdout() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _ran_out_of_memory(fault: Exception) -> bool:
-    # torch and the loader say it by errors that tell it in words alone.
-    said = str(fault).lower() if isinstance(fault, (RuntimeError, ImportError)) else ""
-    return isinstance(fault, MemoryError) or any(text in said for text in _NO_MEMORY)

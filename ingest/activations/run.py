@@ -16,7 +16,7 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor, nn
 
-from catalog.errors import EnvironmentFault
+from catalog.errors import EnvironmentFault, ran_out_of_memory
 from catalog.ingest.activations.contexts import (
     Batch,
     ContextReader,
@@ -209,7 +209,7 @@ def forward(work: ActivationPass, recorder: Recorder, batch: Batch, first_layer:
     try:
         work.model(input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False)
     except RuntimeError as error:
-        if not _out_of_memory(error):
+        if not ran_out_of_memory(error):
             raise
         if len(batch.context_ids) == 1:
             raise EnvironmentFault(
@@ -224,12 +224,6 @@ def forward(work: ActivationPass, recorder: Recorder, batch: Batch, first_layer:
     half, reached = len(batch.context_ids) // 2, recorder.next_layer
     parts = (batch.rows(slice(None, half)), batch.rows(slice(half, None)))
     return sum(forward(work, recorder, part, reached) for part in parts)
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        said in str(error) for said in ("not enough memory", "can't allocate memory")
-    )
 
 
 def measure(work: ActivationPass, unit: int = 0) -> Estimate:

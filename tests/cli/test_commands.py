@@ -54,7 +54,7 @@ def test_help_documents_every_exit_code(cli: Callable[..., Answer]) -> None:
     assert codes == sorted(int(code) for code in ExitCode)
 
 
-@pytest.mark.parametrize("error", every_error(), ids=lambda error: error.__name__)
+@pytest.mark.parametrize("error", list(every_error()), ids=lambda error: error.__name__)
 def test_every_error_has_a_documented_exit_code_and_a_meaning(error: type[CatalogError]) -> None:
     assert error.exit_code in set(ExitCode) - {ExitCode.OK}
     assert error.__doc__

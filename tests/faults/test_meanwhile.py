@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from catalog.cli.main import prepare_process
 from catalog.store import writing
 from catalog.store.staging import sole_ingest, staging_root
 from tests.faults.registry import Fault, injects
@@ -163,7 +162,7 @@ SIGNALS = {
 
 @injects(*SIGNALS)
 def test_signals(fault: Fault, weights: Ingest, undisturbed: Rows) -> None:
-    process = weights.start(before=prepare_process)
+    process = weights.start()
     wait_until(lambda: staging_root(weights.db).exists() or not process.is_alive())
     for number in SIGNALS[fault]:
         if process.is_alive():

@@ -52,8 +52,9 @@ def _run(log: str, arguments: list[str], before: Callable[[], object]) -> None:
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     before()
-    from catalog.cli.main import run
+    from catalog.cli.main import prepare_process, run
 
+    prepare_process()
     code = run(arguments)
     sys.stdout.flush()
     sys.stderr.flush()

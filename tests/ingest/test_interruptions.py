@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
@@ -122,6 +123,40 @@ def test_ctrl_c_says_one_sentence_and_loses_nothing(
     assert process.exitcode == 130, said
     assert said.count("Interrupted.") == 1
     assert "Traceback" not in said
+    processes.finished(log, *undisturbed.arguments(new))
+    same_rows(new, undisturbed)
+
+
+class InterruptedImport:
+    """Presses Ctrl-C while a module is looked for, and hides that as C code may do."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == self.module:
+            self.module = ""
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                raise ValueError("could not determine the shape of an object") from None
+
+    def install(self) -> None:
+        sys.meta_path.insert(0, self)
+
+
+# DuckDB goes on without pandas if looking for it fails, over the first value that is bound.
+@pytest.mark.parametrize("module", ["pandas", "rich.progress"])
+def test_ctrl_c_that_a_library_swallows_or_turns_into_another_error(
+    undisturbed: Undisturbed, new: Path, tmp_path: Path, module: str
+) -> None:
+    log = tmp_path / "log"
+    interrupted = InterruptedImport(module)
+    process = processes.start(log, *undisturbed.arguments(new), before=interrupted.install)
+    process.join(60)
+    said = log.read_text()
+    assert process.exitcode == 130, said
+    assert said.count("Error: Interrupted.") == 1
     processes.finished(log, *undisturbed.arguments(new))
     same_rows(new, undisturbed)
 
