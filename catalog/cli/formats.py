@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from catalog.cli.messages import note
-from catalog.cli.output import written_whole
+from catalog.cli.output import output_stream
 from catalog.errors import SqlError, UsageError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _stream(output: Path | None) -> Iterator[IO[bytes]]:
     if output is None:
         yield sys.stdout.buffer
         return
-    with written_whole(output) as stream:
+    with output_stream(output) as stream:
         yield stream
 
 

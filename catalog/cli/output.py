@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from catalog.errors import EnvironmentFault, UsageError
+from catalog.errors import UsageError
+from catalog.store.whole_files import explaining_writes, written_whole
 
 
 @contextmanager
-def written_whole(output: Path) -> Iterator[IO[bytes]]:
+def output_stream(output: Path) -> Iterator[IO[bytes]]:
     """A stream that becomes the file when the block ends well, so that a file is never half one.
 
     What is there and no plain file (a device, a pipe) is written into, and never replaced.
@@ -18,23 +19,15 @@ def written_whole(output: Path) -> Iterator[IO[bytes]]:
         UsageError: it would overwrite a catalog.
         EnvironmentFault: the system refuses.
     """
-    try:
+    with explaining_writes(output, "Make room, or name another --output."):
         if output.exists() and not output.is_file():
             with output.open("wb") as stream:
                 yield stream
             return
         target = output.resolve()
         _refuse_database(target)
-        part = target.with_name(target.name + ".part")
-        try:
-            with part.open("wb") as stream:
-                yield stream
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as fault:
-        reason = fault.strerror or str(fault)
-        raise EnvironmentFault(f"{output} could not be written: {reason}.") from fault
+        with written_whole(target) as unfinished, unfinished.open("wb") as stream:
+            yield stream
 
 
 def _refuse_database(target: Path) -> None:

@@ -5,8 +5,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from catalog.errors import DatabaseError, EnvironmentFault
+from catalog.store.whole_files import explaining_writes
+
+_WAY_OUT: Final = "Nothing was changed; make room or allow it, then run the same command again."
 
 
 def refuse_existing(target: Path) -> None:
@@ -40,7 +44,7 @@ def appearing(target: Path, *, replacing: bool = False) -> Iterator[Path]:
     _remove(unfinished)
     try:
         yield unfinished
-        with _explaining(unfinished):
+        with explaining_writes(unfinished, _WAY_OUT):
             if log_of(unfinished).exists():
                 raise EnvironmentFault(f"{unfinished} could not be completed. Run this again.")
             if replacing:
@@ -80,7 +84,7 @@ def log_of(path: Path) -> Path:
 
 
 def _remove(unfinished: Path) -> None:
-    with _explaining(unfinished):
+    with explaining_writes(unfinished, _WAY_OUT):
         for path in (unfinished, log_of(unfinished)):
             path.unlink(missing_ok=True)
         shutil.rmtree(spill_folder(unfinished), ignore_errors=True)
@@ -98,14 +102,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _explaining(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{path} could not be written: {error.strerror or error}. Nothing was changed; make "
-            "room or allow it, then run the same command again."
-        ) from error

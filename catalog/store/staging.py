@@ -19,6 +19,12 @@ from filelock import FileLock, Timeout
 
 from catalog.errors import DatabaseLocked, EnvironmentFault
 from catalog.store.opening import check_path
+from catalog.store.whole_files import UNFINISHED, explaining_writes, written_whole
+
+_WAY_OUT: Final = (
+    "Make room or name another --db, then run the same command again; what was staged before is "
+    "kept."
+)
 
 _PLAIN: Final = re.compile(r"[\w-][\w.-]{0,99}", re.ASCII)
 """Names that are folders' names as they are."""
@@ -35,12 +41,12 @@ class Staging:
         """The stage's folder, made if need be; those of the stage under other keys are removed."""
         staging = cls.at(catalog, alias, stage, key)
         parent = staging.folder.parent
-        with _explaining(parent):
+        with explaining_writes(parent, _WAY_OUT):
             for other in parent.glob(f"{stage}-*"):
                 if other != staging.folder:
                     shutil.rmtree(other)
             staging.folder.mkdir(parents=True, exist_ok=True)
-            for unfinished in staging.folder.glob("*.part"):
+            for unfinished in staging.folder.glob(f"*{UNFINISHED}"):
                 unfinished.unlink()
         return staging
 
@@ -60,10 +66,8 @@ class Staging:
             EnvironmentFault: the disk is full, or the folder cannot be written.
         """
         target = self._file(layer, table, part)
-        unfinished = target.with_suffix(".part")
-        with _explaining(target):
+        with explaining_writes(target, _WAY_OUT), written_whole(target) as unfinished:
             pq.write_table(rows, unfinished, compression="zstd", write_page_checksum=True)
-            unfinished.replace(target)
 
     def read(self, layer: int, table: str) -> pa.Table:
         """The staged rows of one layer, all its parts; no columns if there are none.
@@ -130,7 +134,7 @@ def sole_ingest(catalog: Path, wait_s: float) -> Iterator[None]:
     check_path(catalog, read_only=False)
     path = _beside(catalog, ".lock")
     lock = FileLock(path)
-    with _explaining(path):
+    with explaining_writes(path, _WAY_OUT):
         try:
             lock.acquire(timeout=wait_s)
         except Timeout as error:
@@ -150,15 +154,3 @@ def _holder(lock: Path) -> str:
     """Which process holds the lock, by the number in its file, for messages."""
     number = lock.read_text(errors="replace") if lock.exists() else ""
     return f" (process {number})" if number.isdecimal() else ""
-
-
-@contextmanager
-def _explaining(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise EnvironmentFault(
-            f"{path} could not be written: {reason}. Make room or name another --db, then run the "
-            "same command again; what was staged before is kept."
-        ) from error

@@ -23,6 +23,7 @@ from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
 from catalog.ingest.activations.kernel import EMPTY, Reading
 from catalog.ingest.activations.peaks import WINDOW, Peaks, find_peaks
+from catalog.store.whole_files import written_whole
 from catalog.taxonomy import SIGN_CASES
 
 N_CASES = len(SIGN_CASES)
@@ -208,12 +209,11 @@ class ActivationState:
             "halved": sorted(self.halved.items()),
             "nonfinite": [[*place, n] for place, n in sorted(self.nonfinite.items())],
         }
-        partial = path.with_name(path.name + ".partial")
         try:
-            save_file(tensors, partial, metadata={"state": json.dumps(header)})
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
+            with written_whole(path) as unfinished:
+                save_file(tensors, unfinished, metadata={"state": json.dumps(header)})
+                with unfinished.open("rb+") as file:
+                    os.fsync(file.fileno())
         except (OSError, SafetensorError) as error:
             raise EnvironmentFault(f"cannot write the checkpoint {path}: {error}") from error
 

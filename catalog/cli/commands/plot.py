@@ -51,7 +51,7 @@ def command(
       catalog plot classes --model demo --output classes.pdf
     """
     from catalog.cli.messages import note
-    from catalog.cli.output import written_whole
+    from catalog.cli.output import output_stream
     from catalog.figures import render
     from catalog.figures.data import FigureData
 
@@ -59,7 +59,7 @@ def command(
     options: dict[str, Any] = {"threshold": threshold, "layer": layer, "depth": depth}
     given = {name: value for name, value in options.items() if value not in (None, (), False)}
     picture = render(figure, FigureData(db, models, wait_s), file_format, **given)
-    with written_whole(output) as stream:
+    with output_stream(output) as stream:
         stream.write(picture)
     note(f"{figure} drawn in {output}")
 

@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from catalog.errors import DatabaseMissing, EnvironmentFault, UsageError
 from catalog.store.location import Location
+from catalog.store.whole_files import written_whole
 
 _FOREIGN: Final = (
     ("azure.core.exceptions", "AzureError"),
@@ -20,9 +21,6 @@ _FOREIGN: Final = (
     ("google.auth.exceptions", "GoogleAuthError"),
 )
 """What packages behind URLs raise that is no OSError: no connection, no credentials."""
-
-_UNFINISHED: Final = ".part"
-"""Ending of a file that is being written; no reader of `*.parquet` meets it."""
 
 
 class Storage:
@@ -77,13 +75,8 @@ class Storage:
         with _explaining(self.location):
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
             if isinstance(self._system, LocalFileSystem):
-                unfinished = Path(path + _UNFINISHED)
-                try:
-                    with unfinished.open("wb") as stream:
-                        yield stream
-                    unfinished.replace(path)
-                finally:
-                    unfinished.unlink(missing_ok=True)
+                with written_whole(Path(path)) as unfinished, unfinished.open("wb") as stream:
+                    yield stream
             else:
                 with self._system.transaction, self._system.open(path, "wb") as stream:
                     yield stream
