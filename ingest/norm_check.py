@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from catalog.errors import CheckpointError
 from catalog.ingest.families import Family
 from catalog.ingest.gated_weights import GatedWeights
-from catalog.ingest.one_layer import asking_transformers, model_of, one_layer_config
+from catalog.ingest.one_layer import model_of, one_layer_config
+from catalog.ingest.transformers_refusals import asking_transformers
 
 TOLERANCE = 1e-4
 _N_TOKENS = 8

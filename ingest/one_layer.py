@@ -1,48 +1,11 @@
 """A model's own class with one decoder layer, made from a checkpoint's config.json."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
-from catalog.errors import CheckpointError, ran_out_of_memory
-from catalog.ingest.checkpoint import Checkpoint
 from catalog.ingest.gated_weights import GatedWeights
-
-_REFUSALS: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    RuntimeError,
-    StrictDataclassError,
-    TypeError,
-    ValueError,
-)
-"""What transformers and torch raise over a config.json that makes no sense."""
-
-
-@contextmanager
-def asking_transformers(checkpoint: Checkpoint, way_out: str) -> Iterator[None]:
-    """Turn what transformers says against a checkpoint's config.json into CheckpointError.
-
-    Raises MemoryError where memory ran out.
-    """
-    try:
-        yield
-    except _REFUSALS as error:
-        if ran_out_of_memory(error):
-            raise MemoryError from error
-        said = (str(error).strip().splitlines() or [""])[0][:200]
-        raise CheckpointError(
-            f"transformers has no class for {checkpoint.source} (model type "
-            f"{checkpoint.config.get('model_type')}) or cannot run it as its config.json says: "
-            f"{type(error).__name__}: {said}; {way_out}."
-        ) from error
 
 
 def one_layer_config(weights: GatedWeights, layer: int) -> Any:

@@ -189,15 +189,19 @@ def schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
 
 
 def check_version(version: str, path: Path) -> None:
-    """Refuse a schema that is not this program's."""
+    """Refuse a file whose schema is not this program's."""
+    require_schema(version, path, f"Upgrade it with: catalog upgrade --db {path}")
+
+
+def require_schema(version: str, named: object, way_out: str) -> None:
+    """Refuse a schema that is not this program's; `way_out` is for an older one."""
     if version < SCHEMA_VERSION:
         raise SchemaOutdated(
-            f"{path} has schema {version}, this program reads {SCHEMA_VERSION}. Upgrade it with: "
-            f"catalog upgrade --db {path}"
+            f"{named} has schema {version}, this program reads {SCHEMA_VERSION}. {way_out}"
         )
     if version > SCHEMA_VERSION:
         raise SchemaTooNew(
-            f"{path} has schema {version}, newer than this program's {SCHEMA_VERSION}. Install a "
+            f"{named} has schema {version}, newer than this program's {SCHEMA_VERSION}. Install a "
             "newer neuron-catalog: pip install -U neuron-catalog"
         )
 

@@ -37,12 +37,9 @@ class PassJob:
     rule: CountingRule
     samples: SampledPositions
 
-    def open(
-        self, device: torch.device, reader: ContextReader
-    ) -> tuple[ActivationPass, dict[str, Any]]:
-        """Load the model onto `device`, ready to run the units; and what to note about it."""
-        dtype = getattr(torch, self.dtype)
-        weights = self.weights
+    def open(self, reader: ContextReader) -> tuple[ActivationPass, dict[str, Any]]:
+        """Load the model, ready to run the units over `reader`; and what to note about it."""
+        dtype, device, weights = getattr(torch, self.dtype), self.device, self.weights
         model, attention = load_model(weights.checkpoint, dtype, device)
         kernel = choose_kernel(
             self.n_tokens, weights.n_layers, weights.d_mlp, weights.family.mlp.fused, dtype, device

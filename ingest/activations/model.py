@@ -8,10 +8,12 @@ from torch import nn
 
 from catalog.errors import EnvironmentFault
 from catalog.ingest.checkpoint import Checkpoint
-from catalog.ingest.one_layer import asking_transformers
+from catalog.ingest.transformers_refusals import asking_transformers
 
 ROOM_FOR_WEIGHTS: Final = 0.7
 """Share of a GPU's memory that weights may take; the rest is for the state and the activations."""
+
+_WAY_OUT: Final = "see that its files belong together"
 
 DeviceMap = str | dict[str, str | int]
 
@@ -43,7 +45,7 @@ def load_model(
             device_map = "auto"
     if device_map is not None:
         _require_accelerate(checkpoint.source)
-    with asking_transformers(checkpoint, "see that its files belong together"):
+    with asking_transformers(checkpoint, _WAY_OUT):
         model = AutoModel.from_pretrained(
             checkpoint.folder,
             dtype=dtype,
@@ -63,11 +65,15 @@ def gpus_needed(n_bytes: int, gpu_bytes: int) -> int:
 
 
 def weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
-    """Bytes of the base model's weights in that dtype, from its configuration alone."""
+    """Bytes of the base model's weights in that dtype, from its configuration alone.
+
+    Raises CheckpointError where transformers cannot make the model.
+    """
     from transformers import AutoConfig, AutoModel
 
-    with torch.device("meta"):
-        model = AutoModel.from_config(AutoConfig.from_pretrained(checkpoint.folder))
+    with asking_transformers(checkpoint, _WAY_OUT), torch.device("meta"):
+        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+        model = AutoModel.from_config(config, trust_remote_code=False)
     n_parameters: int = sum(parameter.numel() for parameter in model.parameters())
     return n_parameters * dtype.itemsize
 

@@ -23,14 +23,15 @@ class EngineChoice:
 
     `ray_address` None starts Ray on this machine. `workers` None takes as many as there are GPUs,
     or CPU nodes where there are none.
+
+    Raises UsageError for options that do not go together.
     """
 
     engine: EngineName = "local"
     ray_address: str | None = None
     workers: int | None = None
 
-    def check(self) -> None:
-        """Raise UsageError for options that do not go together."""
+    def __post_init__(self) -> None:
         if self.engine == "local" and (self.ray_address or self.workers):
             raise UsageError("--ray-address and --workers go with --engine ray.")
 
@@ -39,11 +40,8 @@ class EngineChoice:
 def open_engine(choice: EngineChoice, progress: Progress) -> Iterator[Engine]:
     """The engine, for the length of the block.
 
-    Raises:
-        UsageError: options that do not go together.
-        EnvironmentFault: Ray is not installed, or its cluster cannot be reached or is too small.
+    Raises EnvironmentFault where Ray is not installed, or its cluster cannot be reached.
     """
-    choice.check()
     if choice.engine == "local":
         yield LocalEngine()
         return

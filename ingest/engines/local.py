@@ -31,7 +31,7 @@ class LocalEngine:
         checkpoint_every_s: float,
         progress: Progress,
     ) -> FinishedPass:
-        work, notes = job.open(job.device, corpus)
+        work, notes = job.open(corpus)
         kernel = work.kernel
         progress.note(f"activations: {kernel.name} reading of the sign cases ({kernel.reason})")
         state = resumed_state(saved, work.plan, work.device)

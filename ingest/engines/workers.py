@@ -65,7 +65,7 @@ class PassWorker:
 
     def __init__(self, job: PassJob, first: Share) -> None:
         self.contexts = HeldContexts(job.lengths, first.tokens)
-        self.work, notes = job.open(job.device, self.contexts)
+        self.work, notes = job.open(self.contexts)
         self.ready = StartedPass(self.work.plan, notes, measure(self.work, first.units[0]))
 
     def compute(self, task: Share) -> ActivationState:

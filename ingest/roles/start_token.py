@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from catalog.errors import CheckpointError
 from catalog.ingest.gated_weights import GatedWeights
-from catalog.ingest.one_layer import asking_transformers, model_of, one_layer_config
+from catalog.ingest.one_layer import model_of, one_layer_config
+from catalog.ingest.transformers_refusals import asking_transformers
 
 
 def start_keys(

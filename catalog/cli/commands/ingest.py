@@ -1,12 +1,15 @@
 """`catalog ingest`: from a checkpoint to rows."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from catalog.cli.options import catalog_options, corpus_options
 from catalog.taxonomy import STAGES, WEIGHT_KINDS, StageName
+
+if TYPE_CHECKING:
+    from catalog.ingest.engines.choosing import EngineName
 
 PAPER_MODELS = (
     "google/gemma-2-2b",
@@ -111,7 +114,7 @@ def command(
     stages: tuple[StageName, ...],
     corpus_choice: dict[str, Any],
     corpus_name: str | None,
-    engine: Any,
+    engine: "EngineName",
     ray_address: str | None,
     workers: int | None,
     yes: bool,
@@ -138,7 +141,6 @@ def command(
     if len(sources) > 1 and (alias or settings["revision"]):
         raise UsageError("--alias and --revision go with one MODEL.")
     choice = EngineChoice(engine, ray_address, workers)
-    choice.check()
     requests = []
     for source in sources:
         corpus = corpus_choice["source"] or ("demo" if source == "demo" else None)

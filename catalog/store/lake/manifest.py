@@ -7,11 +7,11 @@ from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import quote
 
-from catalog.errors import DatabaseCorrupt, DatabaseMissing, SchemaOutdated, SchemaTooNew
+from catalog.errors import DatabaseCorrupt, DatabaseMissing
 from catalog.store.lake.storage import Storage
 from catalog.store.lake.views import VIEWS
 from catalog.store.location import Location
-from catalog.store.reading import SCHEMA_VERSION
+from catalog.store.reading import SCHEMA_VERSION, require_schema
 
 MANIFEST: Final = "lake.json"
 _KIND: Final = "neuron catalog lake"
@@ -110,7 +110,11 @@ def write_manifest(storage: Storage, manifest: Manifest) -> None:
 def _parsed(stated: Any, location: Location) -> Manifest:
     if stated["kind"] != _KIND:
         raise ValueError(stated["kind"])
-    _check_version(str(stated["schema"]), location)
+    require_schema(
+        str(stated["schema"]),
+        f"The lake {location}",
+        "Export it again, into a new folder: catalog export",
+    )
     names = {view.name for view in VIEWS}
     columns = {
         view: {str(name): str(kind) for name, kind in of.items()}
@@ -125,16 +129,3 @@ def _parsed(stated: Any, location: Location) -> Manifest:
     if set(columns) != names or any(set(files) != names for files in models.values()):
         raise ValueError("not the views of this schema")
     return Manifest(stated["kind"], stated["schema"], str(stated["program"]), columns, models)
-
-
-def _check_version(schema: str, location: Location) -> None:
-    if schema > SCHEMA_VERSION:
-        raise SchemaTooNew(
-            f"The lake {location} has schema {schema}, newer than this program's {SCHEMA_VERSION}. "
-            "Install a newer neuron-catalog: pip install -U neuron-catalog"
-        )
-    if schema < SCHEMA_VERSION:
-        raise SchemaOutdated(
-            f"The lake {location} has schema {schema}, this program reads {SCHEMA_VERSION}. Export "
-            "it again, into a new folder: catalog export"
-        )

@@ -1,5 +1,6 @@
 """Shares of a pass, as workers compute them: floors of what is merged, models in pieces."""
 
+import json
 import random
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.errors import CorpusError
+from catalog.errors import CheckpointError, CorpusError
 from catalog.ingest.activations.model import gpus_needed, load_model, weight_bytes
 from catalog.ingest.activations.run import run_units
 from catalog.ingest.checkpoint import open_checkpoint
@@ -73,6 +74,14 @@ def test_a_model_in_pieces_computes_the_same(tmp_path: Path):
         run_units(work, states[-1])
     for name, tensor in states[0].tensors.items():
         assert torch.equal(states[1].tensors[name], tensor), name
+
+
+def test_the_size_of_a_model_that_cannot_be_made(tmp_path: Path):
+    checkpoint = open_checkpoint(str(tiny_checkpoints.build("llama", tmp_path)))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_attention_heads": 0}))
+    with pytest.raises(CheckpointError, match="or cannot run it"):
+        weight_bytes(checkpoint, torch.bfloat16)
 
 
 def test_how_many_gpus_a_model_needs(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,15 +74,15 @@ def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "kind", "message"),
+    ("options", "kind", "message"),
     [
-        (EngineChoice("local", None, 2), UsageError, "go with --engine ray"),
-        (EngineChoice("ray", "nowhere", None), EnvironmentFault, "Ray at nowhere cannot be used"),
-        (EngineChoice("ray", "127.0.0.1:1", None), EnvironmentFault, "nobody answers there"),
+        (("local", None, 2), UsageError, "go with --engine ray"),
+        (("ray", "nowhere", None), EnvironmentFault, "Ray at nowhere cannot be used"),
+        (("ray", "127.0.0.1:1", None), EnvironmentFault, "nobody answers there"),
     ],
 )
 def test_engines_that_cannot_be_opened(
-    choice: EngineChoice, kind: type[CatalogError], message: str
+    options: tuple[Any, ...], kind: type[CatalogError], message: str
 ) -> None:
-    with pytest.raises(kind, match=message), open_engine(choice, Silent()):
+    with pytest.raises(kind, match=message), open_engine(EngineChoice(*options), Silent()):
         pass
