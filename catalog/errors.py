@@ -122,6 +122,12 @@ _NO_MEMORY: Final = (
 
 
 def ran_out_of_memory(raised: BaseException) -> bool:
-    """Whether this says that an allocation failed; torch and the loader say it in words alone."""
+    """Whether this says that an allocation failed.
+
+    On the CPU torch says it in words alone, like the loader of modules; for a GPU it has a class,
+    known here by its name, since torch is imported only where an ingest runs.
+    """
+    if isinstance(raised, MemoryError) or type(raised).__name__ == "OutOfMemoryError":
+        return True
     said = str(raised).lower() if isinstance(raised, (RuntimeError, ImportError)) else ""
-    return isinstance(raised, MemoryError) or any(text in said for text in _NO_MEMORY)
+    return any(text in said for text in _NO_MEMORY)
