@@ -61,22 +61,22 @@ def find_drop(
         models = dict(
             connection.execute("select alias, model_id from model order by alias").fetchall()
         )
-        if (model not in models or corpus) and _hidden_runs(connection):
-            corpora = _corpora(connection, models[model]) if model in models else {}
-            if corpus not in corpora:
-                return Drop(catalog, model, corpus, None, None, ())
-        if model not in models:
+        model_id = models.get(model)
+        corpora = {} if model_id is None else _corpora(connection, model_id)
+        gone = model_id is None or (corpus is not None and corpus not in corpora)
+        if gone and _hidden_runs(connection):
+            return Drop(catalog, model, corpus, None, None, ())
+        if model_id is None:
             raise NotFoundError(f"{catalog} holds no model {model!r}. {_there_is(models)}")
-        corpora = _corpora(connection, models[model])
-        if corpus is not None and corpus not in corpora:
+        if gone:
             raise NotFoundError(f"{model} has no corpus {corpus!r}. {_there_is(corpora)}")
         corpus_id = None if corpus is None else corpora[corpus]
         rows = connection.execute(
             "select distinct stage from ingest_run where model_id = $1 and status = 'finished' "
             "and ($2 is null or corpus_id = $2) order by stage",
-            [models[model], corpus_id],
+            [model_id, corpus_id],
         ).fetchall()
-    return Drop(catalog, model, corpus, models[model], corpus_id, tuple(row[0] for row in rows))
+    return Drop(catalog, model, corpus, model_id, corpus_id, tuple(row[0] for row in rows))
 
 
 def drop(found: Drop, wait_s: float = DEFAULT_WAIT_S) -> None:
