@@ -21,7 +21,11 @@ types: .venv/ready
 contracts: .venv/ready
 	$(BIN)/lint-imports
 
+# Where a checkout came without symbolic links (git writes them as small files), they are made.
 .venv/ready: pyproject.toml constraints.txt
+	for folder in ingest queries migrations; do \
+		test -d catalog/$$folder || ln -sfn ../$$folder catalog/$$folder; \
+	done
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
