@@ -39,6 +39,9 @@ FUNCTIONAL_ROLES: Final = (
     "other",
 )
 
+LARGEST_INTEGER: Final = 2**31 - 1
+"""Of SQL's type integer: what counts neurons, tokens and rows asked for."""
+
 WINDOW_BEFORE: Final = 23
 WINDOW_AFTER: Final = 8
 N_SAMPLED_POSITIONS: Final = 256

@@ -7,20 +7,19 @@ A file begins with comments: what it answers, then its parameters, one line each
     -- :model text = null           only this model
     -- :threshold fraction = 0.5    a |cosine| beyond it counts
 
-A parameter without `=` must be given; in the SQL it stands as `$name`. Types: text, integer,
-double, fraction (in [0, 1]), boolean, neuron (layer.neuron). `needs` names the stages without which
-there are no rows.
+A parameter without `=` must be given; in the SQL it stands as `$name`. `catalog.queries.parameters`
+lists the types. `needs` names the stages without which there are no rows.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from catalog.errors import NotFoundError, UsageError
-from catalog.neuron_id import NeuronId
+from catalog.queries.parameters import Parameter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,48 +29,6 @@ _PARAMETER = re.compile(
 )
 
 _NEEDS: Final = "-- needs: "
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError(text)
-    return value
-
-
-_BOOLEANS: Final = {"true": True, "false": False}
-_TYPES: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
-    "text": (str, "text"),
-    "integer": (int, "a whole number"),
-    "double": (float, "a number"),
-    "fraction": (_fraction, "a number between 0 and 1"),
-    "boolean": (lambda text: _BOOLEANS[text.lower()], "true or false"),
-    "neuron": (lambda text: str(NeuronId.parse(text)), "a neuron id"),
-}
-"""How a parameter's text becomes its value, and what to call that."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A value that a query takes; `default` is None for NULL."""
-
-    name: str
-    type: str
-    required: bool
-    default: Any
-    doc: str
-
-    def value(self, text: str) -> Any:
-        """`text` as a value of the parameter's type.
-
-        Raises:
-            UsageError: it is not of that type.
-        """
-        convert, kind = _TYPES[self.type]
-        try:
-            return convert(text)
-        except (ValueError, KeyError):
-            raise UsageError(f"{self.name}={text} is not {kind}; it means: {self.doc}.") from None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 -- How far neurons are from the border of their IO class, nearest first, and which cosines are beyond chance.
 -- :neuron neuron = null        only this neuron, as layer.neuron
--- :model text = null           only this model
--- :layer integer = null        only this layer
+-- :model model = null          only this model
+-- :layer layer = null          only this layer
 -- :threshold fraction = 0.5    a |cosine| beyond it counts
 -- :k integer = 50              how many
 with

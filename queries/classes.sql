@@ -1,5 +1,5 @@
 -- Number and share of neurons of each IO class, by model.
--- :model text = null           only this model
+-- :model model = null          only this model
 -- :threshold fraction = 0.5    a |cosine| beyond it counts
 with counted as (
     select

@@ -1,5 +1,5 @@
 -- Number and share of neurons of each IO class, by layer (paper, figures 3, 7 and 8).
--- :model text = null           only this model
+-- :model model = null          only this model
 -- :threshold fraction = 0.5    a |cosine| beyond it counts
 with counted as (
     select

@@ -1,8 +1,8 @@
 -- The clearest prediction or suppression neuron of each IO class: that of highest kurtosis (paper, section 6).
 -- needs: roles
--- :model text = null    only this model
--- :role text = null     prediction or suppression; without it, either
--- :k integer = 1        how many of each class
+-- :model model = null    only this model
+-- :role role = null      prediction or suppression; without it, either
+-- :k integer = 1         how many of each class
 select
     model,
     io_class,

@@ -1,10 +1,10 @@
 -- Neurons of each IO class, with typicality, and functional role, with margins (paper, table 2).
 -- needs: roles
--- :model text = null                 only this model
--- :threshold fraction = 0.5          a |cosine| beyond it counts for the IO class
--- :partition double = null           partition neurons in 352,256; without these three, the stored roles
--- :kurtosis double = null            excess kurtosis of prediction and suppression neurons
--- :attention_cutoff fraction = null  on |cosine| with a head of the next layer
+-- :model model = null                  only this model
+-- :threshold fraction = 0.5            a |cosine| beyond it counts for the IO class
+-- :partition double = null             partition neurons in 352,256; without these three, the stored roles
+-- :kurtosis double = null              excess kurtosis of prediction and suppression neurons
+-- :attention_cutoff fraction = null    on |cosine| with a head of the next layer
 with
 judged as (
     select model, cos_gate_in, cos_gate_out, cos_in_out, functional_role

@@ -1,5 +1,5 @@
 -- Quartiles of the three cosines, by layer (paper, figures 4, 9 and 10).
--- :model text = null          only this model
+-- :model model = null         only this model
 -- :absolute boolean = true    without sign for the two cosines of w_gate, as the paper has them
 with
 cosines as (

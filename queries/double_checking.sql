@@ -1,9 +1,9 @@
 -- Double checking: w_gate and w_in are orthogonal, yet share top tokens, most shared first (paper, section 7.2).
 -- needs: vocab
--- :model text = null           only this model; several large ones together take long
--- :layer integer = null        only this layer
+-- :model model = null          only this model; several large ones together take long
+-- :layer layer = null          only this layer
 -- :threshold fraction = 0.5    orthogonal is a |cos(w_gate, w_in)| up to it
--- :basis text = unembed        unembed (W_U) or embed (W_E)
+-- :basis basis = unembed       unembed (W_U) or embed (W_E)
 -- :top integer = 5             tokens compared of each list
 -- :shared integer = 2          at least so many in common
 -- :k integer = 50              how many

@@ -1,8 +1,8 @@
 -- Neurons with the largest and the smallest values of a cosine.
--- :cosine text = cos_in_out    cos_gate_in, cos_gate_out or cos_in_out
--- :model text = null           only this model
--- :layer integer = null        only this layer
--- :k integer = 10              how many at either end
+-- :cosine cosine = cos_in_out    cos_gate_in, cos_gate_out or cos_in_out
+-- :model model = null            only this model
+-- :layer layer = null            only this layer
+-- :k integer = 10                how many at either end
 with valued as (
     select
         model, layer, neuron, neuron_id, io_class, cos_gate_in, cos_gate_out, cos_in_out,
@@ -10,7 +10,6 @@ with valued as (
             when 'cos_gate_in' then cos_gate_in
             when 'cos_gate_out' then cos_gate_out
             when 'cos_in_out' then cos_in_out
-            else error('cosine must be cos_gate_in, cos_gate_out or cos_in_out')
         end as value
     from neurons
     where ($model is null or model = $model) and ($layer is null or layer = $layer)

@@ -1,5 +1,5 @@
 -- Share of input manipulators, all classes but orthogonal output, and how many of them are conditional enrichment (paper, section 5.1); the row without a layer is the whole model.
--- :model text = null           only this model
+-- :model model = null          only this model
 -- :threshold fraction = 0.5    a |cosine| beyond it counts
 with counted as (
     select

@@ -1,5 +1,5 @@
 -- Median cos(w_in, w_out) by layer and model, with the layer's relative depth (paper, figure 1).
--- :model text = null    only this model
+-- :model model = null    only this model
 select
     model,
     layer,

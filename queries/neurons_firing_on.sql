@@ -1,10 +1,10 @@
 -- Neurons that fire on a token: it stands at the peak of their exemplars, most exemplars first.
 -- needs: activations
--- :token text              the token, with its leading space if it has one: -p "token= again"
--- :model text = null       only this model
--- :corpus text = null      only this corpus
--- :sign_case text = null   only this case, e.g. gate+_in+
--- :k integer = 50          how many
+-- :token text                    the token, with its leading space if it has one: -p "token= again"
+-- :model model = null            only this model
+-- :corpus corpus = null          only this corpus
+-- :sign_case sign_case = null    only this case, e.g. gate+_in+
+-- :k integer = 50                how many
 with peaks as (
     select
         model,

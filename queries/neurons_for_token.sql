@@ -1,10 +1,10 @@
 -- Neurons among whose top tokens a token is, strongest first; by default those that write it.
--- :token text              the token, with its leading space if it has one: -p "token= again"
--- :vector text = out       out (what the neuron writes), in or gate (what it reads)
--- :basis text = unembed    unembed (W_U) or embed (W_E)
--- :sign text = null        + (towards the token) or - (away from it)
--- :model text = null       only this model
--- :k integer = 50          how many
+-- :token text               the token, with its leading space if it has one: -p "token= again"
+-- :vector vector = out      out (what the neuron writes), in or gate (what it reads)
+-- :basis basis = unembed    unembed (W_U) or embed (W_E)
+-- :sign sign = null         + (towards the token) or - (away from it)
+-- :model model = null       only this model
+-- :k integer = 50           how many
 select
     t.model,
     t.layer || '.' || t.neuron as neuron_id,

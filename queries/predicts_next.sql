@@ -1,12 +1,12 @@
 -- Neurons whose exemplars go on with one of the neuron's own top tokens: of w_out where post > 0, of -w_out where post < 0.
 -- needs: vocab, activations
--- :model text = null       only this model
--- :corpus text = null      only this corpus
--- :layer integer = null    only this layer
--- :sign text = null        + or -: only exemplars with this sign of post
--- :top integer = 5         tokens compared of each list
--- :strongest integer = 4   exemplars compared of each sign case
--- :k integer = 50          how many
+-- :model model = null       only this model
+-- :corpus corpus = null     only this corpus
+-- :layer layer = null       only this layer
+-- :sign sign = null         + or -: only exemplars with this sign of post
+-- :top integer = 5          tokens compared of each list
+-- :strongest integer = 4    exemplars compared of each sign case
+-- :k integer = 50           how many
 with
 written as (
     select model, layer, neuron, sign, token_id

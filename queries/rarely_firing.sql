@@ -1,8 +1,8 @@
 -- Neurons whose gate is open (gate > 0) at fewer than one in 10,000 positions, rarest first.
 -- needs: activations
 -- :below fraction = 0.0001    share of the counted positions
--- :model text = null          only this model
--- :corpus text = null         only this corpus
+-- :model model = null         only this model
+-- :corpus corpus = null       only this corpus
 -- :k integer = 50             how many
 with rare as (
     select

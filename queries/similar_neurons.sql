@@ -1,11 +1,11 @@
 -- Neurons most like a given one by the top tokens they share; (w_in, w_out) may be flipped together.
 -- needs: vocab
--- :neuron neuron           the given neuron, as layer.neuron
--- :model text              its model
--- :among text = null       look only among the neurons of this model
--- :vector text = out       out, in or gate
--- :basis text = unembed    unembed (W_U) or embed (W_E)
--- :k integer = 20          how many
+-- :neuron neuron            the given neuron, as layer.neuron
+-- :model model              its model
+-- :among model = null       look only among the neurons of this model
+-- :vector vector = out      out, in or gate
+-- :basis basis = unembed    unembed (W_U) or embed (W_E)
+-- :k integer = 20           how many
 with
 own as (
     select sign, rank, token

@@ -105,6 +105,51 @@ def test_wrong_parameters_are_named(wrong: list[str], said: str) -> None:
         named_query("classes").bound(wrong)
 
 
+WRONG = {
+    "integer": ["-1", "2.5", "99999999999"],
+    "double": ["nan", "inf", "x"],
+    "fraction": ["7", "nan", "x"],
+    "boolean": ["x"],
+    "layer": ["-1", "99"],
+    "neuron": ["28", "99.1", "28.999999"],
+}
+NAMES = ("vector", "basis", "sign", "sign_case", "role", "cosine", "model", "corpus")
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        (name, f"{parameter.name}={value}")
+        for name in query_names()
+        for parameter in named_query(name).parameters
+        for value in WRONG.get(parameter.type, ["nonsense"] if parameter.type in NAMES else [])
+    ],
+)
+def test_a_wrong_value_is_refused_and_not_answered_with_nothing(
+    cli: Callable[..., Answer], known: Path, name: str, setting: str
+) -> None:
+    given = [f"-p{each}" for each in [*settings(named_query(name)), setting]]
+    answer = cli("query", name, *given, "--db", known)
+    assert answer.code in (2, 3), answer
+    assert answer.err.startswith("Error: ") and answer.err.count("\n") == 1
+    assert answer.out == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (("--layer", "3-1"), 2),
+        (("--layer", "99"), 3),
+        (("-k", "99999999999"), 2),
+        (("--model", "x"), 3),
+    ],
+)
+def test_find_refuses_what_no_neuron_can_be(
+    cli: Callable[..., Answer], known: Path, wrong: tuple[str, str], code: int
+) -> None:
+    assert cli("find", *wrong, "--db", known).code == code
+
+
 def test_a_missing_parameter_is_named_with_the_command() -> None:
     with pytest.raises(UsageError, match=r"catalog query neurons_for_token -p token="):
         named_query("neurons_for_token").bound([])

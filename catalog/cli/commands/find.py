@@ -7,7 +7,7 @@ import click
 
 from catalog.cli.options import model_option, output_options, reading_options
 from catalog.store.location import Location
-from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, SIGNS, VECTORS
+from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, LARGEST_INTEGER, SIGNS, VECTORS
 
 _ORDERS = ("kurtosis", "variance", "skew", "cos_gate_in", "cos_gate_out", "cos_in_out", "norm")
 _LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
@@ -21,7 +21,10 @@ def _layers(
     match = _LAYERS.fullmatch(text)
     if match is None:
         raise click.BadParameter(f"{text!r} is neither a layer nor a range such as 28-31")
-    return int(match[1]), int(match[2] or match[1])
+    first, last = int(match[1]), int(match[2] or match[1])
+    if first > last:
+        raise click.BadParameter(f"{text} begins after its end")
+    return first, last
 
 
 @click.command("find")
@@ -48,7 +51,12 @@ def _layers(
     help="What comes first: the largest; skew and cosines by magnitude.",
 )
 @click.option(
-    "-k", "k", type=click.IntRange(min=1), default=20, show_default=True, help="How many neurons."
+    "-k",
+    "k",
+    type=click.IntRange(1, LARGEST_INTEGER),
+    default=20,
+    show_default=True,
+    help="How many neurons.",
 )
 @output_options
 @reading_options
@@ -77,8 +85,8 @@ def command(
       catalog find --class depletion --layer 28-31 --token " again" --order kurtosis
     """
     from catalog.cli.formats import write_rows
-    from catalog.queries.neuron_record import chosen_model
     from catalog.queries.own import own_sql
+    from catalog.queries.parameters import require_known
     from catalog.store.reading import reading, run_query
 
     first_layer, last_layer = layers or (None, None)
@@ -97,7 +105,6 @@ def command(
         "k": k,
     }
     with reading(db, wait_s) as connection:
-        if model is not None:
-            chosen_model(connection, db, model)
+        require_known(connection, [("model", model), ("layer", last_layer)], db)
         rows = run_query(connection, own_sql("find"), parameters, db)
     write_rows(rows, format_name, output, max_rows)

@@ -61,14 +61,13 @@ def command(
 def _answer(query: "NamedQuery", values: dict[str, Any], db: Location, wait_s: float) -> "pa.Table":
     """The rows; a stage that they need and nobody ingested yet is announced."""
     from catalog.cli.messages import note
-    from catalog.queries.neuron_record import chosen_model
+    from catalog.queries.parameters import require_known
     from catalog.queries.stages import missing_stages
     from catalog.store.reading import reading, run_query
 
     with reading(db, wait_s) as connection:
+        require_known(connection, [(p.type, values[p.name]) for p in query.parameters], db)
         model = values.get("model")
-        if model is not None:
-            chosen_model(connection, db, model)
         for missing in missing_stages(connection, query.needs, model, db):
             who = f"{model} lacks" if model else "No model has"
             note(f"{who} the stage {missing.stage}. To ingest it: {missing.command}")

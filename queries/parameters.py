@@ -1,0 +1,152 @@
+"""Parameters of named queries: how a text becomes a value, and what the catalog must hold of it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+
+from catalog.errors import NotFoundError, UsageError
+from catalog.neuron_id import NeuronId
+from catalog.queries.neuron_record import Row, check_in_range, chosen_model
+from catalog.store.location import Location
+from catalog.store.reading import run_for_dicts
+from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, LARGEST_INTEGER, SIGN_CASES, SIGNS, VECTORS
+
+_COSINES: Final = ("cos_gate_in", "cos_gate_out", "cos_in_out")
+_BOOLEANS: Final = {"true": True, "false": False}
+
+Convert = Callable[[str], Any]
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= LARGEST_INTEGER:
+        raise ValueError(text)
+    return value
+
+
+def _double(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+def _one_of(names: Sequence[str]) -> tuple[Convert, str]:
+    return {name: name for name in names}.__getitem__, f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+_TYPES: Final[Mapping[str, tuple[Convert, str]]] = {
+    "text": (str, "text"),
+    "integer": (_integer, f"a whole number from 0 to {LARGEST_INTEGER}"),
+    "double": (_double, "a number"),
+    "fraction": (_fraction, "a number between 0 and 1"),
+    "boolean": (lambda text: _BOOLEANS[text.lower()], "true or false"),
+    "vector": _one_of(VECTORS),
+    "basis": _one_of(BASES),
+    "sign": _one_of(SIGNS),
+    "sign_case": _one_of(SIGN_CASES),
+    "role": _one_of(FUNCTIONAL_ROLES),
+    "cosine": _one_of(_COSINES),
+    "model": (str, "a model"),
+    "corpus": (str, "a corpus"),
+    "layer": (_integer, "a layer, a whole number from 0"),
+    "neuron": (lambda text: str(NeuronId.parse(text)), "a neuron id"),
+}
+"""How a parameter's text becomes its value, and what to call that."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A value that a query takes; `default` is None for NULL."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    doc: str
+
+    def value(self, text: str) -> Any:
+        """`text` as a value of the parameter's type.
+
+        Raises:
+            UsageError: it is not of that type.
+        """
+        convert, kind = _TYPES[self.type]
+        try:
+            return convert(text)
+        except (ValueError, KeyError):
+            raise UsageError(f"{self.name}={text} is not {kind}; it means: {self.doc}.") from None
+
+
+def require_known(
+    connection: duckdb.DuckDBPyConnection,
+    given: Sequence[tuple[str, Any]],
+    catalog: Location,
+) -> None:
+    """Refuse models, corpora, layers and neurons that are not in the catalog.
+
+    `given` are pairs of a type and a value or None; what is not a model is looked for in the first
+    of them, or in all models.
+
+    Raises:
+        NotFoundError: one is not; the message says which there are.
+    """
+    named = [value for kind, value in given if kind == "model"]
+    for alias in named:
+        if alias is not None:
+            chosen_model(connection, catalog, alias)
+    model = named[0] if named else None
+    models = run_for_dicts(
+        connection,
+        "select model, n_layers, d_mlp from models where $1 is null or model = $1 order by model",
+        [model],
+        catalog,
+    )
+    for kind, value in given:
+        if value is None or not models:
+            continue
+        if kind == "corpus":
+            _require_corpus(connection, value, model, catalog)
+        elif kind == "layer":
+            check_in_range(NeuronId(value, 0), max(models, key=lambda each: each["n_layers"]))
+        elif kind == "neuron":
+            _require_neuron(NeuronId.parse(value), models)
+
+
+def _require_corpus(
+    connection: duckdb.DuckDBPyConnection, name: str, model: str | None, catalog: Location
+) -> None:
+    rows = run_for_dicts(
+        connection,
+        "select distinct corpus from corpora where $1 is null or model = $1 order by corpus",
+        [model],
+        catalog,
+    )
+    names = [row["corpus"] for row in rows]
+    if name not in names:
+        raise NotFoundError(
+            f"{model or 'No model'} has {'no ' if model else ''}activations on a corpus {name!r}. "
+            f"There is: {', '.join(names) or 'none'}."
+        )
+
+
+def _require_neuron(neuron_id: NeuronId, models: Sequence[Row]) -> None:
+    """Refuse a neuron that none of the models has, in the words of the last of them."""
+    for at, model in enumerate(models):
+        try:
+            check_in_range(neuron_id, model)
+        except NotFoundError:
+            if at == len(models) - 1:
+                raise
+        else:
+            return
