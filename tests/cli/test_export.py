@@ -159,6 +159,28 @@ def test_a_target_that_cannot_be_a_folder_is_named(cli: Cli, db: Path) -> None:
     assert db.read_bytes() == before
 
 
+@pytest.mark.parametrize("format_name", ["csv", "jsonl"])
+def test_a_text_export_that_fails_leaves_no_file_and_can_be_run_again(
+    cli: Cli, known: Path, tmp_path: Path, format_name: str
+) -> None:
+    target = tmp_path / "texts"
+    in_the_way = target / f"top_tokens.{format_name}.part"
+    in_the_way.mkdir(parents=True)
+    arguments = ["export", target, "--format", format_name, "--db", known]
+    answer = cli(*arguments)
+    assert (answer.code, list(target.iterdir())) == (7, [in_the_way]), answer
+    in_the_way.rmdir()
+    assert cli(*arguments).code == 0
+
+
+def test_a_text_export_into_a_lake_is_refused(cli: Cli, known: Path, tmp_path: Path) -> None:
+    assert cli("export", tmp_path / "lake", "--db", known).code == 0
+    before = sorted(tmp_path.rglob("*"))
+    answer = cli("export", tmp_path / "lake", "--format", "csv", "--force", "--db", known)
+    assert answer.code == 6 and "is a lake of Parquet files" in answer.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_csv_has_a_file_for_each_view(cli: Cli, known: Path, tmp_path: Path) -> None:
     assert cli("export", tmp_path / "csv", "--format", "csv", "--db", known).code == 0
     for view in VIEWS:

@@ -64,6 +64,11 @@ class Storage:
         with _explaining(self.location):
             return bool(self._system.exists(self._path(name)))
 
+    def remove(self, name: str) -> None:
+        """Take a file away."""
+        with _explaining(self.location):
+            self._system.rm_file(self._path(name))
+
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """A stream whose file appears under its name when the block ends well.

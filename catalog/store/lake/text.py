@@ -1,9 +1,11 @@
 """Rows for sharing: one CSV or JSON Lines file per view, in a folder or at a URL."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
 
 from catalog.errors import DatabaseError
+from catalog.store.lake.manifest import MANIFEST
 from catalog.store.lake.source import Layout, SourceRows
 from catalog.store.lake.storage import Storage
 from catalog.store.lake.views import VIEWS, LakeView
@@ -30,10 +32,13 @@ def export_text(
 
     Raises:
         NotFoundError: no such model.
-        DatabaseError: a file is there already (not with `force`), or the source changed meanwhile.
+        DatabaseError: a file is there already (not with `force`), or a lake, or the source changed
+            meanwhile.
         EnvironmentFault: the target cannot be written.
     """
     storage = Storage(target)
+    if storage.exists(MANIFEST):
+        raise DatabaseError(f"{target} is a lake of Parquet files. Name another folder.")
     aliases = source.chosen(asked)
     names = {view.name: f"{view.name}.{format_name}" for view in VIEWS}
     there = [name for name in names.values() if storage.exists(name)]
@@ -44,11 +49,25 @@ def export_text(
         )
     expressions, write = TEXT_FORMATS[format_name]
     layouts = source.layouts(VIEWS)
-    for view in VIEWS:
-        select = expressions(layouts[view.name])
-        with storage.writing(names[view.name]) as stream:
-            write(stream, _tables(source, view, aliases, select))
-        say(f"{target}: {names[view.name]} written")
+    with _all_or_none(storage) as written:
+        for view in VIEWS:
+            select = expressions(layouts[view.name])
+            with storage.writing(names[view.name]) as stream:
+                write(stream, _tables(source, view, aliases, select))
+            written.append(names[view.name])
+            say(f"{target}: {names[view.name]} written")
+
+
+@contextmanager
+def _all_or_none(storage: Storage) -> Iterator[list[str]]:
+    """A list for the files that were written, which are removed if the block ends badly."""
+    written: list[str] = []
+    try:
+        yield written
+    except BaseException:
+        for name in written:
+            storage.remove(name)
+        raise
 
 
 def _tables(
