@@ -25,24 +25,18 @@ Writer = Callable[["pa.Table", IO[bytes]], None]
 
 
 def _table(rows: "pa.Table", stream: IO[bytes]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from catalog.cli.tables import Column, drawn
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for field in rows.schema:
-        number = str(field.type).startswith(("int", "float", "double", "uint", "decimal"))
-        table.add_column(Text(field.name), justify="right" if number else "left", overflow="fold")
-    for row in rows.to_pylist(maps_as_pydicts=None):
-        table.add_row(*(Text(_cell(value)) for value in row.values()))
-    terminal = stream is sys.stdout.buffer and sys.stdout.isatty()
-    text = io.StringIO()
-    # A pipe or file has no width: nothing is folded there, so that columns stay columns.
-    width = None if terminal else max(80, sum(len(str(n)) for n in rows.column_names) + 100_000)
-    console = Console(file=text, width=width, force_terminal=terminal, highlight=False)
-    console.print(table)
-    stream.write(_trimmed(text.getvalue()).encode(errors="replace"))
+    columns = [
+        Column(
+            field.name,
+            [_cell(value) for value in column.to_pylist(maps_as_pydicts=None)],
+            str(field.type).startswith(("int", "float", "double", "uint", "decimal")),
+        )
+        for field, column in zip(rows.schema, rows.columns, strict=True)
+    ]
+    on_terminal = stream is sys.stdout.buffer and sys.stdout.isatty()
+    stream.write(drawn(columns, on_terminal=on_terminal).encode(errors="replace"))
 
 
 def _shortest_floats(rows: "pa.Table") -> "pa.Table":
@@ -194,10 +188,6 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     return str(value)
-
-
-def _trimmed(text: str) -> str:
-    return "".join(line.rstrip() + "\n" for line in text.splitlines())
 
 
 def json_text(value: Any) -> str:

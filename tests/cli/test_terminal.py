@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from catalog.store.reading import fetch
 from tests.support import COMMAND, Answer, command, environment
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -57,6 +58,17 @@ def test_a_table_fits_the_terminal(known: Path, columns: int) -> None:
     sql = "select neuron_id, io_class, cos_in_out from neurons limit 3"
     shown = ANSI.sub("", on_terminal(columns, "sql", sql, "--db", known))
     assert max(cell_len(line) for line in shown.splitlines()) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_numbers_stay_whole_however_narrow_the_terminal(known: Path, columns: int) -> None:
+    sql = "from neurons order by model, layer, neuron limit 4"
+    shown = ANSI.sub("", on_terminal(columns, "sql", sql, "--db", known))
+    assert max(cell_len(line) for line in shown.splitlines()) <= columns
+    for row in fetch(known, sql).to_pylist():
+        for value in row.values():
+            if isinstance(value, float):
+                assert f"{value:.6g}" in shown
 
 
 def test_a_terminal_gets_colours_unless_it_refuses_them(known: Path) -> None:
