@@ -1,5 +1,5 @@
 """`python -m catalog`."""
 
-from catalog.cli.main import main
+from catalog.cli.entry import main
 
 main()

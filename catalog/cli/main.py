@@ -104,7 +104,7 @@ def run(arguments: list[str]) -> int:
         return ExitCode.OK if stop.code == 1 else int(stop.code or 0)
     except (Exception, KeyboardInterrupt) as raised:
         if isinstance(raised, (click.Abort, KeyboardInterrupt)) or interruption.asked():
-            error("Interrupted. What was computed is kept; the same command carries on.")
+            error("Interrupted. What was finished is kept, and the same command can be run again.")
             return ExitCode.INTERRUPTED
         if debug and not isinstance(raised, (click.ClickException, BrokenPipeError)):
             raise

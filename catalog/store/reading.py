@@ -1,16 +1,16 @@
 """Reading a catalog: open read-only, fetch Arrow, close. duckdb alone is imported here."""
 
 import re
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
 from catalog.errors import DatabaseError, SchemaOutdated, SchemaTooNew, SqlError
+from catalog.store.executing import interruptibly, without_pandas
 from catalog.store.location import Location
 from catalog.store.opening import DEFAULT_WAIT_S, connect, explained, not_a_file
 from catalog.store.statements import checked_statement
@@ -100,11 +100,15 @@ def run_query(
 ) -> "pa.Table":
     """The rows of `sql`, the catalog's `own` or a user's, as Arrow; errors become the catalog's."""
     _require_unicode(parameters)
-    with _explaining_queries(path, own), _without_pandas():
+
+    def rows() -> "pa.Table":
         result = connection.execute(sql, parameters)
-        if max_rows is None:
-            return result.to_arrow_table()
-        return _first_rows(result, max_rows)
+        return _named_apart(
+            result.to_arrow_table() if max_rows is None else _first_rows(result, max_rows)
+        )
+
+    with _explaining_queries(path, own), without_pandas():
+        return interruptibly(connection, rows)
 
 
 def run_for_dicts(
@@ -112,7 +116,7 @@ def run_for_dicts(
 ) -> list[dict[str, Any]]:
     """The rows of `sql` as dictionaries: for a few rows, without the time to import Arrow."""
     _require_unicode(parameters)
-    with _explaining_queries(path, own=True), _without_pandas():
+    with _explaining_queries(path, own=True), without_pandas():
         result = connection.execute(sql, parameters)
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -145,21 +149,15 @@ def _explaining_queries(path: Location, own: bool) -> Iterator[None]:
         raise SqlError(str(error)) from error
 
 
-@contextmanager
-def _without_pandas() -> Iterator[None]:
-    """Keep DuckDB from importing pandas (0.3 s) when it looks at the first bound value.
-
-    It does without where pandas cannot be imported. Other threads might be importing it just now,
-    so with any of them it may have its way.
-    """
-    if "pandas" in sys.modules or threading.active_count() > 1:
-        yield
-        return
-    sys.modules["pandas"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["pandas"]
+def _named_apart(rows: "pa.Table") -> "pa.Table":
+    """Columns of one name get numbers, as DuckDB numbers them: rows become records by name."""
+    if len(set(rows.column_names)) == rows.num_columns:
+        return rows
+    names: list[str] = []
+    for name in rows.column_names:
+        numbered = (f"{name}_{n}" for n in count(1))
+        names.append(next(each for each in chain([name], numbered) if each not in names))
+    return rows.rename_columns(names)
 
 
 def _first_rows(result: duckdb.DuckDBPyConnection, max_rows: int) -> "pa.Table":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import catalog
 from catalog.cli.formats import FORMATS
 from tests.support import Answer, query
 
@@ -60,6 +61,23 @@ def test_json_is_json_for_any_value(cli: Callable[..., Answer], known: Path) -> 
     assert [row["score"] for row in rows] == [0.5, pytest.approx(1e-7), None, None]
     assert rows[0]["day"] == "2025-01-02"
     assert rows[0]["list"] == [1.5, None]
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"parquet"}))
+def test_columns_of_one_name_are_all_there(
+    cli: Callable[..., Answer], known: Path, name: str
+) -> None:
+    sql = "select 'first' as a, 'second' as a, 'third' as a"
+    answer = cli("sql", sql, "--format", name, "--db", known)
+    assert answer.code == 0
+    assert all(word in answer.out for word in ("first", "second", "third", "a_1", "a_2"))
+    assert catalog.open(known).sql(sql).fetchall() == [("first", "second", "third")]
+
+
+def test_sql_may_begin_with_a_comment(cli: Callable[..., Answer], known: Path) -> None:
+    answer = cli("sql", "-- How many?\nselect 7 as n", "--db", known, "--format", "csv")
+    assert (answer.code, answer.out) == (0, "n\n7\n")
+    assert cli("sql", "--formt", "csv", "--db", known).code == 2
 
 
 def test_parquet_reads_back_with_its_types(

@@ -9,7 +9,14 @@ from catalog.cli.options import output_options, reading_options
 from catalog.store.location import Location
 
 
-@click.command("sql")
+class _SqlCommand(click.Command):
+    """Takes SQL that begins with a comment as SQL: no option has a blank after its dashes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f"\n{a}" if a.startswith("-- ") else a for a in args])
+
+
+@click.command("sql", cls=_SqlCommand)
 @click.argument("query", required=False)
 @output_options
 @reading_options
@@ -26,11 +33,12 @@ def command(
     QUERY is SQL of DuckDB's dialect, or - to read it from standard input; without it, a shell
     with history and completion opens on a terminal. It may be a SELECT, WITH,
     FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, or EXPLAIN of one; nothing that writes or reads other
-    files. `show tables` lists the views.
+    files. `describe neurons` lists the columns of a view.
 
     \b
     Example:
       catalog sql "select neuron_id, cos_in_out from neurons order by cos_in_out limit 5"
+      catalog sql "select view_name, comment from duckdb_views() where not internal"
     """
     from catalog.cli.formats import LIMITED, chosen_format, write_rows
     from catalog.errors import UsageError
