@@ -26,7 +26,6 @@ _FIELDS: Final = (
     "vocab_kurtosis",
     "null_space_share",
 )
-N_TOKENS: Final = 8
 
 
 def compared(
@@ -53,7 +52,7 @@ def compared(
             for sign in SIGNS:
                 ours, theirs = (_tokens(r, vector, basis, sign) for r in (left, right))
                 shared = [token for token in ours if token in theirs]
-                lists = [" ".join(map(repr, tokens[:N_TOKENS])) for tokens in (ours, theirs)]
+                lists = [" ".join(map(repr, tokens)) for tokens in (ours, theirs)]
                 rows.append(
                     (f"w_{vector} {basis} {sign}", *lists, " ".join(map(repr, shared)) or None)
                 )

@@ -14,6 +14,7 @@ import duckdb
 
 from catalog.errors import DatabaseError, EnvironmentFault
 from catalog.store.digests import digest_where
+from catalog.store.executing import without_pandas
 from catalog.store.new_files import appearing, spill_folder
 from catalog.store.opening import DEFAULT_WAIT_S, attach, explaining
 from catalog.store.reading import check_version
@@ -95,10 +96,11 @@ def attached(
         }
     )
     try:
-        for source in sources:
-            attach(connection, source.path, source.name, read_only=True, wait_s=wait_s)
-            _check_tables(connection, source)
-        yield connection, sources
+        with without_pandas():
+            for source in sources:
+                attach(connection, source.path, source.name, read_only=True, wait_s=wait_s)
+                _check_tables(connection, source)
+            yield connection, sources
     finally:
         connection.close()
 

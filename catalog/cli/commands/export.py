@@ -72,7 +72,9 @@ def _copy(
     from catalog.store.lake.source import SourceRows
     from catalog.store.reading import require_file
 
-    if force or not isinstance(target, Path):
-        raise UsageError("A catalog file is written on this machine's disk, and only a new one.")
+    if not isinstance(target, Path):
+        raise UsageError(f"A catalog file is written on this machine's disk, not to {target}.")
+    if force:
+        raise UsageError("--format duckdb writes a new file only, so --force does not go with it.")
     source = require_file(db)
     copy_entries(source, target, SourceRows(source, wait_s).chosen(models), wait_s)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catalog.errors import DatabaseError, NotFoundError
+from catalog.store.executing import interruptibly, without_pandas
 from catalog.store.lake.views import LakeView, slices
 from catalog.store.location import Location
 from catalog.store.opening import DEFAULT_WAIT_S
@@ -69,8 +70,10 @@ class SourceRows:
         Raises:
             DatabaseError: they are not as many as were counted before.
         """
-        with reading(self.catalog, self._wait_s) as connection:
-            conditions, n_counted = slices(connection, view, model)
+        with reading(self.catalog, self._wait_s) as connection, without_pandas():
+            conditions, n_counted = interruptibly(
+                connection, lambda: slices(connection, view, model)
+            )
         n_rows = 0
         for condition, parameters in conditions:
             sql = (
