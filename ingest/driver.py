@@ -154,9 +154,11 @@ def _enter(
     request: IngestRequest, weights: GatedWeights, progress: Progress
 ) -> tuple[int, ModelEntry]:
     """Register the entry; norms are checked when its checkpoint is seen for the first time."""
-    alias = request.alias or default_alias(weights.checkpoint.source, weights.kind)
-    if not alias.isprintable():
-        raise UsageError(f"The alias {alias!r} cannot be printed. Give another one with --alias.")
+    alias = request.alias
+    if alias is None:
+        alias = default_alias(weights.checkpoint.source, weights.kind)
+    if not alias.strip() or not alias.isprintable():
+        raise UsageError(f"The alias {alias!r} cannot be read. Give another one with --alias.")
     entry = ModelEntry(
         alias=alias,
         source=weights.checkpoint.source,

@@ -145,6 +145,8 @@ def write_rows(
         )
     if output:
         note(f"{shown.num_rows:,} rows written to {output}")
+    elif name in LIMITED and not rows.num_rows:
+        note("There are no such rows.")
 
 
 @contextmanager

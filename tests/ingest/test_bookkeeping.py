@@ -132,6 +132,16 @@ def test_old_rows_are_shown_until_the_new_are_complete(ingested: Ingest) -> None
     assert watching.seen == {(neurons, 16), (neurons, 4)}
 
 
+@pytest.mark.parametrize("alias", ["", " ", "a\nb"])
+def test_an_alias_that_nobody_could_read_is_refused(
+    cli: Callable[..., Answer], ingested: Ingest, alias: str
+) -> None:
+    before = query(ingested.db, "from models")
+    answer = cli("ingest", ingested.checkpoint, *OPTIONS, "--db", ingested.db, "--alias", alias)
+    assert answer.code == 2 and "--alias" in answer.err
+    assert query(ingested.db, "from models") == before
+
+
 def test_an_alias_of_another_checkpoint_is_refused(
     ingested: Ingest, tmp_path: Path, cli: Callable[..., Answer]
 ) -> None:
