@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from catalog.errors import CorpusError
+from catalog.ingest.corpus.encoding import encode, text_encoder
 from catalog.ingest.device import pick_device, pick_dtype
 from catalog.ingest.probe import Probe, open_probe
 from catalog.ingest.vocabulary import read_tokenizer, start_token
@@ -14,8 +15,12 @@ from catalog.neuron_id import NeuronId
 
 @dataclass(frozen=True)
 class TokenisedText:
-    """A text as the model reads it: the start token, if there is one, then its own tokens."""
+    """A text as the model reads it: the start token, if there is one, then its own tokens.
 
+    `tokens` are the characters that each stands for; one that was split stands in several.
+    """
+
+    text: str
     token_ids: list[int]
     tokens: list[str]
     n_start: int
@@ -88,17 +93,18 @@ def _prepared(
     where = pick_device(device)
     probe = open_probe(entry, pick_dtype(dtype, where), where)
     tokenizer = read_tokenizer(probe.checkpoint.folder)
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    own = next(encode(text_encoder(tokenizer), [text]))
     start = start_token(tokenizer)
     start_ids = [] if start is None else [start]
     starts = [str(tokenizer.convert_ids_to_tokens(token_id)) for token_id in start_ids]
-    token_ids = [*start_ids, *encoded["input_ids"]]
+    token_ids = [*start_ids, *own.ids.tolist()]
     limit = getattr(probe.model.config, "max_position_embeddings", None)
-    if not encoded["input_ids"]:
+    if len(own.ids) == 0:
         raise CorpusError("The text is empty.")
     if limit is not None and len(token_ids) > limit:
         raise CorpusError(
             f"The text has {len(token_ids)} tokens, start token included; the model takes {limit}."
         )
-    pieces = [text[a:b] for a, b in encoded["offset_mapping"]]
-    return probe, TokenisedText(token_ids, [*starts, *pieces], len(start_ids))
+    pieces = [text[a:b] for a, b in zip(own.starts.tolist(), own.ends.tolist(), strict=True)]
+    whole = "".join([*starts, text])
+    return probe, TokenisedText(whole, token_ids, [*starts, *pieces], len(start_ids))

@@ -71,5 +71,5 @@ def print_shaded(neuron_id: NeuronId, entry: Mapping[str, Any], on_text: "Neuron
     page = Page.standard_output()
     strongest = max(range(len(on_text.post)), key=lambda at: abs(on_text.post[at]))
     page.line(f"{neuron_id} of {entry['model']}; the peak is marked, shades are shares of it")
-    page.line(shaded(on_text.text.tokens, on_text.post, strongest, page))
+    page.line(shaded(on_text.text.text, on_text.text.tokens, on_text.post, strongest, page))
     page.line()

@@ -19,6 +19,12 @@ _GAP: Final = 3
 _NARROW_GAP: Final = 2
 """Blanks between two columns."""
 
+_PADDING: Final[dict[int, tuple[int, int, int, int]]] = {
+    _GAP: (0, 1, 0, 1),
+    _NARROW_GAP: (0, 1, 0, 0),
+}
+"""Rich's, around a cell, for a gap; between columns it sets one blank more."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -72,8 +78,7 @@ def drawn(columns: Sequence[Column], *, on_terminal: bool) -> str:
 
 
 def _side_by_side(columns: Sequence[Column], widths: Sequence[int], gap: int) -> Table:
-    padding = (0, gap - 2, 0, 1) if gap == _GAP else (0, 1, 0, 0)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=padding)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=_PADDING[gap])
     for column, width in zip(columns, widths, strict=True):
         table.add_column(
             Text(_folded(column.name, width)),

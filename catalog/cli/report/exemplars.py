@@ -1,6 +1,7 @@
 """The activation section: four sign cases, each with statistics and shaded exemplars."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from rich.text import Text
@@ -54,23 +55,59 @@ def _exemplar(exemplar: Row, page: Page) -> Text:
     """post, then the window with its peak marked, then the next token."""
     peak = exemplar["position"] - exemplar["window_start"]
     text = Text(f"{exemplar['post']:+.2f} ")
-    text.append_text(shaded(exemplar["window_tokens"], exemplar["window_post"], peak, page))
+    tokens, posts = exemplar["window_tokens"], exemplar["window_post"]
+    text.append_text(shaded(exemplar["text"], tokens, posts, peak, page))
     following = exemplar["next_token"]
     after = "end of document" if following is None else page.visible(following)
     return text.append(f"  {page.glyphs.arrow} {after}", style="italic")
 
 
-def shaded(tokens: Sequence[str], posts: Sequence[float], peak: int, page: Page) -> Text:
-    """Running text, each token shaded by its share of the largest |post|, the peak marked."""
-    glyphs, text = page.glyphs, Text()
+def shaded(text: str, tokens: Sequence[str], posts: Sequence[float], peak: int, page: Page) -> Text:
+    """The text, each token shaded by its share of the largest |post|, the peak marked."""
+    glyphs, line = page.glyphs, Text()
     strongest = max((abs(post) for post in posts), default=0.0)
-    for at, (token, post) in enumerate(zip(tokens, posts, strict=True)):
-        shown = page.running(token)
-        if at == peak:
-            text.append(f"{glyphs.opening}{shown}{glyphs.closing}", style=f"bold {_style(1, post)}")
+    for piece in _pieces(text, tokens, posts, peak):
+        shown = page.running(piece.text)
+        if piece.is_peak:
+            marked = f"{glyphs.opening}{shown}{glyphs.closing}"
+            line.append(marked, style=f"bold {_style(1, piece.post)}")
         else:
-            text.append(shown, style=_style(abs(post) / strongest if strongest else 0, post))
-    return text
+            share = abs(piece.post) / strongest if strongest else 0
+            line.append(shown, style=_style(share, piece.post))
+    return line
+
+
+@dataclass
+class _Piece:
+    """Characters that one token stands for, or several that share a character."""
+
+    text: str
+    post: float
+    is_peak: bool
+
+
+def _pieces(
+    text: str, tokens: Sequence[str], posts: Sequence[float], peak: int
+) -> Iterator[_Piece]:
+    """The tokens as they follow each other in `text`, without a gap.
+
+    A character of several bytes may be split into several tokens, each of which stands for it: it
+    is one piece, with the post of largest magnitude.
+    """
+    piece, end = None, 0
+    for at, (token, post) in enumerate(zip(tokens, posts, strict=True)):
+        overlap = next((n for n in range(len(token) + 1) if text.startswith(token, end - n)), 0)
+        end += len(token) - overlap
+        if piece is not None and overlap:
+            piece.text += token[overlap:]
+            piece.post = max(piece.post, post, key=abs)
+            piece.is_peak |= at == peak
+            continue
+        if piece is not None:
+            yield piece
+        piece = _Piece(token, post, at == peak)
+    if piece is not None:
+        yield piece
 
 
 def _style(strength: float, post: float) -> str:
