@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from catalog.errors import CorpusError
+from catalog.errors import CorpusError, UsageError
 from catalog.ingest.corpus.encoding import encode, text_encoder
 from catalog.ingest.device import pick_device, pick_dtype
 from catalog.ingest.probe import Probe, open_probe
@@ -57,7 +57,8 @@ def neuron_on_text(
 
     Raises:
         CheckpointError: the checkpoint is gone, or not the one that was ingested.
-        CorpusError: the text is longer than the model takes.
+        CorpusError: the text is empty, or longer than the model takes.
+        UsageError: it holds bytes that are no Unicode.
     """
     probe, tokenised = _prepared(entry, text, device, dtype)
     values = probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
@@ -71,7 +72,7 @@ def top_neurons(
     """The k neurons of largest |post| at each token but the start token, in all layers.
 
     Raises:
-        CheckpointError, CorpusError: as `neuron_on_text`.
+        CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
     """
     probe, tokenised = _prepared(entry, text, device, dtype)
     by_layer = probe.values(tokenised.token_ids, range(entry["n_layers"]))
@@ -90,6 +91,8 @@ def top_neurons(
 def _prepared(
     entry: dict[str, Any], text: str, device: str, dtype: str
 ) -> tuple[Probe, TokenisedText]:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError("The text is no valid Unicode. Give it in UTF-8.")
     where = pick_device(device)
     probe = open_probe(entry, pick_dtype(dtype, where), where)
     tokenizer = read_tokenizer(probe.checkpoint.folder)

@@ -1,6 +1,7 @@
 """The demo, as its user meets it: ingested once with a few contexts, then shown, run, verified."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def test_run_shades_a_text_and_stores_nothing(cli: Callable[..., Answer], demo: 
     assert [row["rank"] for row in json.loads(top.out)][:2] == [1, 2]
     assert all(row["io_class"] for row in json.loads(top.out))
     assert demo.read_bytes() == before
+
+
+def test_run_shows_a_character_of_several_tokens_once(
+    cli: Callable[..., Answer], demo: Path
+) -> None:
+    answer = cli("run", "é 漢字 🙂 the", "--neuron", "0.469", "--db", demo)
+    assert answer.code == 0
+    line = answer.out.splitlines()[1]
+    assert re.sub("[«»]", "", line) == "<|start|>é 漢字 🙂 the"
+
+
+def test_run_refuses_what_is_no_text(cli: Callable[..., Answer], demo: Path) -> None:
+    answer = cli("run", "caf\udce9", "--neuron", "0.469", "--db", demo)
+    assert answer.code == 2 and "no valid Unicode" in answer.err
 
 
 def test_verify_agrees_then_fails_loudly_on_a_changed_row(
