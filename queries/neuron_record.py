@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,11 +168,15 @@ def _chosen_corpus(known: list[Row], name: str | None, model: str) -> Row | None
             raise UsageError(f"Which corpus? Name one with --corpus: {', '.join(names)}.")
         return known[0] if known else None
     if name not in names:
-        raise NotFoundError(
-            f"{model} has no activations on a corpus {name!r}. "
-            f"There is: {', '.join(names) or 'none'}."
-        )
+        raise unknown_corpus(name, names, f"{model} has no")
     return known[names.index(name)]
+
+
+def unknown_corpus(name: str, names: Sequence[str], who: str) -> NotFoundError:
+    """The error for a corpus that is not among `names`; `who` begins the sentence."""
+    return NotFoundError(
+        f"{who} activations on a corpus {name!r}. There is: {', '.join(names) or 'none'}."
+    )
 
 
 def _cases(statistics: list[Row], exemplars: list[Row]) -> dict[str, SignCase]:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import duckdb
 
-from catalog.errors import NotFoundError, UsageError
+from catalog.errors import UsageError
 from catalog.neuron_id import NeuronId
-from catalog.queries.neuron_record import Row, check_in_range, chosen_model
+from catalog.queries.neuron_record import Row, check_in_range, chosen_model, unknown_corpus
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
 from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, LARGEST_INTEGER, SIGN_CASES, SIGNS, VECTORS
@@ -105,48 +105,30 @@ def require_known(
     for alias in named:
         if alias is not None:
             chosen_model(connection, catalog, alias)
-    model = named[0] if named else None
-    models = run_for_dicts(
-        connection,
-        "select model, n_layers, d_mlp from models where $1 is null or model = $1 order by model",
-        [model],
-        catalog,
-    )
+    within = named[0] if named else None
+
+    def rows(select: str) -> list[Row]:
+        sql = f"{select} where $1 is null or model = $1 order by all"
+        return run_for_dicts(connection, sql, [within], catalog)
+
     for kind, value in given:
-        if value is None or not models:
+        if value is None:
             continue
         if kind == "corpus":
-            _require_corpus(connection, value, model, catalog)
-        elif kind == "layer":
-            check_in_range(NeuronId(value, 0), max(models, key=lambda each: each["n_layers"]))
-        elif kind == "neuron":
-            _require_neuron(NeuronId.parse(value), models)
-
-
-def _require_corpus(
-    connection: duckdb.DuckDBPyConnection, name: str, model: str | None, catalog: Location
-) -> None:
-    rows = run_for_dicts(
-        connection,
-        "select distinct corpus from corpora where $1 is null or model = $1 order by corpus",
-        [model],
-        catalog,
-    )
-    names = [row["corpus"] for row in rows]
-    if name not in names:
-        raise NotFoundError(
-            f"{model or 'No model'} has {'no ' if model else ''}activations on a corpus {name!r}. "
-            f"There is: {', '.join(names) or 'none'}."
-        )
+            names = [row["corpus"] for row in rows("select distinct corpus from corpora")]
+            if value not in names:
+                raise unknown_corpus(value, names, f"{within} has no" if within else "No model has")
+        elif kind in ("layer", "neuron"):
+            neuron_id = NeuronId(value, 0) if kind == "layer" else NeuronId.parse(value)
+            _require_neuron(neuron_id, rows("select n_layers, d_mlp, model from models"))
 
 
 def _require_neuron(neuron_id: NeuronId, models: Sequence[Row]) -> None:
-    """Refuse a neuron that none of the models has, in the words of the last of them."""
-    for at, model in enumerate(models):
-        try:
-            check_in_range(neuron_id, model)
-        except NotFoundError:
-            if at == len(models) - 1:
-                raise
-        else:
-            return
+    """Refuse a neuron that none of the models has; the last of them has the most layers."""
+    fitting = [
+        model
+        for model in models
+        if neuron_id.layer < model["n_layers"] and neuron_id.neuron < model["d_mlp"]
+    ]
+    if models and not fitting:
+        check_in_range(neuron_id, models[-1])

@@ -20,18 +20,17 @@ def interruptibly(connection: duckdb.DuckDBPyConnection, query: Callable[[], _An
     """
     if threading.current_thread() is not threading.main_thread():
         return query()
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor, wait
 
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(query)
         try:
             return running.result()
         except KeyboardInterrupt:
-            # What comes before the query has begun is not heard.
-            stopped = threading.Event()
-            running.add_done_callback(lambda _: stopped.set())
-            while not stopped.wait(_AGAIN_S):
+            # Again, for what comes before the query has begun is not heard.
+            while not running.done():
                 connection.interrupt()
+                wait([running], _AGAIN_S)
             raise
 
 
