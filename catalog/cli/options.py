@@ -1,6 +1,7 @@
 """Options that several commands share, each a decorator."""
 
 import functools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -9,8 +10,24 @@ import click
 
 from catalog.store.location import Location, as_location
 from catalog.store.opening import DEFAULT_WAIT_S, not_a_file
+from catalog.taxonomy import LARGEST_INTEGER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+COUNT: Final = click.IntRange(1, LARGEST_INTEGER)
+NATURAL: Final = click.IntRange(0, LARGEST_INTEGER)
+
+
+class NumberRange(click.FloatRange):
+    """Numbers in a range; NaN, which compares as being in any, is in none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def wait_option(command: Command) -> Command:
@@ -18,7 +35,7 @@ def wait_option(command: Command) -> Command:
     return click.option(
         "--wait",
         "wait_s",
-        type=click.FloatRange(min=0),
+        type=NumberRange(min=0),
         default=DEFAULT_WAIT_S,
         show_default=True,
         metavar="SECONDS",
@@ -88,7 +105,7 @@ def output_options(command: Command) -> Command:
 
     command = click.option(
         "--max-rows",
-        type=click.IntRange(min=0),
+        type=NATURAL,
         default=100,
         show_default=True,
         help="Rows of a table that are shown; 0 for all.",

@@ -141,3 +141,21 @@ def test_the_version_is_that_of_the_distribution(cli: Callable[..., Answer]) -> 
     from importlib.metadata import version
 
     assert cli("--version").out == f"catalog, version {version('neuron-catalog')}\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("verify", "alpha", "--exemplars", 2**70),
+        ("plot", "scatter", "--layer", 2**40, "--output", "x.png"),
+        ("plot", "classes", "--threshold", "nan", "--output", "x.png"),
+        ("run", "a", "--top", 2**40),
+        ("sql", "select 1", "--max-rows", 2**70),
+        ("models", "--wait", "nan"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused_as_usage(
+    cli: Callable[..., Answer], known: Path, wrong: tuple[object, ...]
+) -> None:
+    answer = cli(*wrong, "--db", known)
+    assert (answer.code, answer.out) == (2, "")

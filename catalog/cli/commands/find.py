@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from catalog.cli.options import model_option, output_options, reading_options
+from catalog.cli.options import COUNT, model_option, output_options, reading_options
 from catalog.store.location import Location
-from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, LARGEST_INTEGER, SIGNS, VECTORS
+from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, SIGNS, VECTORS
 
 _ORDERS = ("kurtosis", "variance", "skew", "cos_gate_in", "cos_gate_out", "cos_in_out", "norm")
 _LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
@@ -53,7 +53,7 @@ def _layers(
 @click.option(
     "-k",
     "k",
-    type=click.IntRange(1, LARGEST_INTEGER),
+    type=COUNT,
     default=20,
     show_default=True,
     help="How many neurons.",

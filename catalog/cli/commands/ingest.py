@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.cli.options import catalog_options, corpus_options
+from catalog.cli.options import COUNT, NumberRange, catalog_options, corpus_options
 from catalog.taxonomy import STAGES, WEIGHT_KINDS, StageName
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _stages(
 @click.option(
     "--checkpoint-every",
     "checkpoint_every_s",
-    type=click.FloatRange(min=0),
+    type=NumberRange(min=0),
     default=180.0,
     show_default=True,
     metavar="SECONDS",
@@ -102,7 +102,7 @@ def _stages(
 @click.option("--ray-address", help="Cluster to use, or auto; by default Ray starts here.")
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="Ray workers, each with the model; by default one for each GPU, or node.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from catalog.cli.options import reading_options
+from catalog.cli.options import NATURAL, NumberRange, reading_options
 from catalog.store.location import Location
 
 
@@ -19,11 +19,9 @@ from catalog.store.location import Location
     help="The file: .png, .svg or .pdf.",
 )
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1), help="classes: a |cosine| beyond it counts. [0.5]"
+    "--threshold", type=NumberRange(0, 1), help="classes: a |cosine| beyond it counts. [0.5]"
 )
-@click.option(
-    "--layer", type=click.IntRange(min=0), multiple=True, help="scatter: only these layers."
-)
+@click.option("--layer", type=NATURAL, multiple=True, help="scatter: only these layers.")
 @click.option("--depth", is_flag=True, help="medians: over relative depth, not the layer.")
 @reading_options
 def command(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from catalog.cli.options import model_option, output_options, reading_options
+from catalog.cli.options import COUNT, model_option, output_options, reading_options
 from catalog.store.location import Location
 
 
@@ -14,7 +14,7 @@ from catalog.store.location import Location
 @click.option("--neuron", help="Show this neuron, given as layer.neuron, at every token.")
 @click.option(
     "--top",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="K",
     help="The K neurons of largest |post| at each token (the default, with K = 3).",
 )

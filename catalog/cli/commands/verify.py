@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from catalog.cli.options import output_options, reading_options
+from catalog.cli.options import COUNT, output_options, reading_options
 from catalog.store.location import Location
 
 
@@ -13,7 +13,7 @@ from catalog.store.location import Location
 @click.option("--rows", is_flag=True, help="Digests of the stored rows, offline (the default).")
 @click.option(
     "--exemplars",
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="N",
     help="Recompute N exemplars drawn at random, with the checkpoint.",
 )
