@@ -1,11 +1,14 @@
 """Every way the catalog can refuse, each with the exit code of the command line.
 
-A message says what was asked, what there is, and what to do. Only the command line turns an error
-into text and an exit code; everything else raises and lets it pass.
+An error says what was asked and what there is, and hints at what to do. A hint names options and
+commands as symbols, which each skin (command line, Python, web page) words in its own terms.
 """
 
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 
 class ExitCode(IntEnum):
@@ -23,10 +26,67 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+@dataclass(frozen=True)
+class Option:
+    """Something the user may choose, by its name in the library: `wait`, `corpus_name`."""
+
+    name: str
+    value: str | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the catalog that helps, with its arguments and options."""
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+
+
+HintPart: TypeAlias = str | Option | Command
+
+
+def command_line(part: HintPart) -> str:
+    """A part of a hint as typed in a terminal: `--wait`, `catalog ingest demo`."""
+    match part:
+        case str():
+            return part
+        case Option(name, value):
+            words = [f"--{name.replace('_', '-')}", *([] if value is None else [value])]
+        case Command(name, arguments, options):
+            words = ["catalog", name, *arguments]
+            return " ".join([shlex.join(words), *map(command_line, options)])
+    return shlex.join(words)
+
+
+def in_python(part: HintPart) -> str:
+    """A part of a hint in a Python session: `wait=`; commands are those of a terminal."""
+    if isinstance(part, Option):
+        return f"{part.name}={'' if part.value is None else repr(part.value)}"
+    return command_line(part)
+
+
 class CatalogError(Exception):
-    """Base of all errors a user may meet; `str(error)` is the whole message."""
+    """Base of all errors a user may meet.
+
+    Args:
+        said: what was asked and what there is: whole sentences.
+        hint: what to do: text, options and commands, joined as they are.
+    """
 
     exit_code = ExitCode.INTERNAL
+
+    def __init__(self, said: str, *hint: HintPart) -> None:
+        super().__init__(said, *hint)
+        self.said = said
+        self.hint = hint
+
+    def message(self, word: Callable[[HintPart], str]) -> str:
+        """The whole message, its hint worded by a skin."""
+        return " ".join(filter(None, [self.said, "".join(map(word, self.hint)).strip()]))
+
+    def __str__(self) -> str:
+        return self.message(in_python)
 
 
 class UsageError(CatalogError):

@@ -11,7 +11,7 @@ import click
 
 from catalog.cli import commands, interruption
 from catalog.cli.messages import error
-from catalog.errors import CatalogError, ExitCode, ran_out_of_memory
+from catalog.errors import CatalogError, ExitCode, command_line, ran_out_of_memory
 
 _EXIT_CODES: Final = """\b
 Exit codes:
@@ -123,7 +123,7 @@ def _exit_code(raised: BaseException) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.OK
         case CatalogError():
-            error(str(raised))
+            error(raised.message(command_line))
             return raised.exit_code
         case OSError():
             where = f"{raised.filename}: " if raised.filename else ""

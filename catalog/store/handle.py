@@ -1,0 +1,80 @@
+"""A catalog as the library holds it: where it is, and how long to wait. Nothing stays open."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from catalog.store.location import Location
+from catalog.store.opening import DEFAULT_WAIT_S
+from catalog.store.reading import (
+    Parameters,
+    fetch,
+    fetch_checked,
+    reading,
+    require_file,
+    run_for_dicts,
+)
+from catalog.store.writing import writing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A catalog file or lake. Each call opens it, does its work and closes it again.
+
+    `wait_s`: how long each of them waits while another process has the file, in seconds.
+    """
+
+    location: Location
+    wait_s: float = DEFAULT_WAIT_S
+
+    def __str__(self) -> str:
+        return str(self.location)
+
+    @property
+    def file(self) -> Path:
+        """The path of the catalog file.
+
+        Raises:
+            DatabaseError: it is a lake, which holds the public views alone.
+        """
+        return require_file(self.location)
+
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection; raises as `catalog.store.reading.reading`."""
+        with reading(self.location, self.wait_s) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction; raises as `catalog.store.writing.writing`."""
+        with writing(self.file, self.wait_s) as connection:
+            yield connection
+
+    def fetch(
+        self, sql: str, parameters: Parameters = (), max_rows: int | None = None
+    ) -> "pa.Table":
+        """The rows of one of the catalog's own queries, at most `max_rows` of them."""
+        return fetch(self.location, sql, parameters, self.wait_s, max_rows)
+
+    def fetch_checked(
+        self, sql: str, parameters: Parameters = (), max_rows: int | None = None
+    ) -> "pa.Table":
+        """The rows of a user's query, if it only reads.
+
+        Raises:
+            SqlError: the SQL is wrong or not of the kind that is let through.
+        """
+        return fetch_checked(self.location, sql, parameters, self.wait_s, max_rows)
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+        """A few rows of one of the catalog's own queries as dictionaries, without Arrow."""
+        with self.reading() as connection:
+            return run_for_dicts(connection, sql, parameters, self.location)
