@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types contracts docs clean
+.PHONY: demo test lint types contracts links docs clean
 
 demo: .venv/ready
 	$(BIN)/catalog ingest demo --db demo.duckdb --yes
@@ -15,17 +15,19 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/ready
+types: links .venv/ready
 	$(BIN)/mypy
 
-contracts: .venv/ready
+contracts: links .venv/ready
 	$(BIN)/lint-imports
 
-# Where a checkout came without symbolic links (git writes them as small files), they are made.
-.venv/ready: pyproject.toml constraints.txt
-	for folder in ingest queries migrations; do \
+# mypy and import-linter know packages by their paths: a checkout without links gets them here.
+links:
+	@for folder in ingest queries migrations; do \
 		test -d catalog/$$folder || ln -sfn ../$$folder catalog/$$folder; \
 	done
+
+.venv/ready: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@

@@ -24,6 +24,9 @@ from catalog.queries.parameters import Parameter
 if TYPE_CHECKING:
     import pyarrow as pa
 
+if not __name__.startswith("catalog."):
+    raise ImportError("Import this package as catalog.queries.")
+
 _PARAMETER = re.compile(
     r"-- :(?P<name>\w+) (?P<type>\w+)(?: = (?P<default>\S+))?(?:\s+(?P<doc>.+))?"
 )

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -46,10 +46,16 @@ def command(*arguments: object, cwd: Path | None = None, **variables: str) -> An
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def python(code: str, *arguments: object, cwd: Path | None = None, **variables: str) -> str:
+def python(
+    code: str,
+    *arguments: object,
+    cwd: Path | None = None,
+    flags: Sequence[str] = (),
+    **variables: str,
+) -> str:
     """Run Python code in a process of its own and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
+        [sys.executable, *flags, "-c", code, *map(str, arguments)],
         cwd=cwd,
         env=environment(**variables),
         capture_output=True,

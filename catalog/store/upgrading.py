@@ -5,6 +5,7 @@ SQLAlchemy and Alembic take 350-450 ms to import, so they are imported when a mi
 
 import os
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import duckdb
@@ -15,7 +16,6 @@ from catalog.store.opening import DEFAULT_WAIT_S, check_path, connect, explainin
 from catalog.store.reading import SCHEMA_VERSION, check_version, not_a_catalog, schema_version
 from catalog.views import view_scripts
 
-_MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _NAMES_IN_FILE = """
 select table_name from duckdb_tables()
 union all select view_name from duckdb_views() where not internal
@@ -87,7 +87,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
         "duckdb://", creator=lambda: ConnectionWrapper(connection), poolclass=StaticPool
     )
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("script_location", str(files("catalog.migrations")))
     config.attributes["views"] = view_scripts()
     try:
         with engine.begin() as config.attributes["connection"]:
