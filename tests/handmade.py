@@ -107,8 +107,9 @@ def basis(made: Tensors, name: str, kind: str) -> NDArray[np.float64]:
     """W_U transposed or W_E, float64 [d_vocab, d_model]."""
     if name == "embed":
         return made["model.embed_tokens.weight"].astype(np.float64)
-    matrix = made["lm_head.weight"].astype(np.float64)
+    matrix: NDArray[np.float64] = made["lm_head.weight"].astype(np.float64)
     if kind == "raw":
         return matrix
     matrix = matrix * made["model.norm.weight"].astype(np.float64)
-    return matrix - matrix.mean(axis=0)
+    matrix -= matrix.mean(axis=0)
+    return matrix

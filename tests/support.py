@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -16,6 +16,10 @@ REPOSITORY = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("catalog")
 VOLATILE = {"run_id", "started_at", "finished_at", "ingested_at", "notes"}
 """Columns of views that differ between two ingests of the same thing."""
+
+
+Row = tuple[Any, ...]
+"""Values of one row, of any DuckDB types."""
 
 
 class Answer(NamedTuple):
@@ -101,7 +105,7 @@ def release(holder: subprocess.Popen[str]) -> None:
     holder.stdin.flush()
 
 
-def query(path: Path, sql: str, *parameters: object) -> list[tuple]:
+def query(path: Path, sql: str, *parameters: object) -> list[Row]:
     """Rows of one query, asked of DuckDB itself."""
     with duckdb.connect(str(path), read_only=True) as connection:
         return connection.execute(sql, parameters).fetchall()
@@ -114,7 +118,7 @@ def execute(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def columns(path: Path) -> list[tuple]:
+def columns(path: Path) -> list[Row]:
     """Every column of every table and view: relation, name, type, nullable, in order."""
     return query(
         path,
@@ -129,7 +133,7 @@ def view_names(path: Path) -> list[str]:
     return [name for (name,) in rows]
 
 
-def public_rows(path: Path) -> dict[str, list[tuple]]:
+def public_rows(path: Path) -> dict[str, list[Row]]:
     """All rows of all public views in a fixed order, without what no two ingests share."""
     shown = {}
     for view in view_names(path):

@@ -1,5 +1,6 @@
 """A small catalog with known rows in every view, made through the store, without a checkpoint."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -71,7 +72,7 @@ def run_start(stage: str, **parameters: object) -> RunStart:
     return RunStart(stage, "cpu", "float32", parameters, {"neuron-catalog": "0"}, 1)
 
 
-def neuron_rows(cosines: dict[str, tuple[float | None, ...]]) -> pa.Table:
+def neuron_rows(cosines: Mapping[str, tuple[float | None, ...]]) -> pa.Table:
     """Rows of the weights stage for neurons given as layer.neuron."""
     ids = [tuple(map(int, name.split("."))) for name in cosines]
     columns: dict[str, pa.Array] = {
@@ -87,7 +88,7 @@ def neuron_rows(cosines: dict[str, tuple[float | None, ...]]) -> pa.Table:
 
 
 def load_weights(
-    path: Path, model: ModelEntry, cosines: dict[str, tuple[float | None, ...]]
+    path: Path, model: ModelEntry, cosines: Mapping[str, tuple[float | None, ...]]
 ) -> int:
     """Enter a model and its neurons; returns its id."""
     with writing(path) as connection:

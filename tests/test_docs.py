@@ -7,7 +7,7 @@ from pathlib import Path
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def test_generated_pages_are_up_to_date():
+def test_generated_pages_are_up_to_date() -> None:
     ran = subprocess.run(
         [sys.executable, DOCS / "generate.py", "--check"], capture_output=True, text=True
     )

@@ -53,25 +53,30 @@ def build(source: Path, folder: Path, *kinds: str) -> None:
     run("-m", "build", "--no-isolation", *kinds, "--outdir", folder, source)
 
 
+def the_only(folder: Path, pattern: str) -> Path:
+    (found,) = folder.glob(pattern)
+    return found
+
+
 @pytest.fixture(scope="module")
 def built(once: Callable[..., Path]) -> Path:
     """Wheel and sdist from a checkout without links, and the wheel unpacked in `site`."""
 
     def make(folder: Path) -> None:
         build(checkout(folder / "source", links=False), folder, "--sdist", "--wheel")
-        with zipfile.ZipFile(*folder.glob("*.whl")) as wheel:
+        with zipfile.ZipFile(the_only(folder, "*.whl")) as wheel:
             wheel.extractall(folder / "site")
 
     return once("built without links", make)
 
 
 def in_wheel(folder: Path) -> list[str]:
-    with zipfile.ZipFile(*folder.glob("*.whl")) as wheel:
+    with zipfile.ZipFile(the_only(folder, "*.whl")) as wheel:
         return sorted(wheel.namelist())
 
 
 def in_sdist(folder: Path) -> list[str]:
-    with tarfile.open(*folder.glob("*.tar.gz")) as sdist:
+    with tarfile.open(the_only(folder, "*.tar.gz")) as sdist:
         files = [member.name for member in sdist.getmembers() if member.isfile()]
     return sorted(name.partition("/")[2] for name in files)
 
@@ -127,7 +132,7 @@ def test_an_editable_install_without_links_works(known: Path, tmp_path: Path) ->
     source = checkout(tmp_path / "source", links=False)
     made = f"from setuptools.build_meta import build_editable; build_editable({str(tmp_path)!r})"
     run("-c", made, cwd=source)
-    with zipfile.ZipFile(*tmp_path.glob("*.whl")) as wheel:
+    with zipfile.ZipFile(the_only(tmp_path, "*.whl")) as wheel:
         wheel.extractall(tmp_path / "site")
     folder = a_notebooks_folder(tmp_path / "notebook")
     packages = sysconfig.get_path("purelib")

@@ -104,7 +104,7 @@ def test_a_wide_table_stays_whole_in_a_pipe(known: Path) -> None:
 def test_a_locale_without_unicode_is_no_fault(
     known: Path, arguments: list[str], settings: dict[str, str]
 ) -> None:
-    answer = command(*arguments, "--db", known, **settings)
+    answer = command(*arguments, "--db", known, cwd=None, **settings)
     assert answer.code == 0, answer.err
     assert answer.out
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests import handmade
 from tests.faults.runs import Ingest
-from tests.support import public_rows
+from tests.support import Row, public_rows
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +41,10 @@ def activations(checkpoint: Path, once: Callable[..., Path], tmp_path: Path) -> 
 
 
 @pytest.fixture
-def undisturbed(once: Callable[..., Path]) -> Callable[[Ingest], dict[str, list[tuple]]]:
+def undisturbed(once: Callable[..., Path]) -> Callable[[Ingest], dict[str, list[Row]]]:
     """The rows that an ingest has when nothing disturbs it."""
 
-    def rows(ingest: Ingest) -> dict[str, list[tuple]]:
+    def rows(ingest: Ingest) -> dict[str, list[Row]]:
         def make(folder: Path) -> None:
             assert replace(ingest, db=folder / "c.duckdb").answer().code == 0
 

@@ -36,9 +36,9 @@ deep = st.sampled_from(["[", '{"a":', "[" * 900 + "]" * 900, "[" * 100_000, '{"a
 @st.composite
 def mutated(draw: st.DrawFn, whole: dict[str, Any]) -> dict[str, Any]:
     """The object with one to three of its values, at any depth, replaced or left out."""
-    changed = json.loads(json.dumps(whole))
+    changed: dict[str, Any] = json.loads(json.dumps(whole))
     for _ in range(draw(st.integers(1, 3))):
-        at = changed
+        at: Any = changed
         while True:
             keys = list(at) if isinstance(at, dict) else list(range(len(at)))
             if not keys:

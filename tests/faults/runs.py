@@ -9,7 +9,7 @@ from pathlib import Path
 from catalog.errors import CatalogError
 from catalog.ingest.progress import Progress, Silent
 from tests.ingest import processes
-from tests.support import Answer, public_rows
+from tests.support import Answer, Row, public_rows
 
 KEPT = (".duckdb", ".duckdb.lock", ".duckdb.staging", ".duckdb.wal")
 """How the names of all files end that a catalog may bring along."""
@@ -85,7 +85,7 @@ class Ingest:
     def log(self) -> Path:
         return self.db.parent.with_suffix(".log")
 
-    def rows(self) -> dict[str, list[tuple]]:
+    def rows(self) -> dict[str, list[Row]]:
         return public_rows(self.db)
 
     def left_nothing_else(self) -> None:
@@ -94,7 +94,7 @@ class Ingest:
             assert path.name.startswith(self.db.name), path
             assert path.name.removeprefix(self.db.stem) in KEPT, path
 
-    def carries_on(self) -> dict[str, list[tuple]]:
+    def carries_on(self) -> dict[str, list[Row]]:
         """Run it again, undisturbed: it must end well and leave no staging folder."""
         answer = self.answer()
         assert answer.code == 0, answer.err

@@ -13,9 +13,9 @@ from tests.faults import conditions
 from tests.faults.registry import Fault, injects
 from tests.faults.runs import At, Ingest
 from tests.ingest import processes
-from tests.support import COMMAND, Answer, environment, fingerprint
+from tests.support import COMMAND, Answer, Row, environment, fingerprint
 
-Rows = Callable[[Ingest], dict[str, list[tuple]]]
+Rows = Callable[[Ingest], dict[str, list[Row]]]
 SAME = "what was computed; the same command carries on to the same rows"
 NO_ROOM = "Error: … could not be written: …No space left on device. Make room or name another --db"
 
@@ -168,7 +168,7 @@ def test_nowhere_to_write_but_beside_the_catalog(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    circumstances = {
+    circumstances: dict[str, Callable[[], object]] = {
         "HOME and the Hub's cache are read-only": partial(conditions.home_in, home),
         "HOME is not set": conditions.no_home,
         "there is no folder for temporary files": conditions.no_temporary_folder,

@@ -6,8 +6,9 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -15,9 +16,9 @@ from catalog.store import writing
 from catalog.store.staging import sole_ingest, staging_root
 from tests.faults.registry import Fault, injects
 from tests.faults.runs import At, Ingest
-from tests.support import Answer, query, wait_until
+from tests.support import Answer, Row, query, wait_until
 
-Rows = Callable[[Ingest], dict[str, list[tuple]]]
+Rows = Callable[[Ingest], dict[str, list[Row]]]
 SAME = "what was computed; the same command carries on to the same rows"
 
 
@@ -139,9 +140,9 @@ def test_a_clock_that_jumps(fault: Fault, weights: Ingest, monkeypatch: pytest.M
         shift = timedelta()
 
         @classmethod
-        def now(cls, tz=None):
+        def now(cls, tz: tzinfo | None = None) -> Self:
             cls.shift += step
-            return datetime.now(tz) + cls.shift
+            return super().now(tz) + cls.shift
 
     monkeypatch.setattr(writing, "datetime", Clock)
     fault.seen(weights.here(At("", bool)))
@@ -165,7 +166,7 @@ def test_signals(fault: Fault, weights: Ingest, undisturbed: Rows) -> None:
     process = weights.start()
     wait_until(lambda: staging_root(weights.db).exists() or not process.is_alive())
     for number in SIGNALS[fault]:
-        if process.is_alive():
+        if process.pid is not None and process.is_alive():
             os.kill(process.pid, number)
     fault.seen(weights.end_of(process))
     assert weights.carries_on() == undisturbed(weights)
@@ -182,7 +183,7 @@ def test_signals(fault: Fault, weights: Ingest, undisturbed: Rows) -> None:
 def test_a_copy_taken_while_writing(
     fault: Fault, weights: Ingest, tmp_path: Path, cli: Callable[..., Answer]
 ) -> None:
-    copies = []
+    copies: list[Path] = []
     process = weights.start()
     while process.is_alive():
         if weights.db.exists():

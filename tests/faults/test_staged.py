@@ -6,9 +6,9 @@ from pathlib import Path
 from catalog.store.staging import staging_root
 from tests.faults.registry import Fault, injects
 from tests.faults.runs import At, Ingest
-from tests.support import held
+from tests.support import Row, held
 
-Rows = Callable[[Ingest], dict[str, list[tuple]]]
+Rows = Callable[[Ingest], dict[str, list[Row]]]
 
 
 def flipped(data: bytes) -> bytes:

@@ -43,12 +43,14 @@ def layers(once: Callable[..., Path]) -> Path:
     return once("layers", build) / "layers.duckdb"
 
 
-def test_figures_are_found():
+def test_figures_are_found() -> None:
     assert figure_names() == FIGURES
 
 
 @pytest.mark.parametrize(("name", "file_format"), [*itertools.product(FIGURES, FILE_FORMATS)])
-def test_every_figure_in_every_format_is_the_same_each_time(known, name, file_format):
+def test_every_figure_in_every_format_is_the_same_each_time(
+    known: Path, name: str, file_format: str
+) -> None:
     picture = render(name, FigureData(known), file_format)
     assert picture.startswith(FIRST_BYTES[file_format])
     assert picture == render(name, FigureData(known), file_format)
@@ -56,31 +58,31 @@ def test_every_figure_in_every_format_is_the_same_each_time(known, name, file_fo
 
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("models", [["one"], ["many"], ["one", "many"]])
-def test_one_layer_hundreds_and_several_models(layers, name, models):
+def test_one_layer_hundreds_and_several_models(layers: Path, name: str, models: list[str]) -> None:
     assert render(name, FigureData(layers, models), "png")
 
 
-def test_titles_name_model_and_kind_of_weights(known):
+def test_titles_name_model_and_kind_of_weights(known: Path) -> None:
     for name in ("classes", "medians"):
         picture = render(name, FigureData(known, ["beta"]), "svg").decode()
         assert "<!-- beta (raw weights) -->" in picture
 
 
-def test_a_selection_without_neurons_is_refused(known, layers):
+def test_a_selection_without_neurons_is_refused(known: Path, layers: Path) -> None:
     with pytest.raises(NotFoundError, match="nothing to draw of alpha"):
         render("scatter", FigureData(known, ["alpha"]), "png", layer=(99,))
     with pytest.raises(NotFoundError, match="nothing to draw of null"):
         render("scatter", FigureData(layers, ["null"]), "png")
 
 
-def test_neurons_without_a_class_leave_the_bar_open(layers):
+def test_neurons_without_a_class_leave_the_bar_open(layers: Path) -> None:
     assert render("classes", FigureData(layers, ["null"]), "png")
     assert render("medians", FigureData(layers, ["null"]), "png")
     with pytest.raises(NotFoundError, match="nothing to draw"):
         render("cosines", FigureData(layers, ["null"]), "png")
 
 
-def test_an_option_of_another_figure_is_refused(known):
+def test_an_option_of_another_figure_is_refused(known: Path) -> None:
     with pytest.raises(UsageError, match="medians has no option --threshold"):
         render("medians", FigureData(known), "png", threshold=0.4)
 
@@ -97,8 +99,14 @@ def test_an_option_of_another_figure_is_refused(known):
     ],
 )
 def test_what_plot_refuses(
-    known, cli: Callable[..., Answer], tmp_path, monkeypatch, arguments, code, message
-):
+    known: Path,
+    cli: Callable[..., Answer],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
     monkeypatch.chdir(tmp_path)
     answer = cli("plot", *arguments, "--db", known)
     assert answer.code == code
@@ -106,7 +114,9 @@ def test_what_plot_refuses(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_plot_writes_the_file_and_says_so(known, cli: Callable[..., Answer], tmp_path):
+def test_plot_writes_the_file_and_says_so(
+    known: Path, cli: Callable[..., Answer], tmp_path: Path
+) -> None:
     output = tmp_path / "figure.svg"
     answer = cli("plot", "classes", "--threshold", "0.3", "--output", output, "--db", known)
     assert (answer.code, answer.out) == (0, "")
@@ -114,18 +124,18 @@ def test_plot_writes_the_file_and_says_so(known, cli: Callable[..., Answer], tmp
     assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]
 
 
-def test_a_figure_without_data_needs_no_catalog(tmp_path):
+def test_a_figure_without_data_needs_no_catalog(tmp_path: Path) -> None:
     assert render("definition", FigureData(tmp_path / "none.duckdb"), "png")
     assert render("swiglu", FigureData(tmp_path / "none.duckdb"), "png")
 
 
-def test_help_does_not_import_matplotlib():
+def test_help_does_not_import_matplotlib() -> None:
     code = "import sys; from catalog.cli.main import run; run(['plot', '--help']); "
     assert python(code + "print('matplotlib' in sys.modules)").endswith("False\n")
 
 
 @pytest.mark.parametrize("vision", [None, *CONES_MISSING])
-def test_classes_differ_in_colour_for_everyone(vision):
+def test_classes_differ_in_colour_for_everyone(vision: str | None) -> None:
     assert tuple(CLASS_COLOURS) == IO_CLASSES
     seen = [_lab(to_rgb(colour), vision) for colour in CLASS_COLOURS.values()]
     nearest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))

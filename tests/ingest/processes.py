@@ -38,7 +38,7 @@ def finished(log: Path, *arguments: object) -> str:
     return log.read_text()
 
 
-def while_running(process: ForkServerProcess, action: Callable[[], None]) -> int:
+def while_running(process: ForkServerProcess, action: Callable[[], object]) -> int:
     """Repeat the action until the process has ended; returns how often."""
     count = 0
     while process.is_alive():

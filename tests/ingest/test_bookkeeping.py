@@ -9,7 +9,7 @@ import pytest
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
 from tests import handmade
-from tests.support import Answer, public_rows, query
+from tests.support import Answer, Row, public_rows, query
 
 OPTIONS = ("--weights", "raw", "--stages", "weights,vocab", "--device", "cpu")
 
@@ -26,7 +26,7 @@ class Ingest:
     def __call__(self, *more: object) -> Answer:
         return self.cli("ingest", self.checkpoint, *OPTIONS, *more, "--db", self.db)
 
-    def runs(self) -> list[tuple]:
+    def runs(self) -> list[Row]:
         return query(self.db, "select model, stage, status from ingest_runs order by run_id")
 
 
@@ -38,7 +38,9 @@ def ingested(tmp_path: Path, cli: Callable[..., Answer]) -> Ingest:
     return made
 
 
-def test_the_closing_summary_counts_neurons_and_classes(tmp_path: Path, cli: Callable) -> None:
+def test_the_closing_summary_counts_neurons_and_classes(
+    tmp_path: Path, cli: Callable[..., Answer]
+) -> None:
     made = Ingest(tmp_path, cli)
     said = made().err
     neurons = handmade.N_LAYERS * handmade.D_MLP
@@ -101,7 +103,7 @@ class Watching(Silent):
 
     def __init__(self, db: Path) -> None:
         self.db = db
-        self.seen: set[tuple] = set()
+        self.seen: set[Row] = set()
 
     def begin(self, title: str, total: int, done: int = 0) -> None:
         self.look()

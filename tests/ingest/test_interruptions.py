@@ -17,12 +17,13 @@ from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
 from catalog.store.staging import staging_root
 from catalog.store.upgrading import ensure_catalog
+from catalog.taxonomy import StageName
 from tests import handmade
 from tests.ingest import processes
-from tests.support import command, held, public_rows, wait_until
+from tests.support import Row, command, held, public_rows, wait_until
 
 N_LAYERS = 6
-STAGES = ("weights", "vocab")
+STAGES: tuple[StageName, ...] = ("weights", "vocab")
 OPTIONS = ("--weights", "raw", "--stages", ",".join(STAGES), "--device", "cpu")
 N_KILLS = 3
 
@@ -84,7 +85,7 @@ def test_a_killed_ingest_is_carried_on(
     same_rows(new, undisturbed)
 
 
-def without_vocabulary(undisturbed: Undisturbed, view: str) -> list[tuple]:
+def without_vocabulary(undisturbed: Undisturbed, view: str) -> list[Row]:
     """What a view shows between the stages weights and vocab."""
     if view == "top_tokens":
         return []

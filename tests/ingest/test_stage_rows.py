@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
+from catalog.taxonomy import WeightKind
 from tests import handmade
-from tests.support import query
+from tests.support import Row, query
 
 Floats = NDArray[np.float64]
 
 K = 5
-KINDS = ("folded", "raw")
+KINDS: tuple[WeightKind, ...] = ("folded", "raw")
 TIED = (2, 11, 30, 31, 48, 55)  # equal columns of W_U and W_E, in and out of a kernel's tail
 ZERO_TOKEN = 20
 # Neurons of layer 1 with a vector that has no direction.
@@ -54,20 +55,22 @@ class Ingested:
         self.tensors = handmade.tensors()
         awkward(self.tensors)
 
-    def neurons(self, kind: str, *names: str) -> dict[tuple[int, int], tuple]:
+    def neurons(self, kind: str, *names: str) -> dict[tuple[int, int], Row]:
         rows = query(
             self.db, f"select layer, neuron, {', '.join(names)} from neurons where model = $1", kind
         )
         return {(layer, neuron): tuple(rest) for layer, neuron, *rest in rows}
 
-    def top(self, kind: str, basis: str, vector: str, sign: str) -> dict[tuple[int, int], list]:
+    def top(
+        self, kind: str, basis: str, vector: str, sign: str
+    ) -> dict[tuple[int, int], list[Row]]:
         rows = query(
             self.db,
             "select layer, neuron, rank, token_id, token, score from top_tokens "
             "where model = $1 and basis = $2 and vector = $3 and sign = $4 order by all",
             *(kind, basis, vector, sign),
         )
-        lists: dict[tuple[int, int], list] = {}
+        lists: dict[tuple[int, int], list[Row]] = {}
         for layer, neuron, *rest in rows:
             lists.setdefault((layer, neuron), []).append(tuple(rest))
         return lists
@@ -94,7 +97,8 @@ def ingested(once: Callable[..., Path]) -> Ingested:
 
 
 def lengths(vectors: Floats) -> Floats:
-    return np.sqrt((vectors**2).sum(axis=1))
+    squared: Floats = (vectors**2).sum(axis=1)
+    return np.sqrt(squared)
 
 
 def is_bad(layer: int, neuron: int, *vectors: str) -> bool:
@@ -224,7 +228,7 @@ def test_ties_were_really_there(ingested: Ingested) -> None:
     assert any(0 < count < len(TIED) for count in held)
 
 
-def ids(rows: list[tuple]) -> list[int]:
+def ids(rows: list[Row]) -> list[int]:
     return [row[1] for row in rows]
 
 

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -20,7 +21,7 @@ from catalog.store.writing import (
     start_run,
     writing,
 )
-from catalog.taxonomy import DIRECTIONS, Direction
+from catalog.taxonomy import DIRECTIONS, Direction, Sign, Vector
 from tests import synthetic
 from tests.support import Answer
 
@@ -83,7 +84,9 @@ def build_gamma(path: Path) -> None:
     _load_lists(path, other_id, 0, {("gate", "+"): "ab", ("in", "-"): "c", ("out", "-"): "ed"})
 
 
-def _load_lists(path: Path, model_id: int, neuron: int, lists: dict[tuple, str]) -> None:
+def _load_lists(
+    path: Path, model_id: int, neuron: int, lists: dict[tuple[Vector, Sign], str]
+) -> None:
     """Top tokens of one neuron of layer 0 in W_U, each token a letter."""
     rows = [
         {
@@ -111,23 +114,24 @@ def gamma(once: Callable[..., Path]) -> Path:
     return once("gamma", lambda folder: build_gamma(folder / "gamma.duckdb")) / "gamma.duckdb"
 
 
-def _answer(path: Path, name: str, *settings: str) -> list[dict]:
+def _answer(path: Path, name: str, *settings: str) -> list[dict[str, Any]]:
     query = named_query(name)
-    return fetch(path, query.sql, query.bound(settings)).to_pylist()
+    rows: list[dict[str, Any]] = fetch(path, query.sql, query.bound(settings)).to_pylist()
+    return rows
 
 
-def test_contingency_is_the_table_worked_out_by_hand(gamma):
+def test_contingency_is_the_table_worked_out_by_hand(gamma: Path) -> None:
     rows = _answer(gamma, "contingency")
     assert {row["io_class"]: tuple(row[role] for role in ROLES) for row in rows} == CONTINGENCY
     assert [row["io_class"] for row in rows] == list(CONTINGENCY)
 
 
-def test_contingency_at_another_threshold(gamma):
+def test_contingency_at_another_threshold(gamma: Path) -> None:
     rows = {row["io_class"]: row["total"] for row in _answer(gamma, "contingency", "threshold=1")}
     assert rows == {"orthogonal output": 8, "total": 8}
 
 
-def test_contingency_by_the_rule_with_other_parameters(gamma):
+def test_contingency_by_the_rule_with_other_parameters(gamma: Path) -> None:
     # One partition neuron (equal variances: the first), everything above kurtosis 3.5 is
     # prediction or suppression by the sign of cos_gate_in; 1.1 has cos_gate_in = 0.
     rows = _answer(gamma, "contingency", "kurtosis=3.5")
@@ -143,27 +147,27 @@ def test_contingency_by_the_rule_with_other_parameters(gamma):
     }
 
 
-def test_the_neurons_of_table_3_get_their_published_class(known):
+def test_the_neurons_of_table_3_get_their_published_class(known: Path) -> None:
     rows = fetch(known, "select neuron_id, io_class from neurons where model = 'alpha'").to_pylist()
     published = {name: io_class for name, (_, io_class) in synthetic.TABLE_3.items()}
     assert {row["neuron_id"]: row["io_class"] for row in rows} == published
 
 
-def test_shares_come_with_bars(gamma):
+def test_shares_come_with_bars(gamma: Path) -> None:
     rows = {row["io_class"]: row for row in _answer(gamma, "classes", "model=gamma")}
     assert rows["orthogonal output"]["share"] == 0.25
     assert rows["orthogonal output"]["bar"].rstrip() == "█████"
     assert rows["enrichment"]["atypical"] == 1
 
 
-def test_input_manipulators_are_all_but_orthogonal_output(gamma):
+def test_input_manipulators_are_all_but_orthogonal_output(gamma: Path) -> None:
     whole, first, second = _answer(gamma, "input_manipulators", "model=gamma")
     assert (whole["layer"], whole["neurons"], whole["input_manipulators"]) == (None, 8, 6)
     assert whole["of_them_conditional_enrichment"] == pytest.approx(0.3333)
     assert (first["layer"], first["share"], second["share"]) == (0, 1.0, 0.5)
 
 
-def test_quartiles_and_their_box(gamma):
+def test_quartiles_and_their_box(gamma: Path) -> None:
     rows = _answer(gamma, "cosine_quartiles", "model=gamma")
     row = next(row for row in rows if row["cosine"] == "in, out" and row["layer"] == 1)
     values = [row[name] for name in ("lowest", "q1", "median", "q3", "highest")]
@@ -174,7 +178,7 @@ def test_quartiles_and_their_box(gamma):
     assert lowest["gate, in", 1] == pytest.approx(-0.9)
 
 
-def test_clearest_is_the_highest_kurtosis_of_a_class(gamma):
+def test_clearest_is_the_highest_kurtosis_of_a_class(gamma: Path) -> None:
     rows = _answer(gamma, "clearest")
     assert {row["io_class"]: row["neuron_id"] for row in rows} == {
         "enrichment": "0.0",
@@ -192,18 +196,20 @@ def test_clearest_is_the_highest_kurtosis_of_a_class(gamma):
         ("1.3", 0.1, "orthogonal output"),
     ],
 )
-def test_border_names_the_class_beyond_it(gamma, neuron, distance, beyond):
+def test_border_names_the_class_beyond_it(
+    gamma: Path, neuron: str, distance: float, beyond: str
+) -> None:
     (row,) = _answer(gamma, "borders", f"neuron={neuron}", "model=gamma")
     assert row["distance"] == pytest.approx(distance)
     assert row["class_beyond"] == beyond
 
 
-def test_cosines_beyond_chance_are_named(known):
+def test_cosines_beyond_chance_are_named(known: Path) -> None:
     (row,) = _answer(known, "borders", "neuron=29.4180")
     assert row["beyond_95"] == row["beyond_999"] == "gate, out; in, out"
 
 
-def test_neurons_that_fire_on_a_token_and_go_on_with_their_own(known):
+def test_neurons_that_fire_on_a_token_and_go_on_with_their_own(known: Path) -> None:
     (row,) = _answer(known, "neurons_firing_on", "token= the")
     assert (row["neuron_id"], row["n_exemplars"], row["strongest_post"]) == ("28.4737", 1, 2.0)
     assert _answer(known, "rarely_firing") == []
@@ -211,7 +217,7 @@ def test_neurons_that_fire_on_a_token_and_go_on_with_their_own(known):
     assert rare["frequency"] == pytest.approx(3 / 6)
 
 
-def test_double_checking_lists_the_tokens_that_gate_and_in_share(gamma):
+def test_double_checking_lists_the_tokens_that_gate_and_in_share(gamma: Path) -> None:
     (row,) = _answer(gamma, "double_checking")
     assert (row["model"], row["neuron_id"]) == ("gamma", "0.1")
     assert (row["gate_sign"], row["in_sign"], row["n_shared"]) == ("+", "-", 2)
@@ -220,7 +226,7 @@ def test_double_checking_lists_the_tokens_that_gate_and_in_share(gamma):
     assert _answer(gamma, "double_checking", "shared=3") == []
 
 
-def test_similar_neurons_of_another_model_may_be_flipped(gamma):
+def test_similar_neurons_of_another_model_may_be_flipped(gamma: Path) -> None:
     (row,) = _answer(gamma, "similar_neurons", "neuron=0.1", "model=gamma")
     assert (row["model"], row["neuron_id"], row["flipped"]) == ("delta", "0.0", True)
     assert (row["n_shared"], row["n_own"], row["tokens"]) == (2, 2, ["d", "e"])
@@ -230,7 +236,9 @@ def test_similar_neurons_of_another_model_may_be_flipped(gamma):
 
 
 @pytest.mark.parametrize("name", query_names())
-def test_every_query_answers_on_any_catalog(name, known, gamma, tmp_path):
+def test_every_query_answers_on_any_catalog(
+    name: str, known: Path, gamma: Path, tmp_path: Path
+) -> None:
     empty = tmp_path / "empty.duckdb"
     ensure_catalog(empty)
     query = named_query(name)
@@ -244,12 +252,14 @@ def test_every_query_answers_on_any_catalog(name, known, gamma, tmp_path):
 
 
 @pytest.mark.parametrize("threshold", ["1.5", "-0.1", "nan", "half"])
-def test_threshold_outside_0_to_1_is_refused(threshold):
+def test_threshold_outside_0_to_1_is_refused(threshold: str) -> None:
     with pytest.raises(UsageError, match="is not a number between 0 and 1"):
         named_query("classes").bound([f"threshold={threshold}"])
 
 
-def test_missing_stage_names_the_command(gamma, known, cli: Callable[..., Answer], tmp_path):
+def test_missing_stage_names_the_command(
+    gamma: Path, known: Path, cli: Callable[..., Answer], tmp_path: Path
+) -> None:
     with reading(gamma) as connection:
         assert missing_stages(connection, ("roles",), "gamma", gamma) == []
         (missing,) = missing_stages(connection, ("roles", "activations"), "gamma", gamma)
@@ -261,7 +271,7 @@ def test_missing_stage_names_the_command(gamma, known, cli: Callable[..., Answer
     assert "catalog ingest org/alpha --stages roles" in answer.err
 
 
-def test_unknown_model_of_a_query_is_refused(known, cli: Callable[..., Answer]):
+def test_unknown_model_of_a_query_is_refused(known: Path, cli: Callable[..., Answer]) -> None:
     answer = cli("query", "classes", "-p", "model=alpa", "--db", known)
     assert (answer.code, answer.out) == (3, "")
     assert "Did you mean alpha?" in answer.err

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,11 @@ def settings(query: NamedQuery) -> list[str]:
     return [f"{each.name}={GIVEN[each.name]}" for each in query.parameters if each.required]
 
 
-def answer_of(path: Path, name: str, *more: str) -> list[dict[str, object]]:
+def answer_of(path: Path, name: str, *more: str) -> list[dict[str, Any]]:
     query = named_query(name)
-    return fetch(path, query.sql, query.bound([*settings(query), *more])).to_pylist()
+    values = query.bound([*settings(query), *more])
+    rows: list[dict[str, Any]] = fetch(path, query.sql, values).to_pylist()
+    return rows
 
 
 @pytest.fixture(scope="module")

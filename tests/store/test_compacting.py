@@ -26,6 +26,7 @@ from tests.store.parts import Part
 from tests.support import (
     COMMAND,
     Answer,
+    Row,
     environment,
     execute,
     fingerprint,
@@ -50,7 +51,7 @@ def filled(tmp_path: Path) -> Path:
     return parts.build(folder / "c.duckdb", {"x": Part(2, P), "y": Part(2, P)})
 
 
-def stored(path: Path) -> dict[str, list[tuple]]:
+def stored(path: Path) -> dict[str, list[Row]]:
     """All rows of all tables, those of bulk tables in the order in which they lie."""
     small = {table: query(path, f"select * from {table} order by all") for table in SMALL_TABLES}
     bulk = {table: query(path, f"select * from {table} order by rowid") for table in BULK_TABLES}

@@ -138,7 +138,7 @@ def test_flipping_w_in_and_w_out_changes_nothing(
 @pytest.mark.parametrize("neuron", TABLE_3)
 def test_the_neurons_of_table_3(known: Path, neuron: str) -> None:
     (row,) = query(known, "select io_class, atypical from neurons where neuron_id = $1", neuron)
-    assert row == verdict(*[TABLE_3[neuron][0]], IO_THRESHOLD)
+    assert row == verdict(TABLE_3[neuron][0], IO_THRESHOLD)
     assert row[0] == TABLE_3[neuron][1]
 
 

@@ -6,9 +6,11 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -75,7 +77,7 @@ def odd(once: Callable[..., Path]) -> Path:
     return once("odd lake", make)
 
 
-def rows_of(location: Location, view: str) -> object:
+def rows_of(location: Location, view: str) -> pa.Table:
     return fetch(location, f"from {view} order by all")
 
 
@@ -152,6 +154,7 @@ def test_polars_reads_the_values(known: Path, lake: Path) -> None:
     frame = pl.scan_parquet(f"{lake}/neurons/**/*.parquet", hive_partitioning=True).collect()
     names = [name for name in frame.columns if name != "model"]
     expected = pl.from_arrow(fetch(known, "from neurons order by model, layer, neuron"))
+    assert isinstance(expected, pl.DataFrame)
     assert (
         frame.sort("model", "layer", "neuron")
         .select("model", *names)
@@ -240,13 +243,13 @@ def test_a_killed_export_is_not_taken_for_whole(
     assert not list(target.rglob("*.part"))
 
 
-def damage_manifest(lake: Path, change: Callable[[dict], object]) -> None:
+def damage_manifest(lake: Path, change: Callable[[dict[str, Any]], object]) -> None:
     stated = json.loads((lake / "lake.json").read_text())
     change(stated)
     (lake / "lake.json").write_text(json.dumps(stated))
 
 
-MANIFESTS: dict[str, Callable[[dict], object]] = {
+MANIFESTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "another kind": lambda stated: stated.update(kind="x"),
     "no models": lambda stated: stated.pop("models"),
     "models as a list": lambda stated: stated.update(models=["alpha"]),
@@ -262,7 +265,9 @@ MANIFESTS: dict[str, Callable[[dict], object]] = {
 
 
 @pytest.mark.parametrize("change", MANIFESTS.values(), ids=MANIFESTS)
-def test_a_damaged_manifest_is_refused(own_lake: Path, change: Callable[[dict], object]) -> None:
+def test_a_damaged_manifest_is_refused(
+    own_lake: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
     damage_manifest(own_lake, change)
     with pytest.raises(DatabaseError) as refused:
         fetch(own_lake, "select * from neurons")

@@ -14,7 +14,7 @@ from catalog.store.writing import (
     unfinished_run,
     writing,
 )
-from tests.support import query
+from tests.support import Row, query
 from tests.synthetic import entry, load_weights, neuron_rows, run_start
 
 ALPHA = 1
@@ -35,7 +35,7 @@ def finish(path: Path, run_id: int) -> None:
         finish_run(connection, run_id, ("neuron",), {})
 
 
-def alphas(path: Path) -> list[tuple]:
+def alphas(path: Path) -> list[Row]:
     return query(
         path, "select neuron_id, cos_gate_in from neurons where model = 'alpha' order by 1"
     )

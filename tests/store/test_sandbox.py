@@ -327,7 +327,7 @@ def test_the_walls_hold_without_the_check_of_statements(catalog: Path, sql: str)
 
 def test_readers_of_one_process_share_a_file(catalog: Path) -> None:
     def count(_: int) -> int:
-        return fetch_checked(catalog, "select * from neurons").num_rows
+        return len(fetch_checked(catalog, "select * from neurons"))
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(count, range(40))) == {12}

@@ -15,7 +15,7 @@ from catalog.schema import metadata
 from catalog.store.reading import SCHEMA_VERSION
 from catalog.store.writing import BULK_TABLES
 from catalog.taxonomy import DIRECTIONS
-from tests.support import REPOSITORY, columns, query, view_names
+from tests.support import REPOSITORY, Row, columns, query, view_names
 
 MIGRATIONS = sorted((REPOSITORY / "migrations" / "versions").glob("v*.py"))
 
@@ -59,7 +59,7 @@ def from_definition(path: Path) -> None:
         metadata.create_all(engine)
 
 
-def table_columns(path: Path) -> list[tuple]:
+def table_columns(path: Path) -> list[Row]:
     # A column that a migration added stands last: its position is no part of the contract.
     rows = columns(path)
     return sorted((row[0], *row[2:]) for row in rows if row[0] in metadata.tables)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from catalog.ingest.activations.run import run_units
+from catalog.ingest.activations.run import ActivationPass, run_units
+from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.activations.tables import (
     exemplar_table,
     sample_position_table,
@@ -21,10 +22,11 @@ from tests.ingest.activations.tiny import (
 )
 
 K = 3
+Ran = tuple[ActivationPass, ActivationState, Oracle]
 
 
 @pytest.fixture(scope="module", params=["llama", "gemma2", "phi3"])
-def ran(request):
+def ran(request: pytest.FixtureRequest) -> Ran:
     model, reader = tiny_model(request.param), random_contexts(30)
     work = make_pass(model, reader, k=K)
     state = empty_state(work)
@@ -33,7 +35,7 @@ def ran(request):
     return work, state, Oracle.run(model, reader)
 
 
-def test_statistics(ran):
+def test_statistics(ran: Ran) -> None:
     work, state, oracle = ran
     for layer in range(2):
         rows = stat_table(state, layer).to_pylist()
@@ -56,7 +58,7 @@ def test_statistics(ran):
                 )
 
 
-def test_exemplars(ran):
+def test_exemplars(ran: Ran) -> None:
     work, state, oracle = ran
     for layer in range(2):
         rows = iter(exemplar_table(state, layer, work.reader).to_pylist())
@@ -69,7 +71,7 @@ def test_exemplars(ran):
                 assert row["position"] == position
                 found = [row["post"], row["x_gate"], row["x_in"]]
                 assert found == pytest.approx(values, rel=1e-4, abs=1e-7)
-                tokens = [*work.reader.contexts[context], None if context % 2 else context]
+                tokens = [*work.reader.tokens([context])[0], None if context % 2 else context]
                 assert row["token_id"] == tokens[position]
                 assert row["next_token_id"] == tokens[position + 1]
                 window = oracle.window(layer, i // 4, context, position)
@@ -80,7 +82,7 @@ def test_exemplars(ran):
         assert next(rows, None) is None
 
 
-def test_samples(ran):
+def test_samples(ran: Ran) -> None:
     work, state, oracle = ran
     assert state.sampled.all()
     places = sample_position_table(work.samples).to_pylist()

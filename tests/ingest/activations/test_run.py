@@ -1,7 +1,9 @@
 """The driver: resuming, workers, batches halved for memory, batch size, estimates."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from catalog.errors import CheckpointError, CorpusError, EnvironmentFault
 from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan_units
 from catalog.ingest.activations.hooks import tap_mlps
 from catalog.ingest.activations.kernel import choose_kernel
-from catalog.ingest.activations.run import measure, run_units
+from catalog.ingest.activations.run import ActivationPass, UnitDone, measure, run_units
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.activations.tables import exemplar_table, sample_table, stat_table
 from tests.ingest.activations.tiny import (
@@ -23,18 +25,18 @@ from tests.ingest.activations.tiny import (
 
 
 @pytest.fixture(scope="module")
-def work():
+def work() -> ActivationPass:
     return make_pass(tiny_model(), random_contexts(40))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(work):
+def undisturbed(work: ActivationPass) -> list[pa.Table]:
     state = empty_state(work)
     run_units(work, state)
     return all_tables(work, state)
 
 
-def all_tables(work, state):
+def all_tables(work: ActivationPass, state: ActivationState) -> list[pa.Table]:
     return [
         table
         for layer in range(2)
@@ -46,14 +48,16 @@ def all_tables(work, state):
     ]
 
 
-def test_killed_and_resumed(work, undisturbed, tmp_path):
+def test_killed_and_resumed(
+    work: ActivationPass, undisturbed: list[pa.Table], tmp_path: Path
+) -> None:
     checkpoint = tmp_path / "state"
     empty_state(work).save(checkpoint)
     for n_before in (1, 3, 2, 99):
         state = ActivationState.load(checkpoint, work.device)
-        done = []
+        done: list[UnitDone] = []
 
-        def killed(p, done=done, n=n_before):
+        def killed(p: UnitDone, done: list[UnitDone] = done, n: int = n_before) -> None:
             done.append(p)
             if len(done) > n:
                 raise KeyboardInterrupt
@@ -66,14 +70,14 @@ def test_killed_and_resumed(work, undisturbed, tmp_path):
     assert all_tables(work, state) == undisturbed
 
 
-def test_stops_between_units_and_saves(work, tmp_path):
+def test_stops_between_units_and_saves(work: ActivationPass, tmp_path: Path) -> None:
     state = empty_state(work)
     run_units(work, state, checkpoint=tmp_path / "state", stop=lambda: len(state.units) == 2)
     back = ActivationState.load(tmp_path / "state", work.device)
     assert back.units == state.units == {0, 1}
 
 
-def test_workers_merge_to_the_same(work, undisturbed):
+def test_workers_merge_to_the_same(work: ActivationPass, undisturbed: list[pa.Table]) -> None:
     states = []
     for worker in range(3):
         states.append(empty_state(work))
@@ -86,16 +90,16 @@ def test_workers_merge_to_the_same(work, undisturbed):
 class OutOfMemory:
     """An MLP that cannot take more than `most` contexts from its second layer on."""
 
-    def __init__(self, most):
+    def __init__(self, most: int) -> None:
         self.most = most
 
-    def __call__(self, _, args):
+    def __call__(self, _: torch.nn.Module, args: tuple[torch.Tensor]) -> None:
         if len(args[0]) > self.most:
             raise torch.OutOfMemoryError("made up")
 
 
-def test_a_batch_halved_for_memory(work, undisturbed):
-    handle = work.model.layers[1].mlp.register_forward_pre_hook(OutOfMemory(2))
+def test_a_batch_halved_for_memory(work: ActivationPass, undisturbed: list[pa.Table]) -> None:
+    handle = work.model.get_submodule("layers.1.mlp").register_forward_pre_hook(OutOfMemory(2))
     state = empty_state(work)
     try:
         run_units(work, state)
@@ -112,8 +116,8 @@ def test_a_batch_halved_for_memory(work, undisturbed):
             assert found[name] == wanted[name]
 
 
-def test_one_context_too_large(work):
-    handle = work.model.layers[1].mlp.register_forward_pre_hook(OutOfMemory(0))
+def test_one_context_too_large(work: ActivationPass) -> None:
+    handle = work.model.get_submodule("layers.1.mlp").register_forward_pre_hook(OutOfMemory(0))
     try:
         with pytest.raises(EnvironmentFault, match="one context of 40 tokens"):
             run_units(work, empty_state(work))
@@ -121,7 +125,7 @@ def test_one_context_too_large(work):
         handle.remove()
 
 
-def test_batch_size_does_not_matter(work, undisturbed):
+def test_batch_size_does_not_matter(work: ActivationPass, undisturbed: list[pa.Table]) -> None:
     other = make_pass(work.model, work.reader, tokens_per_batch=1)
     assert len(other.units) == len(work.reader.lengths)
     state = empty_state(other)
@@ -131,7 +135,7 @@ def test_batch_size_does_not_matter(work, undisturbed):
             assert found[name] == wanted[name]
 
 
-def test_everything_counted_when_asked():
+def test_everything_counted_when_asked() -> None:
     reader = random_contexts(8)
     work = make_pass(tiny_model(), reader, rule=CountingRule((), skip_first=False))
     state = empty_state(work)
@@ -139,10 +143,12 @@ def test_everything_counted_when_asked():
     assert state.n_positions == reader.lengths.sum()
 
 
-def test_not_finite_is_named_by_layer_and_context(work):
+def test_not_finite_is_named_by_layer_and_context(work: ActivationPass) -> None:
     model = tiny_model()
     with torch.no_grad():
-        model.embed_tokens.weight[49] = torch.nan  # as good as a broken row
+        model.get_input_embeddings().get_parameter("weight")[49] = (
+            torch.nan
+        )  # as good as a broken row
     reader = ListContexts([[0, 5, 6], [0, 49, 7, 8], [0, 49]])
     broken = make_pass(model, reader)
     state = empty_state(broken)
@@ -153,7 +159,7 @@ def test_not_finite_is_named_by_layer_and_context(work):
     }
 
 
-def test_units_depend_on_the_corpus_alone():
+def test_units_depend_on_the_corpus_alone() -> None:
     reader = random_contexts(50)
     units = plan_units(reader.lengths, 100)
     assert sorted(i for unit in units for i in unit.context_ids) == list(range(50))
@@ -165,7 +171,7 @@ def test_units_depend_on_the_corpus_alone():
         plan_units(reader.lengths[:0], 100)
 
 
-def test_samples_are_counted_positions_drawn_once():
+def test_samples_are_counted_positions_drawn_once() -> None:
     reader = random_contexts(50)
     first, again = (draw_samples(reader, RULE, seed=5, n=60) for _ in range(2))
     places = list(zip(*map(list, first), strict=True))
@@ -176,19 +182,19 @@ def test_samples_are_counted_positions_drawn_once():
     assert len(draw_samples(reader, RULE, seed=5, n=10**6).positions) == n_counted
 
 
-def test_measure(work):
+def test_measure(work: ActivationPass) -> None:
     estimate = measure(work)
     assert estimate.seconds > 0
     assert estimate.state_mb == pytest.approx(empty_state(work).mb)
 
 
-def test_small_corpora_are_not_compiled(work):
+def test_small_corpora_are_not_compiled(work: ActivationPass) -> None:
     kernel = choose_kernel(1000, 2, 24, fused=False, dtype=torch.float32, device=work.device)
     assert kernel.name == "plain"
     assert "too small" in kernel.reason
 
 
-def test_a_model_without_gated_mlps():
+def test_a_model_without_gated_mlps() -> None:
     with (
         pytest.raises(CheckpointError, match="no gated MLP"),
         tap_mlps(torch.nn.Linear(2, 2), print),
@@ -196,13 +202,13 @@ def test_a_model_without_gated_mlps():
         pass
 
 
-def test_no_taps_are_left(work):
+def test_no_taps_are_left(work: ActivationPass) -> None:
     with tap_mlps(work.model, print):
         pass
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in work.model.modules())
 
 
-def test_a_state_of_another_pass_is_refused(work):
+def test_a_state_of_another_pass_is_refused(work: ActivationPass) -> None:
     from catalog.errors import MismatchError
 
     state = ActivationState.empty(replace(work.plan, corpus="other"), work.device)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from catalog.errors import CheckpointError, CorpusError
 from catalog.ingest.activations.model import gpus_needed, load_model, weight_bytes
 from catalog.ingest.activations.run import run_units
+from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.checkpoint import open_checkpoint
 from tests import tiny_checkpoints
 from tests.ingest.activations.tiny import empty_state, make_pass, random_contexts, tiny_model
@@ -20,7 +21,7 @@ WORK = make_pass(tiny_model(), random_contexts(60))
 
 
 @pytest.fixture(scope="module")
-def undisturbed():
+def undisturbed() -> ActivationState:
     state = empty_state(WORK)
     run_units(WORK, state)
     return state
@@ -28,7 +29,9 @@ def undisturbed():
 
 @given(st.randoms(use_true_random=False), st.integers(1, 6))
 @settings(deadline=None, max_examples=15)
-def test_floors_of_what_is_merged_change_nothing(undisturbed, shuffled: random.Random, n: int):
+def test_floors_of_what_is_merged_change_nothing(
+    undisturbed: ActivationState, shuffled: random.Random, n: int
+) -> None:
     units = list(range(len(WORK.units)))
     shuffled.shuffle(units)
     merged = empty_state(WORK)
@@ -41,7 +44,7 @@ def test_floors_of_what_is_merged_change_nothing(undisturbed, shuffled: random.R
         assert torch.equal(merged.tensors[name], tensor), name
 
 
-def test_floors_keep_the_weak_out():
+def test_floors_keep_the_weak_out() -> None:
     strong, weak = empty_state(WORK), empty_state(WORK)
     run_units(WORK, strong, only=range(4))
     run_units(WORK, weak, only=[5], least=torch.full_like(strong.key[..., -1], 2**63 - 1))
@@ -49,7 +52,7 @@ def test_floors_keep_the_weak_out():
     assert int(weak.count.sum()) > 0
 
 
-def test_sums_that_would_overflow_are_refused(undisturbed, tmp_path: Path):
+def test_sums_that_would_overflow_are_refused(undisturbed: ActivationState, tmp_path: Path) -> None:
     full = undisturbed.to(torch.device("cpu"))
     full.total = full.total.clone()
     full.total[0, 1, 2, 3] = -(2**62) - 1
@@ -58,13 +61,18 @@ def test_sums_that_would_overflow_are_refused(undisturbed, tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_in_pieces_computes_the_same(tmp_path: Path):
+def test_a_model_in_pieces_computes_the_same(tmp_path: Path) -> None:
     """Layers that accelerate keeps on disk, as it does with what no GPU has room for."""
     model = open_checkpoint(str(tiny_checkpoints.build("gemma2", tmp_path / "model")))
     cpu = torch.device("cpu")
     whole, _ = load_model(model, torch.float32, cpu)
-    places = {"embed_tokens": "cpu", "layers.0": "cpu", "rotary_emb": "cpu", "norm": "cpu"}
-    on_disk = {"layers.1": "disk", "layers.2": "disk"}
+    places: dict[str, str | int] = {
+        "embed_tokens": "cpu",
+        "layers.0": "cpu",
+        "rotary_emb": "cpu",
+        "norm": "cpu",
+    }
+    on_disk: dict[str, str | int] = {"layers.1": "disk", "layers.2": "disk"}
     pieces, _ = load_model(model, torch.float32, cpu, places | on_disk, tmp_path / "offloaded")
     assert any(parameter.is_meta for parameter in pieces.parameters())
     states = []
@@ -76,7 +84,7 @@ def test_a_model_in_pieces_computes_the_same(tmp_path: Path):
         assert torch.equal(states[1].tensors[name], tensor), name
 
 
-def test_the_size_of_a_model_that_cannot_be_made(tmp_path: Path):
+def test_the_size_of_a_model_that_cannot_be_made(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(tiny_checkpoints.build("llama", tmp_path)))
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_attention_heads": 0}))
@@ -84,7 +92,7 @@ def test_the_size_of_a_model_that_cannot_be_made(tmp_path: Path):
         weight_bytes(checkpoint, torch.bfloat16)
 
 
-def test_how_many_gpus_a_model_needs(tmp_path: Path):
+def test_how_many_gpus_a_model_needs(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(tiny_checkpoints.build("llama", tmp_path)))
     model, _ = load_model(checkpoint, torch.bfloat16, torch.device("cpu"))
     n_bytes = sum(2 * parameter.numel() for parameter in model.parameters())

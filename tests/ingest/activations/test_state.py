@@ -1,8 +1,10 @@
 """Running statistics and top-k on made values: ranks, merging, masks, NaN, files."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,17 +13,18 @@ from hypothesis import strategies as st
 from catalog.errors import EnvironmentFault, MismatchError
 from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
-from catalog.ingest.activations.kernel import compiled_kernel, plain_kernel
+from catalog.ingest.activations.kernel import Kernel, Reading, compiled_kernel, plain_kernel
 from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.ingest.activations.tables import exemplar_table, stat_table
 from tests.ingest.activations.tiny import SIGNS, ListContexts
 
+Read = tuple[Batch, MlpValues]
 PLAIN = plain_kernel("asked for")
 N = 3
 PLAN = PassPlan("m", "c", 1, N, 2, 0, 64, 0, "excluded", "float32", "cpu", "plain")
 
 
-def made_values(rng, b, t, tied=True):
+def made_values(rng: np.random.Generator, b: int, t: int, tied: bool = True) -> MlpValues:
     """gate and in; if `tied` from few values, 0 among them, so that |post| ties abound."""
     if tied:
         gate, x_in = (torch.from_numpy(rng.integers(-2, 3, (b, t, N))).float() for _ in range(2))
@@ -30,7 +33,7 @@ def made_values(rng, b, t, tied=True):
     return MlpValues(gate, x_in, torch.nn.functional.leaky_relu(gate, 0.5) * x_in)
 
 
-def made_batch(rng, ids, t):
+def made_batch(rng: np.random.Generator, ids: list[int], t: int) -> Batch:
     lengths = torch.from_numpy(rng.integers(1, t + 1, len(ids)))
     counted = torch.from_numpy(rng.random((len(ids), t)) < 0.8) & (
         torch.arange(t) < lengths[:, None]
@@ -38,13 +41,15 @@ def made_batch(rng, ids, t):
     return Batch(torch.tensor(ids), torch.zeros(len(ids), t, dtype=torch.int64), lengths, counted)
 
 
-def part(batch, values, rows):
+def part(batch: Batch, values: MlpValues, rows: list[int]) -> Read:
     index = torch.tensor(rows)
     fields = (batch.context_ids, batch.tokens, batch.lengths, batch.counted)
     return Batch(*(x[index] for x in fields)), MlpValues(*(x[index] for x in values))
 
 
-def add(state, batch, values, unit=0, kernel=PLAIN):
+def add(
+    state: ActivationState, batch: Batch, values: MlpValues, unit: int = 0, kernel: Kernel = PLAIN
+) -> Reading:
     reading = kernel.read(values, batch.counted, batch.context_ids, state.floor(0))
     state.update(0, batch, values, reading)
     state.n_positions += int(batch.counted.sum())
@@ -52,23 +57,27 @@ def add(state, batch, values, unit=0, kernel=PLAIN):
     return reading
 
 
-def state_of(*parts, plan=PLAN):
+def state_of(*parts: tuple[int, Read], plan: PassPlan = PLAN) -> ActivationState:
     state = ActivationState.empty(plan, torch.device("cpu"))
     for unit, (batch, values) in parts:
         add(state, batch, values, unit)
     return state
 
 
-def tables(state, n_contexts=100, length=64):
+def tables(
+    state: ActivationState, n_contexts: int = 100, length: int = 64
+) -> tuple[pa.Table, pa.Table]:
     reader = ListContexts([range(length)] * n_contexts)
     return stat_table(state, 0), exemplar_table(state, 0, reader)
 
 
-def same(a, b):
+def same(a: ActivationState, b: ActivationState) -> bool:
     return all(x.equals(y) for x, y in zip(tables(a), tables(b), strict=True))
 
 
-def full_sort(batch, values, case, neuron, k):
+def full_sort(
+    batch: Batch, values: MlpValues, case: int, neuron: int, k: int
+) -> list[tuple[int, int, float]]:
     """(context, position, post) of the k best contexts by sorting everything."""
     found = []
     sign_gate, sign_in = SIGNS[case]
@@ -85,7 +94,7 @@ def full_sort(batch, values, case, neuron, k):
 
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 9), st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
-def test_top_k_is_a_full_sort(seed, n_contexts, t, k):
+def test_top_k_is_a_full_sort(seed: int, n_contexts: int, t: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     ids = rng.permutation(100)[:n_contexts].tolist()
     batch, values = made_batch(rng, ids, t), made_values(rng, n_contexts, t)
@@ -105,7 +114,7 @@ def test_top_k_is_a_full_sort(seed, n_contexts, t, k):
 
 @given(st.integers(0, 10**6), st.integers(2, 10))
 @settings(max_examples=25, deadline=None)
-def test_any_split_order_and_merge_is_the_same(seed, n_contexts):
+def test_any_split_order_and_merge_is_the_same(seed: int, n_contexts: int) -> None:
     rng = np.random.default_rng(seed)
     ids = rng.permutation(100)[:n_contexts].tolist()
     batch = made_batch(rng, ids, 7)
@@ -126,7 +135,7 @@ def test_any_split_order_and_merge_is_the_same(seed, n_contexts):
     assert same(together, state_of(*reversed(parts)))
 
 
-def test_merge_refuses_the_same_unit_and_another_pass():
+def test_merge_refuses_the_same_unit_and_another_pass() -> None:
     rng = np.random.default_rng(0)
     one = state_of((3, (made_batch(rng, [1], 4), made_values(rng, 1, 4))))
     with pytest.raises(MismatchError, match="unit 3"):
@@ -135,9 +144,9 @@ def test_merge_refuses_the_same_unit_and_another_pass():
         one.merge(ActivationState.empty(replace(PLAN, k=5), torch.device("cpu")))
 
 
-def test_a_case_that_never_occurs_and_fewer_contexts_than_k():
-    batch = Batch(*torch.tensor([[5], [0], [4]])[:, :, None].squeeze(-1), torch.ones(1, 4) > 0)
-    batch = replace(batch, tokens=torch.zeros(1, 4, dtype=torch.int64))
+def test_a_case_that_never_occurs_and_fewer_contexts_than_k() -> None:
+    tokens = torch.zeros(1, 4, dtype=torch.int64)
+    batch = Batch(torch.tensor([5]), tokens, torch.tensor([4]), torch.ones(1, 4) > 0)
     gate = torch.ones(1, 4, N)
     state = state_of((0, (batch, MlpValues(gate, gate, gate))))
     stats, exemplars = tables(state)
@@ -151,7 +160,7 @@ def test_a_case_that_never_occurs_and_fewer_contexts_than_k():
     assert exemplars["position"].to_pylist() == [0] * N  # of equal values the first
 
 
-def test_underflow_keeps_its_case():
+def test_underflow_keeps_its_case() -> None:
     rng = np.random.default_rng(0)
     batch = replace(made_batch(rng, [7], 4), counted=torch.ones(1, 4, dtype=torch.bool))
     gate, x_in = torch.full((1, 4, N), -300.0), torch.full((1, 4, N), 2.0)
@@ -164,12 +173,14 @@ def test_underflow_keeps_its_case():
     assert (first["context_id"], first["post"], first["window_scale"]) == (7, 0.0, 0.0)
 
 
-def test_values_outside_the_mask_never_count():
+def test_values_outside_the_mask_never_count() -> None:
     rng = np.random.default_rng(1)
     batch, values = made_batch(rng, [0, 1, 2], 9), made_values(rng, 3, 9, tied=False)
-    wild = MlpValues(*(torch.where(batch.counted[..., None], x, 1e6) for x in values))
-    broken = MlpValues(*(torch.where(batch.counted[..., None], x, torch.nan) for x in values))
-    plain, wild, broken = (state_of((0, (batch, v))) for v in (values, wild, broken))
+    elsewhere = [
+        MlpValues(*(torch.where(batch.counted[..., None], x, bad) for x in values))
+        for bad in (1e6, torch.nan)
+    ]
+    plain, wild, broken = (state_of((0, (batch, v))) for v in (values, *elsewhere))
     assert stat_table(plain, 0).equals(stat_table(wild, 0))
     assert stat_table(plain, 0).equals(stat_table(broken, 0))
     assert torch.equal(plain.position, broken.position)
@@ -177,7 +188,7 @@ def test_values_outside_the_mask_never_count():
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("field", range(3))
-def test_not_finite_is_counted_and_never_ranked(bad, field):
+def test_not_finite_is_counted_and_never_ranked(bad: float, field: int) -> None:
     rng = np.random.default_rng(2)
     batch = replace(made_batch(rng, [4, 9], 6), counted=torch.ones(2, 6, dtype=torch.bool))
     values = made_values(rng, 2, 6, tied=False)
@@ -196,7 +207,7 @@ def test_not_finite_is_counted_and_never_ranked(bad, field):
             assert np.isfinite(table[name].drop_null().to_numpy().astype(float)).all()
 
 
-def test_a_state_survives_its_file(tmp_path):
+def test_a_state_survives_its_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     state = state_of((2, (made_batch(rng, [1, 8], 5), made_values(rng, 2, 5))))
     state.halved[2] = 4
@@ -214,7 +225,7 @@ def test_a_state_survives_its_file(tmp_path):
 
 
 @pytest.mark.slow
-def test_compiled_and_plain_agree():
+def test_compiled_and_plain_agree() -> None:
     n, dtype = 48, torch.float32
     kernel = compiled_kernel(n, False, dtype, torch.device("cpu"))
     if kernel.name != "compiled":

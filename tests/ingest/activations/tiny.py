@@ -1,52 +1,61 @@
 """Tiny models and corpora, and a batch-size-1 loop in NumPy that says what the pass must find."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int, Int32
+from numpy import ndarray
+from numpy.typing import ArrayLike
 from torch import nn
+from transformers import PreTrainedModel
 
 from catalog.ingest.activations.contexts import (
+    ContextReader,
     CountingRule,
     SampledPositions,
     draw_samples,
     plan_units,
 )
-from catalog.ingest.activations.hooks import tap_mlps
+from catalog.ingest.activations.hooks import MlpValues, tap_mlps
 from catalog.ingest.activations.kernel import Kernel, plain_kernel
 from catalog.ingest.activations.run import ActivationPass
 from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE
 
 RULE = CountingRule(special_ids=(0, 1), skip_first=True)
+Exemplar = tuple[int, int, float, float, float]
+"""context, position, post, gate, in"""
 SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 class ListContexts:
     """A corpus in memory; the token after context i is i, or none where i is odd."""
 
-    def __init__(self, contexts):
+    def __init__(self, contexts: Iterable[ArrayLike]) -> None:
         self.contexts = [np.asarray(c, np.int32) for c in contexts]
         self.lengths = np.array([len(c) for c in self.contexts], np.int32)
         self.next_token_ids = np.arange(len(self.contexts), dtype=np.int32)
         self.next_token_ids[1::2] = -1
 
-    def tokens(self, context_ids):
+    def tokens(self, context_ids: Iterable[int]) -> list[Int32[ndarray, " length"]]:
         return [self.contexts[i] for i in context_ids]
 
 
-def random_contexts(n, longest=40, d_vocab=50, seed=0):
+def random_contexts(n: int, longest: int = 40, d_vocab: int = 50, seed: int = 0) -> ListContexts:
     """Start token 0, special token 1 now and then in the middle."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest + 1, n)
     return ListContexts([[0, *rng.integers(1, d_vocab, length - 1)] for length in lengths])
 
 
-def tiny_model(kind="llama", d_mlp=24, n_layers=2):
+def tiny_model(kind: str = "llama", d_mlp: int = 24, n_layers: int = 2) -> PreTrainedModel:
     """Random weights, large enough that attention and gates are far from linear."""
     from transformers import AutoModel, Gemma2Config, LlamaConfig, Phi3Config
 
-    shape = {
+    shape: dict[str, Any] = {
         "hidden_size": 16,
         "intermediate_size": d_mlp,
         "num_hidden_layers": n_layers,
@@ -61,14 +70,23 @@ def tiny_model(kind="llama", d_mlp=24, n_layers=2):
         "phi3": Phi3Config(**shape),
     }
     torch.manual_seed(0)
-    model = AutoModel.from_config(configs[kind], dtype=torch.float32).eval()
+    model: PreTrainedModel = AutoModel.from_config(configs[kind], dtype=torch.float32).eval()
     for parameter in model.parameters():
         if parameter.ndim == 2:
             nn.init.normal_(parameter, std=0.4)
     return model
 
 
-def make_pass(model, reader, *, k=3, tokens_per_batch=128, rule=RULE, kernel: Kernel | None = None):
+def make_pass(
+    model: nn.Module,
+    reader: ContextReader,
+    *,
+    k: int = 3,
+    tokens_per_batch: int = 128,
+    rule: CountingRule = RULE,
+    kernel: Kernel | None = None,
+) -> ActivationPass:
+    assert isinstance(model, PreTrainedModel)
     kernel = kernel or plain_kernel("asked for")
     samples = draw_samples(reader, rule, seed=7, n=20)
     plan = PassPlan(
@@ -89,7 +107,7 @@ def make_pass(model, reader, *, k=3, tokens_per_batch=128, rule=RULE, kernel: Ke
     return ActivationPass(model, reader, units, samples, rule, kernel, plan)
 
 
-def empty_state(work):
+def empty_state(work: ActivationPass) -> ActivationState:
     return ActivationState.empty(work.plan, work.device)
 
 
@@ -103,14 +121,14 @@ class Oracle:
     values: np.ndarray  # [position, quantity, layer, neuron]; post, gate, in
 
     @classmethod
-    def run(cls, model, reader, rule=RULE):
-        taken = []
+    def run(cls, model: nn.Module, reader: ListContexts, rule: CountingRule = RULE) -> Self:
+        taken: list[ndarray] = []
 
-        def tap(_, values):
+        def tap(_: int, values: MlpValues) -> None:
             gate, x_in, post = values
             taken.append(torch.stack([post[0], gate[0], x_in[0]]).numpy())
 
-        columns = [], [], [], []
+        columns: tuple[list[ndarray], ...] = [], [], [], []
         with torch.no_grad(), tap_mlps(model, tap):
             for i, tokens in enumerate(reader.contexts):
                 taken.clear()
@@ -121,17 +139,19 @@ class Oracle:
                 columns[3].append(np.stack(taken).transpose(2, 1, 0, 3))
         return cls(*map(np.concatenate, columns))
 
-    def case(self, layer, neuron, case):
+    def case(
+        self, layer: int, neuron: int, case: int
+    ) -> tuple[Int[ndarray, " p"], Float[ndarray, "p quantity"]]:
         """Counted positions in the case, and their (post, gate, in)."""
         values = self.values[:, :, layer, neuron]
         sign_gate, sign_in = SIGNS[case]
         mine = (values[:, 1] * sign_gate > 0) & (values[:, 2] * sign_in > 0) & self.counted
         return np.flatnonzero(mine), values[mine]
 
-    def exemplars(self, layer, neuron, case, k):
+    def exemplars(self, layer: int, neuron: int, case: int, k: int) -> list[Exemplar]:
         """(context, position, post, gate, in) of the k best contexts, in order."""
         places, values = self.case(layer, neuron, case)
-        best = {}
+        best: dict[int, tuple[int, float, float, float]] = {}
         for place, value in zip(places, values, strict=True):
             context = int(self.contexts[place])
             if context not in best or abs(value[0]) > abs(best[context][1]):
@@ -139,9 +159,9 @@ class Oracle:
         order = sorted(best.items(), key=lambda item: (-abs(item[1][1]), item[0]))
         return [(context, *found) for context, found in order[:k]]
 
-    def window(self, layer, neuron, context, position):
+    def window(self, layer: int, neuron: int, context: int, position: int) -> Float[ndarray, " w"]:
         mine = self.contexts == context
-        post = self.values[mine, 0, layer, neuron]
+        post: ndarray = self.values[mine, 0, layer, neuron]
         return post[max(0, position - WINDOW_BEFORE) : position + WINDOW_AFTER + 1]
 
 
@@ -150,4 +170,5 @@ def sampled_post(oracle: Oracle, samples: SampledPositions, layer: int) -> np.nd
     pairs = zip(oracle.contexts, oracle.positions, strict=True)
     place = {(int(c), int(p)): i for i, (c, p) in enumerate(pairs)}
     rows = [place[int(c), int(p)] for c, p in zip(*samples, strict=True)]
-    return oracle.values[rows, 0, layer]
+    post: ndarray = oracle.values[rows, 0, layer]
+    return post

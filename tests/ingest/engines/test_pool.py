@@ -26,7 +26,7 @@ def pool() -> Iterator[Pool]:
 
 
 def test_work_that_kills_its_workers_is_named(pool: Pool) -> None:
-    found = []
+    found: list[int] = []
     pool.set_to(Deadly)
     with pytest.raises(EnvironmentFault, match=f"^{DEATHS_ALLOWED} workers died"):
         found.extend(result for _, result in pool.each([*range(5), "die"]))

@@ -17,7 +17,7 @@ from catalog.ingest.engines.choosing import EngineChoice
 from catalog.ingest.progress import Silent
 from catalog.taxonomy import STAGES, StageName
 from tests import tiny_checkpoints
-from tests.support import public_rows, query
+from tests.support import Row, public_rows, query
 
 PASS: tuple[StageName, ...] = ("activations",)
 WORDS = ("class", "name", "returns", "mapping", "key", "value", "日本", "method")
@@ -98,7 +98,7 @@ def at_work() -> psutil.Process:
     return next(host for host in hosts if not host.name().startswith("ray::Host.start"))
 
 
-def notes(db: Path) -> list[tuple]:
+def notes(db: Path) -> list[Row]:
     return query(
         db,
         "select notes->>'engine', (notes->>'workers')::int, (notes->>'workers_lost')::int "

@@ -59,11 +59,12 @@ class Plain:
         clip = getattr(self.config, "clip_qkv", None)
         if clip is not None:
             keys = np.clip(keys, -clip, clip)
-        return keys.reshape(self.n_key_heads, self.head_dim)
+        keys = keys.reshape(self.n_key_heads, self.head_dim)
+        return keys
 
     def gain(self, norm: torch.nn.Module) -> Array:
         """What the norm multiplies with."""
-        weight = array(norm.weight)
+        weight = array(norm.get_parameter("weight"))
         return weight + 1 if self.model_type.startswith("gemma") else weight
 
     def directions(self, layer: int, kind: WeightKind) -> Array:
@@ -99,7 +100,8 @@ class Plain:
 
     def cosines(self, layer: int, head_layer: int, kind: WeightKind) -> Array:
         """[d_mlp, n_heads]."""
-        return unit(self.w_out(layer, kind)) @ unit(self.directions(head_layer, kind)).T
+        cosines: Array = unit(self.w_out(layer, kind)) @ unit(self.directions(head_layer, kind)).T
+        return cosines
 
     def shares(self, layer: int, kind: WeightKind) -> Array:
         """[d_mlp]: share of w_out in W_U's null space, by a singular value decomposition."""
@@ -112,7 +114,8 @@ class Plain:
             W_U = W_U - W_U.mean(axis=1, keepdims=True)
         left = np.linalg.svd(W_U)[0]
         last = left[:, -int(np.ceil(40 * len(W_U) / 4096)) :]
-        return np.linalg.norm(unit(self.w_out(layer, kind)) @ last, axis=1)
+        shares: Array = np.linalg.norm(unit(self.w_out(layer, kind)) @ last, axis=1)
+        return shares
 
 
 class Parameters(NamedTuple):
@@ -169,9 +172,11 @@ def roles(
 
 def array(weight: torch.Tensor) -> Array:
     """A tensor as float64."""
-    return weight.detach().double().numpy()
+    values: Array = weight.detach().double().numpy()
+    return values
 
 
 def unit(vectors: Array) -> Array:
     """The rows at length one."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    of_length_one: Array = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return of_length_one

@@ -78,7 +78,8 @@ def assigned(
 
 
 def roles_of(*arguments: Any) -> list[str | None]:
-    return assigned(*arguments).rows["functional_role"].to_pylist()
+    roles: list[str | None] = assigned(*arguments).rows["functional_role"].to_pylist()
+    return roles
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
