@@ -14,6 +14,7 @@ import pyarrow as pa
 from generated_rows import PAPER, Rng, Shape
 
 from catalog.ingest.driver import chance_level, default_alias
+from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (
     ModelEntry,
@@ -161,7 +162,7 @@ def generate(
     """Generate the catalog at CATALOG, which must not be there yet."""
     if catalog.exists():
         raise click.UsageError(f"{catalog} is there already; remove it first.")
-    ensure_catalog(catalog)
+    ensure_catalog(Handle(catalog))
     for shape in chosen(models):
         started = time.monotonic()
         alias, model_id = default_alias(shape.source, "folded"), enter(catalog, shape)

@@ -15,6 +15,7 @@ import duckdb
 import torch
 
 from catalog.ingest.activations.state import ActivationState, PassPlan
+from catalog.store.handle import Handle
 from catalog.store.reading import reading
 from catalog.store.upgrading import ensure_catalog
 
@@ -77,7 +78,7 @@ def queries(sizes: tuple[int, ...], folder: Path) -> None:
 
 
 def _make(path: Path, n_models: int) -> None:
-    ensure_catalog(path)
+    ensure_catalog(Handle(path))
     with duckdb.connect(str(path)) as connection:
         for m in range(1, n_models + 1):
             for sql in (MODEL_ROWS, NEURON_ROWS, SHOWN):

@@ -9,6 +9,7 @@ import click
 
 from catalog.cli.main import cli
 from catalog.queries import named_query, query_names
+from catalog.store.handle import Handle
 from catalog.store.reading import fetch
 from catalog.store.upgrading import ensure_catalog
 
@@ -50,7 +51,7 @@ def schema_page() -> str:
     """Every public view with its columns, types and comments."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.duckdb"
-        ensure_catalog(path)
+        ensure_catalog(Handle(path))
         views = fetch(
             path,
             "select view_name, comment from duckdb_views() where not internal order by view_name",

@@ -24,6 +24,7 @@ from catalog.ingest.progress import Progress
 from catalog.ingest.stages.registry import StageContext, build_stage, dependents, with_needed
 from catalog.ingest.stages.stage import Stage
 from catalog.ingest.versions import versions
+from catalog.store.handle import Handle
 from catalog.store.opening import DEFAULT_WAIT_S
 from catalog.store.reading import reading
 from catalog.store.staging import Staging, sole_ingest
@@ -39,6 +40,7 @@ from catalog.store.writing import (
     unfinished_run,
     writing,
 )
+from catalog.tables import stage_named
 from catalog.taxonomy import StageName, WeightKind
 
 
@@ -97,7 +99,7 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
     """
     with (
         open_engine(request.engine, progress) as engine,
-        sole_ingest(request.catalog, request.wait_s),
+        sole_ingest(Handle(request.catalog, request.wait_s)),
     ):
         device = engine.device(request.device)
         _ensure_current(request, progress)
@@ -143,11 +145,11 @@ def chance_level(d_model: int, probability: float) -> float:
 
 def _ensure_current(request: IngestRequest, progress: Progress) -> None:
     try:
-        ensure_catalog(request.catalog, request.wait_s)
+        ensure_catalog(Handle(request.catalog, request.wait_s))
     except SchemaOutdated:
         if not progress.confirm(f"{request.catalog} is of an older schema. Upgrade it now?"):
             raise
-        ensure_catalog(request.catalog, request.wait_s, upgrade=True)
+        ensure_catalog(Handle(request.catalog, request.wait_s), upgrade=True)
 
 
 def _enter(
@@ -217,6 +219,7 @@ def _run_stage(
         parameters=stage.parameters,
         versions=versions(),
         n_units=entry.n_layers,
+        stage_version=stage_named(stage.name).version,
     )
     with writing(request.catalog, request.wait_s) as connection:
         interrupted = unfinished_run(connection, model_id, start, stage.corpus_id)

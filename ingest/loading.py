@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import duckdb
 
+from catalog.declaration import ROWS_PER_TRANSACTION
 from catalog.errors import EnvironmentFault
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.stage import Stage
@@ -22,9 +23,6 @@ from catalog.store.writing import (
     record_loaded,
     writing,
 )
-
-ROWS_PER_TRANSACTION: Final = 2_500_000
-"""Loading this many takes DuckDB a second or two, for which nobody else can open the file."""
 
 
 @dataclass(frozen=True)

@@ -17,25 +17,22 @@ own as (
         and basis = $basis
 ),
 wanted as (  -- the ids of these tokens in every vocabulary
-    select c.run_id, m.alias as model, k.token_id, own.sign, own.rank, own.token
+    select t.model, t.token_id, own.sign, own.rank, own.token
     from own
-    join token k using (token)
-    join model m using (vocabulary_id)
-    join current_rows c using (model_id)
-    where c.bulk_table = 'top_token' and ($among is null or m.alias = $among)
+    join tokens t using (token)
+    where $among is null or t.model = $among
 ),
 matched as (
     select
-        w.model,
+        t.model,
         t.layer,
         t.neuron,
-        d.sign != w.sign as flipped,
+        t.sign != w.sign as flipped,
         count(*) as n_shared,
         list(w.token order by w.rank, w.sign) as tokens
-    from top_token t
-    join wanted w using (run_id, token_id)
-    join direction d using (direction)
-    where d.vector = $vector and d.basis = $basis and (d.sign = w.sign or $vector != 'gate')
+    from top_tokens t
+    join wanted w using (model, token_id)
+    where t.vector = $vector and t.basis = $basis and (t.sign = w.sign or $vector != 'gate')
     group by all
 )
 select

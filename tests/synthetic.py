@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (
     ModelEntry,
@@ -69,7 +70,7 @@ def entry(alias: str, **changed: object) -> ModelEntry:
 
 def run_start(stage: str, **parameters: object) -> RunStart:
     """A run of one unit."""
-    return RunStart(stage, "cpu", "float32", parameters, {"neuron-catalog": "0"}, 1)
+    return RunStart(stage, "cpu", "float32", parameters, {"neuron-catalog": "0"}, 1, 1)
 
 
 def neuron_rows(cosines: Mapping[str, tuple[float | None, ...]]) -> pa.Table:
@@ -102,7 +103,7 @@ def load_weights(
 
 def build(path: Path) -> None:
     """Make the catalog: `alpha` with everything, `beta` with weights alone and some NULLs."""
-    ensure_catalog(path)
+    ensure_catalog(Handle(path))
     alpha = load_weights(path, entry("alpha"), {name: row[0] for name, row in TABLE_3.items()})
     small = entry("beta", n_layers=2, d_mlp=3, d_model=64, weights="raw", family="Llama")
     nothing = (None, None, None)

@@ -20,11 +20,12 @@ from catalog.store.copying import (
 )
 from catalog.store.digests import rows_digest
 from catalog.store.entries import KEPT, UNFINISHED, Entry, Run, read_entries
+from catalog.store.handle import Handle
 from catalog.store.new_files import refuse_existing, require_space
 from catalog.store.opening import DEFAULT_WAIT_S, explaining
 from catalog.store.staging import sole_ingest
 from catalog.store.uniting import United, conflicts, united
-from catalog.store.writing import BULK_TABLES
+from catalog.tables import bulk_tables
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,14 @@ def merge(sources: Sequence[Path], target: Path, wait_s: float = DEFAULT_WAIT_S)
     return _combine(sources, target, None, wait_s)
 
 
-def copy_entries(
-    source: Path, target: Path, aliases: Sequence[str], wait_s: float = DEFAULT_WAIT_S
-) -> Combined:
+def copy_entries(source: Handle, target: Path, aliases: Sequence[str]) -> Combined:
     """Make `target` of some entries of a catalog and all that they refer to.
 
     Raises:
         NotFoundError: the catalog has no entry of an alias.
         MismatchError, DatabaseError, EnvironmentFault: as `merge`.
     """
-    return _combine([source], target, aliases, wait_s)
+    return _combine([source.file], target, aliases, source.wait_s)
 
 
 def _combine(
@@ -82,7 +81,7 @@ def _combine(
         if aliases is None:
             require_space(target.parent, used_bytes(connection))
         plan = _Plan(united(entries))
-        with sole_ingest(target, wait_s), new_catalog(connection, target):
+        with sole_ingest(Handle(target, wait_s)), new_catalog(connection, target):
             fill(connection, plan.pieces)
             _check_noted(connection, plan)
     return Combined(
@@ -123,7 +122,7 @@ class _Plan:
         self.corpora: dict[str, int] = {}
         self.vocabularies: dict[str, int] = {}
         self.small: list[Piece] = []
-        self.bulk: dict[str, list[tuple[int, Piece]]] = {table: [] for table in BULK_TABLES}
+        self.bulk: dict[str, list[tuple[int, Piece]]] = {table: [] for table in bulk_tables()}
         for corpus in self._corpora():
             self._add_corpus(corpus)
         for at, entry in enumerate(entries):
@@ -134,7 +133,7 @@ class _Plan:
         """Small tables first; then each bulk table's runs by ascending id."""
         bulk = [
             piece
-            for table in BULK_TABLES
+            for table in bulk_tables()
             for _, piece in sorted(self.bulk[table], key=lambda numbered: numbered[0])
         ]
         return self.small + bulk

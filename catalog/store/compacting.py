@@ -9,7 +9,6 @@ import duckdb
 
 from catalog.errors import DatabaseError, DatabaseLocked
 from catalog.store.copying import (
-    CATALOG_TABLES,
     TARGET,
     Piece,
     Source,
@@ -18,10 +17,11 @@ from catalog.store.copying import (
     new_catalog,
     used_bytes,
 )
+from catalog.store.handle import Handle
 from catalog.store.new_files import log_of, require_space
-from catalog.store.opening import DEFAULT_WAIT_S, check_path, connect, explaining, missing
+from catalog.store.opening import check_path, connect, explaining, missing
 from catalog.store.staging import sole_ingest
-from catalog.store.writing import BULK_TABLES
+from catalog.tables import TABLES, bulk_tables
 
 _OF_MODELS: Final = "model_id in (select model_id from {at}.model)"
 _IN_USE: Final = "vocabulary_id in (select vocabulary_id from {at}.model)"
@@ -53,7 +53,7 @@ class Compacted:
     after: int
 
 
-def compact(catalog: Path, wait_s: float = DEFAULT_WAIT_S) -> Compacted:
+def compact(catalog: Handle) -> Compacted:
     """Write what is referred to into a new file, compare it, and put it in the old one's place.
 
     Readers may go on reading the old file; until the new one has its name, nobody can write.
@@ -64,17 +64,18 @@ def compact(catalog: Path, wait_s: float = DEFAULT_WAIT_S) -> Compacted:
         DatabaseLocked: an ingest is at work, or another program writes.
         DatabaseError: it is no catalog of this version, or holds tables of somebody else.
     """
-    if not catalog.exists():
-        raise missing(catalog)
-    check_path(catalog, read_only=False)
+    path, wait_s = catalog.file, catalog.wait_s
+    if not path.exists():
+        raise missing(path)
+    check_path(path, read_only=False)
     # Where the name is a link, the file it leads to is replaced, not the link.
-    file = catalog.resolve()
-    with sole_ingest(catalog, wait_s):
-        _fold_log(catalog, wait_s)
+    file = path.resolve()
+    with sole_ingest(catalog):
+        _fold_log(path, wait_s)
         before = file.stat().st_size
-        with attached([catalog], wait_s) as (connection, (source,)):
+        with attached([path], wait_s) as (connection, (source,)):
             # From here on the file is held: DuckDB lets nobody write while we have it open.
-            if _logs(catalog):
+            if _logs(path):
                 raise DatabaseLocked(
                     f"Another program wrote to {catalog} just now. Run the same command again."
                 )
@@ -98,8 +99,8 @@ def _logs(catalog: Path) -> list[Path]:
 
 def _pieces(connection: duckdb.DuckDBPyConnection, source: Source) -> Iterator[Piece]:
     """All that is kept: a table at a time, each parted by the id that its rows are found by."""
-    for table in CATALOG_TABLES:
-        if table in BULK_TABLES:
+    for table in [each.name for each in TABLES if each.owner != "program"]:
+        if table in bulk_tables():
             column, kept = "run_id", f"run_id in ({_RUNS_KEPT})"
         else:
             column, kept = _KEPT[table]

@@ -12,47 +12,22 @@ from typing import Final
 
 import duckdb
 
+from catalog.declaration import ROWS_PER_TRANSACTION
 from catalog.errors import DatabaseError, EnvironmentFault
 from catalog.store.digests import digest_where
 from catalog.store.executing import without_pandas
+from catalog.store.handle import Handle
 from catalog.store.new_files import appearing, spill_folder
 from catalog.store.opening import DEFAULT_WAIT_S, attach, explaining
-from catalog.store.reading import check_version
 from catalog.store.upgrading import ensure_catalog
-from catalog.store.writing import BULK_TABLES
+from catalog.store.version import check_version
+from catalog.tables import TABLES, table_named
 
 TARGET: Final = "target"
 """Name of the new catalog among the attached ones."""
 
 MEMORY_LIMIT: Final = "4GB"
 """For DuckDB, whose default is most of the machine's; what does not fit goes to the disk."""
-
-ROWS_AT_ONCE: Final = 2_500_000
-"""Rows of a transaction: DuckDB takes a second or two for so many."""
-
-_PARTED_BY: Final = {
-    "neuron": ("layer", ROWS_AT_ONCE),
-    "top_token": ("layer", ROWS_AT_ONCE),
-    "attention_score": ("layer", ROWS_AT_ONCE),
-    "activation_stat": ("layer", ROWS_AT_ONCE),
-    "exemplar": ("layer", ROWS_AT_ONCE),
-    "activation_sample": ("layer", 250_000),
-    "context": ("context_id", 8192),
-}
-"""By what column the rows of a large table are parted, and how many go in at once."""
-
-CATALOG_TABLES: Final = (
-    "model",
-    "vocabulary",
-    "token",
-    "corpus",
-    "context",
-    "model_corpus",
-    "ingest_run",
-    "current_rows",
-    *BULK_TABLES,
-)
-"""What a catalog holds, beside what every catalog holds alike."""
 
 Ids = Mapping[str, int | str | None]
 
@@ -115,7 +90,7 @@ def new_catalog(
         EnvironmentFault: the disk refused; nothing is left.
     """
     with appearing(target, replacing=replacing) as unfinished:
-        ensure_catalog(unfinished)
+        ensure_catalog(Handle(unfinished))
         spill = str(spill_folder(unfinished)).replace("'", "''")
         connection.execute(f"set temp_directory = '{spill}'")
         attach(connection, unfinished, TARGET, read_only=False)
@@ -141,7 +116,7 @@ def fill(connection: duckdb.DuckDBPyConnection, pieces: Sequence[Piece]) -> None
         for piece in pieces:
             for n_copied in _copy(connection, piece):
                 n_rows += n_copied
-                if n_rows >= ROWS_AT_ONCE:
+                if n_rows >= ROWS_PER_TRANSACTION:
                     connection.commit()
                     connection.begin()
                     n_rows = 0
@@ -175,10 +150,10 @@ def spans(
 
     A part takes a second or two, or is one layer if that takes longer.
     """
-    table = relation.rpartition(".")[2]
-    if table not in _PARTED_BY:
+    table = table_named(relation.rpartition(".")[2])
+    if table.parted_by is None:
         return [("true", {})]
-    column, most = _PARTED_BY[table]
+    column, most = table.parted_by, table.at_once
     counts = connection.execute(
         f"select {column}, count(*) from {relation} where {condition} group by all order by all",
         dict(ids),
@@ -262,7 +237,7 @@ def _check_tables(connection: duckdb.DuckDBPyConnection, source: Source) -> None
     if version is None:
         raise DatabaseError(f"{source.path} is a DuckDB file, but not a neuron catalog.")
     check_version(str(version[0]), source.path)
-    if lacking := sorted(set(CATALOG_TABLES) - tables):
+    if lacking := sorted({table.name for table in TABLES} - tables):
         raise DatabaseError(
             f"{source.path} lacks tables of a catalog ({', '.join(lacking)}): it was not made by "
             "this program, or is damaged. Restore it from a copy."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from catalog.errors import CorpusError
+from catalog.errors import CorpusError, Option
 from catalog.store.writing import insert_row, next_id
 
 if TYPE_CHECKING:
@@ -45,13 +45,18 @@ def register_corpus(
     ).fetchall():
         if known_id == corpus_id and known_name != name:
             raise CorpusError(
-                f"This corpus is in the catalog already, as {known_name!r}: the same contexts. "
-                f"Use --corpus-name {known_name} to carry it on or redo it."
+                f"This corpus is in the catalog already, as {known_name!r}: the same contexts.",
+                "Use ",
+                Option("corpus_name", known_name),
+                " to carry it on or redo it.",
             )
         if known_name == name and known_id != corpus_id:
             raise CorpusError(
                 f"The corpus {name!r} was ingested before with other contexts: its documents, or "
-                "how they are cut, have changed. Give this one another --corpus-name."
+                "how they are cut, have changed.",
+                "Give this one another ",
+                Option("corpus_name"),
+                ".",
             )
     if row is None:
         values = {**vars(entry), "parameters": json.dumps(entry.parameters, sort_keys=True)}

@@ -12,13 +12,13 @@ from typing import Final
 
 import duckdb
 
+from catalog.declaration import ROWS_PER_TRANSACTION
 from catalog.errors import NotFoundError
-from catalog.store.copying import ROWS_AT_ONCE, spans
-from catalog.store.opening import DEFAULT_WAIT_S, check_path, explaining
-from catalog.store.reading import reading
+from catalog.store.copying import spans
+from catalog.store.handle import Handle
+from catalog.store.opening import check_path, explaining
 from catalog.store.staging import Staging, folder_name, sole_ingest, staging_root
-from catalog.store.writing import BULK_TABLES, writing
-from catalog.taxonomy import STAGES
+from catalog.tables import STAGES, bulk_tables
 
 NO_MODEL: Final = 0
 """The model of runs whose rows are being deleted; ids of models begin at 1."""
@@ -40,7 +40,7 @@ class Drop:
     `model_id` is None where a drop that was killed had hidden all of it.
     """
 
-    catalog: Path
+    catalog: Handle
     model: str
     corpus: str | None
     model_id: int | None
@@ -48,16 +48,14 @@ class Drop:
     stages: tuple[str, ...]
 
 
-def find_drop(
-    catalog: Path, model: str, corpus: str | None = None, wait_s: float = DEFAULT_WAIT_S
-) -> Drop:
+def find_drop(catalog: Handle, model: str, corpus: str | None = None) -> Drop:
     """What a drop would take; nothing is changed yet.
 
     Raises:
         NotFoundError: no such model, or it has no such corpus; the message says what there is.
     """
-    check_path(catalog, read_only=True)
-    with reading(catalog, wait_s) as connection, explaining(catalog):
+    check_path(catalog.file, read_only=True)
+    with catalog.reading() as connection, explaining(catalog.file):
         models = dict(
             connection.execute("select alias, model_id from model order by alias").fetchall()
         )
@@ -79,22 +77,22 @@ def find_drop(
     return Drop(catalog, model, corpus, model_id, corpus_id, tuple(row[0] for row in rows))
 
 
-def drop(found: Drop, wait_s: float = DEFAULT_WAIT_S) -> None:
+def drop(found: Drop) -> None:
     """Hide all of it at once, then delete its rows and what only it referred to.
 
     Raises:
         DatabaseLocked: an ingest is at work, or others kept the file open; what was begun is
             completed when the drop is run again.
     """
-    with sole_ingest(found.catalog, wait_s):
+    with sole_ingest(found.catalog):
         # Ids may have changed hands while the user was asked.
-        found = find_drop(found.catalog, found.model, found.corpus, wait_s)
+        found = find_drop(found.catalog, found.model, found.corpus)
         if found.model_id is not None:
-            with writing(found.catalog, wait_s) as connection:
+            with found.catalog.writing() as connection:
                 _hide(connection, found.model_id, found.corpus_id)
-        _forget_staged(found, wait_s)
-        _delete_hidden(found.catalog, wait_s)
-        with writing(found.catalog, wait_s) as connection:
+        _forget_staged(found)
+        _delete_hidden(found.catalog)
+        with found.catalog.writing() as connection:
             connection.execute("delete from ingest_run where model_id = $1", [NO_MODEL])
             for statement in _UNREFERENCED:
                 connection.execute(statement)
@@ -122,21 +120,21 @@ def _hidden_runs(connection: duckdb.DuckDBPyConnection) -> list[int]:
     return [run_id for (run_id,) in rows]
 
 
-def _delete_hidden(catalog: Path, wait_s: float) -> None:
+def _delete_hidden(catalog: Handle) -> None:
     """Delete rows of hidden runs, a few million in a transaction."""
-    with reading(catalog, wait_s) as connection, explaining(catalog):
+    with catalog.reading() as connection, explaining(catalog.file):
         parts = [
             (table, condition, {"run_id": run_id, **bounds})
             for run_id in _hidden_runs(connection)
-            for table in BULK_TABLES
+            for table in bulk_tables()
             for condition, bounds in spans(
                 connection, table, "run_id = $run_id", {"run_id": run_id}
             )
         ]
     while parts:
-        with writing(catalog, wait_s) as connection:
+        with catalog.writing() as connection:
             n_rows = 0
-            while parts and n_rows < ROWS_AT_ONCE:
+            while parts and n_rows < ROWS_PER_TRANSACTION:
                 table, condition, ids = parts.pop(0)
                 row = connection.execute(
                     f"delete from {table} where run_id = $run_id and {condition}", ids
@@ -153,13 +151,13 @@ def _corpora(connection: duckdb.DuckDBPyConnection, model_id: int) -> dict[str, 
     )
 
 
-def _forget_staged(found: Drop, wait_s: float) -> None:
+def _forget_staged(found: Drop) -> None:
     """Remove what interrupted ingests of it staged."""
-    root = staging_root(found.catalog)
+    root = staging_root(found.catalog.file)
     if found.corpus is None:
-        _discard(root / folder_name(found.model), STAGES)
+        _discard(root / folder_name(found.model), [stage.name for stage in STAGES])
         return
-    with reading(found.catalog, wait_s) as connection, explaining(found.catalog):
+    with found.catalog.reading() as connection, explaining(found.catalog.file):
         known = connection.execute(
             "select 1 from model_corpus where name = $1", [found.corpus]
         ).fetchone()

@@ -10,7 +10,7 @@ import duckdb
 
 from catalog.errors import DatabaseError
 from catalog.store.copying import Source
-from catalog.store.writing import BULK_TABLES
+from catalog.tables import bulk_tables
 
 UNFINISHED: Final = ("running", "loading")
 KEPT: Final = ("finished", "superseded")
@@ -157,7 +157,7 @@ def _current(
         "order by run_id, bulk_table",
         [model_id],
     ).fetchall()
-    if unknown := {table for table, _, _ in rows} - set(BULK_TABLES):
+    if unknown := {table for table, _, _ in rows} - set(bulk_tables()):
         raise ValueError(f"no table {min(unknown)}")
     return tuple(
         (table, None if corpus_id is None else digests[corpus_id], run_id)

@@ -18,11 +18,13 @@ import duckdb
 
 from catalog.errors import (
     CatalogError,
+    Command,
     DatabaseCorrupt,
     DatabaseError,
     DatabaseLocked,
     DatabaseMissing,
     EnvironmentFault,
+    Option,
 )
 from catalog.store.location import Location
 
@@ -105,7 +107,7 @@ def _patiently(
             if not _is_taken(error):
                 raise explained(error, path) from error
             if time.monotonic() >= deadline:
-                raise DatabaseLocked(_locked_message(path, str(error), wait_s)) from error
+                raise _locked(path, str(error), wait_s) from error
         # Readers and writers that met once would meet again if they all slept equally long.
         time.sleep(pause_s * random.uniform(0.5, 1.5))
         pause_s = min(pause_s * 1.5, 0.1)
@@ -158,8 +160,11 @@ def explained(error: duckdb.Error, path: Location) -> CatalogError:
 def missing(path: Location) -> DatabaseMissing:
     """The error for a catalog that is not there."""
     return DatabaseMissing(
-        f"There is no catalog at {path}. Name one with --db or CATALOG_DB, or make it: "
-        "catalog ingest demo"
+        f"There is no catalog at {path}.",
+        "Name one with ",
+        Option("db"),
+        " or CATALOG_DB, or make it: ",
+        Command("ingest", ("demo",)),
     )
 
 
@@ -185,7 +190,7 @@ def check_path(path: Path, *, read_only: bool) -> None:
     folder = path.parent
     if not read_only and not folder.is_dir():
         raise EnvironmentFault(
-            f"The folder {folder} does not exist. Make it, or name another --db."
+            f"The folder {folder} does not exist.", "Make it, or name another ", Option("db"), "."
         )
     if not read_only and not os.access(path if path.exists() else folder, os.W_OK):
         raise EnvironmentFault(f"{path} cannot be written: no permission.")
@@ -206,10 +211,12 @@ def _is_taken(error: duckdb.Error) -> bool:
     return "Could not set lock" in text or any(each in text for each in others)
 
 
-def _locked_message(path: Path, text: str, wait_s: float) -> str:
+def _locked(path: Path, text: str, wait_s: float) -> DatabaseLocked:
     holder = _HOLDER.search(text)
     who = f"{holder['program']} (process {holder['pid']})" if holder else "this very process"
-    return (
-        f"{path} is in use by {who}, and still was after {wait_s:g} seconds. Close that program, "
-        "or wait longer with --wait."
+    return DatabaseLocked(
+        f"{path} is in use by {who}, and still was after {wait_s:g} seconds.",
+        "Close that program, or wait longer with ",
+        Option("wait"),
+        ".",
     )

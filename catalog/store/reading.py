@@ -1,27 +1,22 @@
 """Reading a catalog: open read-only, fetch Arrow, close. duckdb alone is imported here."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from catalog.errors import DatabaseError, SchemaOutdated, SchemaTooNew, SqlError
+from catalog.errors import DatabaseError, SqlError
 from catalog.store.executing import interruptibly, without_pandas
 from catalog.store.location import Location
 from catalog.store.opening import DEFAULT_WAIT_S, connect, explained, not_a_file
 from catalog.store.statements import checked_statement
+from catalog.store.version import check_version, schema_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SCHEMA_VERSION: Final = "0003"
-"""Number of the newest migration: what this program reads and writes."""
-
-_VERSION: Final = re.compile(r"[0-9]{4}")
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -170,42 +165,3 @@ def _first_rows(result: duckdb.DuckDBPyConnection, max_rows: int) -> "pa.Table":
         batches.append(batch)
         n_rows += batch.num_rows
     return pa.Table.from_batches(batches, reader.schema).slice(0, max_rows)
-
-
-def schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """Number of the newest migration that was applied to the catalog."""
-    try:
-        rows = connection.execute("select version_num from alembic_version limit 2").fetchall()
-    except duckdb.CatalogException as error:
-        raise not_a_catalog(path) from error
-    except duckdb.Error as error:
-        raise explained(error, path) from error
-    versions = [str(version) for (version,) in rows]
-    if len(versions) != 1 or not _VERSION.fullmatch(versions[0]):
-        raise not_a_catalog(path)
-    return versions[0]
-
-
-def check_version(version: str, path: Path) -> None:
-    """Refuse a file whose schema is not this program's."""
-    require_schema(version, path, f"Upgrade it with: catalog upgrade --db {path}")
-
-
-def require_schema(version: str, named: object, way_out: str) -> None:
-    """Refuse a schema that is not this program's; `way_out` is for an older one."""
-    if version < SCHEMA_VERSION:
-        raise SchemaOutdated(
-            f"{named} has schema {version}, this program reads {SCHEMA_VERSION}. {way_out}"
-        )
-    if version > SCHEMA_VERSION:
-        raise SchemaTooNew(
-            f"{named} has schema {version}, newer than this program's {SCHEMA_VERSION}. Install a "
-            "newer neuron-catalog: pip install -U neuron-catalog"
-        )
-
-
-def not_a_catalog(path: Path) -> DatabaseError:
-    """The error for a DuckDB file that something else made."""
-    return DatabaseError(
-        f"{path} is a DuckDB file, but not a neuron catalog. Name another file with --db."
-    )

@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from catalog.errors import DatabaseLocked, EnvironmentFault
+from catalog.errors import DatabaseLocked, EnvironmentFault, HintPart, Option
+from catalog.store.handle import Handle
 from catalog.store.opening import check_path
 from catalog.store.whole_files import UNFINISHED, explaining_writes, written_whole
 
-_WAY_OUT: Final = (
-    "Make room or name another --db, then run the same command again; what was staged before is "
-    "kept."
+_WAY_OUT: Final[tuple[HintPart, ...]] = (
+    "Make room or name another ",
+    Option("db"),
+    ", then run the same command again; what was staged before is kept.",
 )
 
 _PLAIN: Final = re.compile(r"[\w-][\w.-]{0,99}", re.ASCII)
@@ -41,7 +43,7 @@ class Staging:
         """The stage's folder, made if need be; those of the stage under other keys are removed."""
         staging = cls.at(catalog, alias, stage, key)
         parent = staging.folder.parent
-        with explaining_writes(parent, _WAY_OUT):
+        with explaining_writes(parent, *_WAY_OUT):
             for other in parent.glob(f"{stage}-*"):
                 if other != staging.folder:
                     shutil.rmtree(other)
@@ -66,7 +68,7 @@ class Staging:
             EnvironmentFault: the disk is full, or the folder cannot be written.
         """
         target = self._file(layer, table, part)
-        with explaining_writes(target, _WAY_OUT), written_whole(target) as unfinished:
+        with explaining_writes(target, *_WAY_OUT), written_whole(target) as unfinished:
             pq.write_table(rows, unfinished, compression="zstd", write_page_checksum=True)
 
     def read(self, layer: int, table: str) -> pa.Table:
@@ -125,23 +127,26 @@ def folder_name(name: str) -> str:
 
 
 @contextmanager
-def sole_ingest(catalog: Path, wait_s: float) -> Iterator[None]:
+def sole_ingest(catalog: Handle) -> Iterator[None]:
     """Hold off any other ingest into the same catalog, or drop or compact of it, in the block.
 
     Raises:
-        DatabaseLocked: another one was still at work after `wait_s` seconds.
+        DatabaseLocked: another one was still at work after the handle's `wait_s` seconds.
     """
-    check_path(catalog, read_only=False)
-    path = _beside(catalog, ".lock")
+    file = catalog.file
+    check_path(file, read_only=False)
+    path = _beside(file, ".lock")
     lock = FileLock(path)
-    with explaining_writes(path, _WAY_OUT):
+    with explaining_writes(path, *_WAY_OUT):
         try:
-            lock.acquire(timeout=wait_s)
+            lock.acquire(timeout=catalog.wait_s)
         except Timeout as error:
             raise DatabaseLocked(
                 f"Another ingest into {catalog}, or a drop or compact of it, is running"
-                f"{_holder(path)}, and still was after {wait_s:g} s. Let it finish, or wait longer "
-                "with --wait."
+                f"{_holder(path)}, and still was after {catalog.wait_s:g} s.",
+                "Let it finish, or wait longer with ",
+                Option("wait"),
+                ".",
             ) from error
         path.write_text(str(os.getpid()))
     try:

@@ -11,10 +11,11 @@ from pathlib import Path
 import duckdb
 
 from catalog.errors import SchemaOutdated
+from catalog.store.handle import Handle
 from catalog.store.new_files import appearing
-from catalog.store.opening import DEFAULT_WAIT_S, check_path, connect, explaining
-from catalog.store.reading import SCHEMA_VERSION, check_version, not_a_catalog, schema_version
-from catalog.views import view_scripts
+from catalog.store.opening import check_path, connect, explaining
+from catalog.store.version import SCHEMA_VERSION, check_version, not_a_catalog, schema_version
+from catalog.views import comment_on_views, view_scripts
 
 _NAMES_IN_FILE = """
 select table_name from duckdb_tables()
@@ -24,7 +25,7 @@ union all select function_name from duckdb_functions() where not internal
 """
 
 
-def ensure_catalog(path: Path, wait_s: float = DEFAULT_WAIT_S, *, upgrade: bool = False) -> bool:
+def ensure_catalog(catalog: Handle, *, upgrade: bool = False) -> bool:
     """Create the catalog if there is none; with `upgrade`, bring an older one up to date.
 
     Returns:
@@ -35,6 +36,7 @@ def ensure_catalog(path: Path, wait_s: float = DEFAULT_WAIT_S, *, upgrade: bool 
         SchemaTooNew: the catalog was written by a newer version.
         DatabaseError: it is a DuckDB file of something else.
     """
+    path = catalog.file
     check_path(path, read_only=False)
     if not path.exists():
         # A file that a full disk left half made would be taken for a damaged catalog.
@@ -47,7 +49,7 @@ def ensure_catalog(path: Path, wait_s: float = DEFAULT_WAIT_S, *, upgrade: bool 
             # Closing does so too, but says nothing where the disk is full.
             connection.execute("checkpoint")
         return True
-    connection = connect(path, read_only=False, wait_s=wait_s)
+    connection = connect(path, read_only=False, wait_s=catalog.wait_s)
     with explaining(path):
         try:
             version = _version_of_own(connection, path)
@@ -92,6 +94,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         with engine.begin() as config.attributes["connection"]:
             command.upgrade(config, "head")
+            comment_on_views(lambda sql: connection.execute(sql).fetchall())
     except DBAPIError as error:
         if isinstance(error.orig, duckdb.Error):
             raise error.orig from error

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from catalog.errors import EnvironmentFault
+from catalog.errors import EnvironmentFault, HintPart
 
 UNFINISHED: Final = ".part"
 """Ending of a file that is being written."""
@@ -23,7 +23,7 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def explaining_writes(path: Path, way_out: str) -> Iterator[None]:
+def explaining_writes(path: Path, *way_out: HintPart) -> Iterator[None]:
     """Turn the system's refusal into a sentence that names the path, and what to do.
 
     Raises:
@@ -33,4 +33,4 @@ def explaining_writes(path: Path, way_out: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise EnvironmentFault(f"{path} could not be written: {reason}. {way_out}") from error
+        raise EnvironmentFault(f"{path} could not be written: {reason}.", *way_out) from error

@@ -10,32 +10,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from catalog.errors import AliasTaken
+from catalog.errors import AliasTaken, Option
 from catalog.store.opening import DEFAULT_WAIT_S, connect, explaining, missing
-from catalog.store.reading import check_version, schema_version
+from catalog.store.version import check_version, schema_version
+from catalog.tables import bulk_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BULK_TABLES: Final = (
-    "neuron",
-    "top_token",
-    "attention_score",
-    "activation_stat",
-    "exemplar",
-    "activation_sample",
-    "sample_position",
-)
-"""Tables whose rows belong to a run."""
-
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """What the catalog states of one checkpoint read with one kind of weights."""
+    """What the catalog states of one checkpoint read with one kind of weights.
+
+    `quantization` names the type of its MLP's tensors, None where they are not quantized.
+    """
 
     alias: str
     source: str
@@ -50,6 +43,7 @@ class ModelEntry:
     weights: str
     chance_95: float
     chance_999: float
+    quantization: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +56,7 @@ class RunStart:
     parameters: Mapping[str, Any]
     versions: Mapping[str, str]
     n_units: int
+    stage_version: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,7 @@ class FinishedRun:
 
     finished_at: datetime
     parameters: Mapping[str, Any]
+    stage_version: int
 
 
 @contextmanager
@@ -146,7 +142,7 @@ def start_run(
         "returning run_id, n_done",
         [model_id, start.stage, corpus_id],
     ).fetchall()
-    for table in BULK_TABLES:
+    for table in bulk_tables():
         for run_id, _ in abandoned:
             connection.execute(f"delete from {table} where run_id = $1", [run_id])
     run_id = next_id(connection, "ingest_run", "run_id")
@@ -166,6 +162,7 @@ def start_run(
             "versions": _json(start.versions),
             "n_units": start.n_units,
             "n_done": 0,
+            "stage_version": start.stage_version,
         },
     )
     return run_id
@@ -179,7 +176,7 @@ def unfinished_run(
         "select run_id, n_done from ingest_run where model_id = $1 and stage = $2 "
         "and corpus_id is not distinct from $3 and status in ('running', 'loading') "
         "and device = $4 and dtype = $5 and parameters = $6 and versions = $7 and n_units = $8 "
-        "order by run_id desc",
+        "and stage_version = $9 order by run_id desc",
         [
             model_id,
             start.stage,
@@ -189,6 +186,7 @@ def unfinished_run(
             _json(start.parameters),
             _json(start.versions),
             start.n_units,
+            start.stage_version,
         ],
     ).fetchone()
     return None if row is None else (int(row[0]), int(row[1]))
@@ -199,11 +197,12 @@ def finished_run(
 ) -> FinishedRun | None:
     """The run of the stage whose rows are shown, if there is one."""
     row = connection.execute(
-        "select finished_at, parameters from ingest_run where model_id = $1 and stage = $2 "
-        "and corpus_id is not distinct from $3 and status = 'finished'",
+        "select finished_at, parameters, stage_version from ingest_run "
+        "where model_id = $1 and stage = $2 and corpus_id is not distinct from $3 "
+        "and status = 'finished'",
         [model_id, stage, corpus_id],
     ).fetchone()
-    return None if row is None else FinishedRun(row[0], json.loads(row[1]))
+    return None if row is None else FinishedRun(row[0], json.loads(row[1]), row[2])
 
 
 def record_loaded(connection: duckdb.DuckDBPyConnection, run_id: int, n_done: int) -> None:
@@ -253,7 +252,7 @@ def insert_rows(
 def finish_run(
     connection: duckdb.DuckDBPyConnection,
     run_id: int,
-    bulk_tables: tuple[str, ...],
+    tables: tuple[str, ...],
     notes: Mapping[str, Any],
 ) -> None:
     """Show the run's rows and delete those they replace, all in the caller's transaction.
@@ -266,7 +265,7 @@ def finish_run(
     assert row is not None
     model_id, corpus_id, stage = row
     key = [model_id, corpus_id]
-    for table in bulk_tables:
+    for table in tables:
         connection.execute(
             f"delete from {table} where run_id in (select run_id from current_rows "
             "where bulk_table = $3 and model_id = $1 and corpus_id is not distinct from $2)",
@@ -333,8 +332,10 @@ def _find_entry(connection: duckdb.DuckDBPyConnection, entry: ModelEntry) -> int
         at = f" at revision {revision}" if revision else ""
         raise AliasTaken(
             f"The alias {entry.alias!r} belongs to {source}{at} ({weights} weights), which is not "
-            f"what was asked for: {entry.source} ({entry.weights} weights). Give this one another "
-            "name with --alias."
+            f"what was asked for: {entry.source} ({entry.weights} weights).",
+            "Give this one another name with ",
+            Option("alias"),
+            ".",
         )
     return int(model_id)
 

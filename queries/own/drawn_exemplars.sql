@@ -12,7 +12,7 @@ with drawn as (
 select
     m.alias as model, m.source, m.revision, m.fingerprint, r.dtype, mc.name as corpus,
     d.layer, d.neuron, d.sign_case, d.rank, d.post, d.x_gate, d.x_in, d.context_id, d.position,
-    greatest(d.position - 23, 0) as window_start, d.window_scale, d.window_post, x.token_ids
+    window_start_at(d.position) as window_start, d.window_scale, d.window_post, x.token_ids
 from drawn d
 join model m on m.model_id = d.model_id
 join model_corpus mc on mc.model_id = d.model_id and mc.corpus_id = d.corpus_id

@@ -69,8 +69,9 @@ from catalog.queries import query_names, named_query
 assert named_query("classes").sql
 from catalog.cli.main import run
 assert run(["show", "28.4737", "--model", "alpha", "--db", sys.argv[1]]) == 0
+from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
-assert ensure_catalog(__import__("pathlib").Path("made.duckdb"))
+assert ensure_catalog(Handle(__import__("pathlib").Path("made.duckdb")))
 print(catalog.__file__)
 """
 

@@ -15,8 +15,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from catalog.cli.main import run
-from catalog.store.lake.views import VIEWS
+from catalog.store.handle import Handle
 from catalog.store.reading import fetch
+from catalog.views import VIEWS
 from tests.support import Answer, fingerprint, public_rows
 
 Cli = Callable[..., Answer]
@@ -253,7 +254,7 @@ def test_an_unknown_model_is_named(cli: Cli, known: Path, tmp_path: Path) -> Non
 def test_an_empty_catalog_has_nothing_to_export(cli: Cli, tmp_path: Path) -> None:
     from catalog.store.upgrading import ensure_catalog
 
-    ensure_catalog(tmp_path / "empty.duckdb")
+    ensure_catalog(Handle(tmp_path / "empty.duckdb"))
     refused(cli("export", tmp_path / "lake", "--db", tmp_path / "empty.duckdb"), 3)
     assert not (tmp_path / "lake").exists()
 

@@ -64,7 +64,7 @@ def test_rows_that_changed(fault: Fault, whole: Path, cli: Callable[..., Answer]
 
 
 def test_every_bulk_table_is_among_them(whole: Path) -> None:
-    from catalog.store.writing import BULK_TABLES
+    from catalog.tables import bulk_tables
 
-    assert set(EDITS) == set(BULK_TABLES)
+    assert set(EDITS) == set(bulk_tables())
     assert all(query(whole, f"select count(*) from {table}") != [(0,)] for table in EDITS)

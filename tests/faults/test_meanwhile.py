@@ -13,6 +13,7 @@ from typing import Self
 import pytest
 
 from catalog.store import writing
+from catalog.store.handle import Handle
 from catalog.store.staging import sole_ingest, staging_root
 from tests.faults.registry import Fault, injects
 from tests.faults.runs import At, Ingest
@@ -32,7 +33,7 @@ SAME = "what was computed; the same command carries on to the same rows"
     )
 )
 def test_a_second_ingest(fault: Fault, weights: Ingest) -> None:
-    with sole_ingest(weights.db, 0):
+    with sole_ingest(Handle(weights.db, 0)):
         answer = weights.answer()
     fault.seen(answer)
     assert f"(process {os.getpid()})" in answer.err

@@ -12,6 +12,7 @@ from catalog.errors import NotFoundError, UsageError
 from catalog.figures import FILE_FORMATS, figure_names, render
 from catalog.figures.data import FigureData
 from catalog.figures.style import CLASS_COLOURS
+from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.taxonomy import IO_CLASSES
 from tests import synthetic
@@ -34,7 +35,7 @@ def layers(once: Callable[..., Path]) -> Path:
 
     def build(folder: Path) -> None:
         path = folder / "layers.duckdb"
-        ensure_catalog(path)
+        ensure_catalog(Handle(path))
         for alias, n_layers in (("one", 1), ("many", 300)):
             cosines = {f"{layer}.0": (0.1, 0.2, 0.7) for layer in range(n_layers)}
             synthetic.load_weights(path, synthetic.entry(alias, n_layers=n_layers), cosines)

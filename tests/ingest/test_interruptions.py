@@ -15,6 +15,7 @@ import catalog
 from catalog.errors import DatabaseLocked
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
+from catalog.store.handle import Handle
 from catalog.store.staging import staging_root
 from catalog.store.upgrading import ensure_catalog
 from catalog.taxonomy import StageName
@@ -59,7 +60,7 @@ def undisturbed(once: Callable[..., Path]) -> Undisturbed:
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
     path = tmp_path / "new.duckdb"
-    ensure_catalog(path)
+    ensure_catalog(Handle(path))
     return path
 
 

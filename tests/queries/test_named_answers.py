@@ -11,6 +11,7 @@ import pytest
 from catalog.errors import UsageError
 from catalog.queries import named_query, query_names
 from catalog.queries.stages import missing_stages
+from catalog.store.handle import Handle
 from catalog.store.reading import fetch, reading
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (
@@ -59,7 +60,7 @@ CONTINGENCY = {
 
 
 def build_gamma(path: Path) -> None:
-    ensure_catalog(path)
+    ensure_catalog(Handle(path))
     model = synthetic.entry("gamma", n_layers=2, d_mlp=4)
     model_id = synthetic.load_weights(path, model, {name: row[0] for name, row in NEURONS.items()})
     rows = [
@@ -240,7 +241,7 @@ def test_every_query_answers_on_any_catalog(
     name: str, known: Path, gamma: Path, tmp_path: Path
 ) -> None:
     empty = tmp_path / "empty.duckdb"
-    ensure_catalog(empty)
+    ensure_catalog(Handle(empty))
     query = named_query(name)
     given = {"token": " again", "neuron": "28.4737", "model": "alpha"}
     settings = [f"{p.name}={given[p.name]}" for p in query.parameters if p.required]

@@ -9,6 +9,7 @@ import pytest
 
 from catalog.errors import NotFoundError, UsageError
 from catalog.queries import NamedQuery, listing, named_query, query_names
+from catalog.store.handle import Handle
 from catalog.store.reading import fetch
 from catalog.store.upgrading import ensure_catalog
 from tests.support import Answer
@@ -30,7 +31,7 @@ def answer_of(path: Path, name: str, *more: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def empty(once: Callable[..., Path]) -> Path:
-    folder = once("empty", lambda folder: ensure_catalog(folder / "empty.duckdb"))
+    folder = once("empty", lambda folder: ensure_catalog(Handle(folder / "empty.duckdb")))
     return folder / "empty.duckdb"
 
 

@@ -6,6 +6,7 @@ import duckdb
 import pyarrow.compute as pc
 
 from catalog.queries.published import compare_with_published, published_counts
+from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 
 NEURONS = 3_954_688
@@ -30,7 +31,7 @@ def test_table_2_holds_summed_over_typicality() -> None:
 
 def test_moved_neurons_are_reported_by_layer(tmp_path: Path) -> None:
     path = tmp_path / "olmo.duckdb"
-    ensure_catalog(path)
+    ensure_catalog(Handle(path))
     with duckdb.connect(str(path)) as connection:
         connection.register("published", published_counts())
         connection.execute(

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from catalog.store.corpora import CorpusEntry, insert_contexts, register_corpus
 from catalog.store.digests import rows_digest
+from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (
     finish_run,
@@ -57,7 +58,7 @@ def build(path: Path, parts: Mapping[str, Part]) -> Path:
 def _empty() -> bytes:
     """A new catalog's file: made once, since its migrations take longer than the parts."""
     with tempfile.TemporaryDirectory() as folder:
-        ensure_catalog(Path(folder) / "empty.duckdb")
+        ensure_catalog(Handle(Path(folder) / "empty.duckdb"))
         return (Path(folder) / "empty.duckdb").read_bytes()
 
 

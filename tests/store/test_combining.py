@@ -18,7 +18,9 @@ from catalog.errors import (
 )
 from catalog.queries.verification import verify_rows
 from catalog.store.combining import copy_entries, merge
-from catalog.store.writing import BULK_TABLES, writing
+from catalog.store.handle import Handle
+from catalog.store.writing import writing
+from catalog.tables import bulk_tables
 from tests.store import combinable, parts
 from tests.store.killing import AFTER_RENAMED, BEFORE_RENAMED, Moment, killed
 from tests.store.parts import Part
@@ -80,7 +82,7 @@ def test_rows_lie_in_the_order_in_which_an_ingest_loads_them(
         for model in "xy":
             sql = rows.format(table)
             assert query(target, sql, model) == query(ingested / "together.duckdb", sql, model)
-    for table in BULK_TABLES:
+    for table in bulk_tables():
         if table != "sample_position":
             stored = query(target, f"select run_id, layer from {table} order by rowid")
             assert stored == sorted(stored)
@@ -349,7 +351,7 @@ def test_a_merge_killed_after_its_last_step_is_whole(build: Build) -> None:
 def test_some_entries_are_copied_with_all_that_they_refer_to(build: Build) -> None:
     a = build("a", x=Part(2, P | Q), y=Part(1, P), z=Part(2))
     target = a.with_name("some.duckdb")
-    assert copy_entries(a, target, ["z", "x"]).aliases == ("x", "z")
+    assert copy_entries(Handle(a), target, ["z", "x"]).aliases == ("x", "z")
     expected = {
         view: [row for row in rows if "y" not in row] for view, rows in public_rows(a).items()
     }
@@ -360,7 +362,7 @@ def test_some_entries_are_copied_with_all_that_they_refer_to(build: Build) -> No
 def test_entries_that_are_not_there_are_named(build: Build) -> None:
     a = build("a", x=Part(), y=Part())
     with pytest.raises(NotFoundError, match=r"no model 'z'. There is: x, y"):
-        copy_entries(a, a.with_name("c.duckdb"), ["x", "z"])
+        copy_entries(Handle(a), a.with_name("c.duckdb"), ["x", "z"])
     assert not a.with_name("c.duckdb").exists()
 
 

@@ -17,9 +17,11 @@ from catalog.errors import (
     SchemaOutdated,
 )
 from catalog.store.compacting import compact
+from catalog.store.handle import Handle
 from catalog.store.new_files import require_space
 from catalog.store.staging import sole_ingest
-from catalog.store.writing import BULK_TABLES, finish_run, unfinished_run, writing
+from catalog.store.writing import finish_run, unfinished_run, writing
+from catalog.tables import bulk_tables
 from tests.store import parts
 from tests.store.killing import AFTER_RENAMED, BEFORE_RENAMED, Moment, killed
 from tests.store.parts import Part
@@ -54,7 +56,7 @@ def filled(tmp_path: Path) -> Path:
 def stored(path: Path) -> dict[str, list[Row]]:
     """All rows of all tables, those of bulk tables in the order in which they lie."""
     small = {table: query(path, f"select * from {table} order by all") for table in SMALL_TABLES}
-    bulk = {table: query(path, f"select * from {table} order by rowid") for table in BULK_TABLES}
+    bulk = {table: query(path, f"select * from {table} order by rowid") for table in bulk_tables()}
     return small | bulk
 
 
@@ -66,14 +68,14 @@ def add_orphans(path: Path, n_rows: int = 500_000) -> None:
 
 def test_the_rows_and_their_order_stay(filled: Path) -> None:
     before, shown = stored(filled), public_rows(filled)
-    compact(filled)
+    compact(Handle(filled))
     assert stored(filled) == before
     assert public_rows(filled) == shown
 
 
 def test_the_demo_of_every_view_stays(db: Path) -> None:
     before, shown = stored(db), public_rows(db)
-    compact(db)
+    compact(Handle(db))
     assert (stored(db), public_rows(db)) == (before, shown)
 
 
@@ -89,7 +91,7 @@ def test_the_file_shrinks_to_what_is_referred_to(filled: Path) -> None:
         "insert into ingest_run select * replace (99 as run_id, 0 as model_id) "
         "from ingest_run where run_id = 1",
     )
-    done = compact(filled)
+    done = compact(Handle(filled))
     assert done.before > size
     assert done.after <= size
     assert done.after == filled.stat().st_size
@@ -101,7 +103,7 @@ def test_a_run_that_may_be_resumed_keeps_its_rows(filled: Path) -> None:
         rows = {"top_token": parts._top_tokens(3)}
         run_id = parts.load(connection, 1, "vocab", rows, None, {"k": 3}, finish=False)
     before = stored(filled)
-    compact(filled)
+    compact(Handle(filled))
     assert stored(filled) == before
     with writing(filled) as connection:
         assert unfinished_run(connection, 1, run_start("vocab", k=3), None) == (run_id, 1)
@@ -118,7 +120,7 @@ def test_what_a_killed_writer_left_in_its_log_is_kept(filled: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(filled)], check=False)
     log = filled.with_name(f"{filled.name}.wal")
     assert log.exists()
-    compact(filled)
+    compact(Handle(filled))
     assert not log.exists()
     assert query(filled, "select distinct source from models") == [("from the log",)]
 
@@ -139,15 +141,15 @@ def test_readers_go_on_meanwhile_and_see_the_same(filled: Path) -> None:
 def test_an_open_reader_does_not_hold_it_up(filled: Path) -> None:
     expected = public_rows(filled)
     with held(filled, "read"):
-        compact(filled, 0)
+        compact(Handle(filled, 0))
     assert public_rows(filled) == expected
 
 
 def test_writers_and_ingests_are_waited_for(filled: Path) -> None:
     with held(filled, "write") as holder, pytest.raises(DatabaseLocked, match=str(holder.pid)):
-        compact(filled, 0.1)
-    with sole_ingest(filled, 0), pytest.raises(DatabaseLocked):
-        compact(filled, 0.1)
+        compact(Handle(filled, 0.1))
+    with sole_ingest(Handle(filled, 0)), pytest.raises(DatabaseLocked):
+        compact(Handle(filled, 0.1))
 
 
 def test_killed_at_any_moment_one_whole_catalog_is_there(tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_killed_at_any_moment_one_whole_catalog_is_there(tmp_path: Path) -> None
     assert killed(list(zip(moments, commands, strict=True))) == [-9] * len(moments)
     for copy in copies:
         assert stored(copy) == expected
-        compact(copy)
+        compact(Handle(copy))
         assert stored(copy) == expected
         assert {each.name for each in copy.parent.iterdir()} <= {"c.duckdb", "c.duckdb.lock"}
 
@@ -178,7 +180,7 @@ def test_tables_of_somebody_else_are_never_lost(filled: Path) -> None:
     execute(filled, "create table my_notes (a int)", "create view my_view as select 1 as one")
     before = fingerprint(filled.parent)
     with pytest.raises(DatabaseError, match=r"my_notes, my_view.*nothing was changed"):
-        compact(filled)
+        compact(Handle(filled))
     assert {name: fingerprint(filled.parent)[name] for name in before} == before
     assert not filled.with_name("c.duckdb.unfinished").exists()
 
@@ -188,7 +190,7 @@ def test_a_link_to_a_catalog_stays_a_link(filled: Path, tmp_path: Path) -> None:
     link.symlink_to(filled)
     expected = stored(filled)
     add_orphans(filled)
-    done = compact(link)
+    done = compact(Handle(link))
     assert link.is_symlink()
     assert filled.stat().st_size == done.after < done.before
     assert stored(filled) == expected
@@ -196,7 +198,7 @@ def test_a_link_to_a_catalog_stays_a_link(filled: Path, tmp_path: Path) -> None:
 
 def test_permissions_stay(filled: Path) -> None:
     filled.chmod(0o640)
-    compact(filled)
+    compact(Handle(filled))
     assert filled.stat().st_mode & 0o777 == 0o640
 
 
@@ -210,10 +212,10 @@ def test_too_little_space_says_how_much_is_missing(tmp_path: Path) -> None:
 
 def test_an_older_catalog_and_none_are_refused(filled: Path) -> None:
     with pytest.raises(DatabaseMissing):
-        compact(filled.with_name("none.duckdb"))
+        compact(Handle(filled.with_name("none.duckdb")))
     execute(filled, "update alembic_version set version_num = '0001'")
     with pytest.raises(SchemaOutdated, match="catalog upgrade"):
-        compact(filled)
+        compact(Handle(filled))
 
 
 def test_the_command_says_both_sizes(filled: Path, cli: Callable[..., Answer]) -> None:

@@ -12,8 +12,10 @@ import pytest
 from catalog.errors import DatabaseLocked, NotFoundError
 from catalog.store.compacting import compact
 from catalog.store.dropping import drop, find_drop
+from catalog.store.handle import Handle
 from catalog.store.staging import sole_ingest, staging_root
-from catalog.store.writing import BULK_TABLES, writing
+from catalog.store.writing import writing
+from catalog.tables import bulk_tables
 from tests.store import parts
 from tests.store.killing import Moment, killed
 from tests.store.parts import Part
@@ -32,7 +34,7 @@ def filled(tmp_path: Path) -> Path:
 
 def counts(path: Path) -> dict[str, int]:
     """Rows of every table, hidden ones too."""
-    tables = ("model", "ingest_run", "current_rows", *REFERRED, *BULK_TABLES)
+    tables = ("model", "ingest_run", "current_rows", *REFERRED, *bulk_tables())
     return {table: query(path, f"select count(*) from {table}")[0][0] for table in tables}
 
 
@@ -42,27 +44,27 @@ def alone(path: Path, **entries: Part) -> dict[str, int]:
 
 def test_nothing_is_left_of_an_entry(filled: Path) -> None:
     others = {view: [r for r in rows if "x" not in r] for view, rows in public_rows(filled).items()}
-    drop(find_drop(filled, "x"))
+    drop(find_drop(Handle(filled), "x"))
     assert public_rows(filled) == others
     assert counts(filled) == alone(filled, y=Part(2, P))
 
 
 def test_what_others_refer_to_stays_until_the_last_has_gone(filled: Path) -> None:
     for model in ("y", "x"):
-        drop(find_drop(filled, model))
+        drop(find_drop(Handle(filled), model))
     assert set(counts(filled).values()) == {0}
 
 
 def test_one_corpus_of_an_entry_can_be_dropped(filled: Path) -> None:
-    drop(find_drop(filled, "x", "q"))
+    drop(find_drop(Handle(filled), "x", "q"))
     assert counts(filled) == alone(filled, x=Part(2, P), y=Part(2, P))
-    drop(find_drop(filled, "x", "p"))
+    drop(find_drop(Handle(filled), "x", "p"))
     assert counts(filled) == alone(filled, x=Part(2), y=Part(2, P))
 
 
 def test_a_dropped_entry_can_be_ingested_again(filled: Path) -> None:
     before = public_rows(filled)
-    drop(find_drop(filled, "x"))
+    drop(find_drop(Handle(filled), "x"))
     with writing(filled) as connection:
         parts.add(connection, "x", Part(2, P | Q))
     assert public_rows(filled) == before
@@ -70,16 +72,16 @@ def test_a_dropped_entry_can_be_ingested_again(filled: Path) -> None:
 
 def test_who_is_unknown_is_told_what_there_is(filled: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no model 'z'. There is: x, y"):
-        find_drop(filled, "z")
+        find_drop(Handle(filled), "z")
     with pytest.raises(NotFoundError, match=r"y has no corpus 'q'. There is: p"):
-        find_drop(filled, "y", "q")
+        find_drop(Handle(filled), "y", "q")
 
 
 def test_unfinished_runs_go_along(filled: Path) -> None:
     with writing(filled) as connection:
         rows = {"top_token": parts._top_tokens(2)}
         parts.load(connection, 1, "vocab", rows, None, {"k": 9}, finish=False)
-    drop(find_drop(filled, "x"))
+    drop(find_drop(Handle(filled), "x"))
     assert counts(filled) == alone(filled, y=Part(2, P))
 
 
@@ -93,14 +95,14 @@ def staged(filled: Path, *names: str) -> list[Path]:
 
 def test_what_was_staged_of_an_entry_goes_along(filled: Path) -> None:
     mine, mine_too, others = staged(filled, "x/vocab-1", "x/activations-2", "y/vocab-1")
-    drop(find_drop(filled, "x"))
+    drop(find_drop(Handle(filled), "x"))
     assert [mine.exists(), mine_too.exists(), others.exists()] == [False, False, True]
 
 
 def test_what_was_staged_of_one_corpus_goes_along(filled: Path) -> None:
     names = ("x/vocab-1", "x/activations-2", "corpora/q", "corpora/p")
     vocab, activations, q, p = staged(filled, *names)
-    drop(find_drop(filled, "x", "q"))
+    drop(find_drop(Handle(filled), "x", "q"))
     assert [each.exists() for each in (vocab, activations, q, p)] == [True, False, False, True]
 
 
@@ -109,15 +111,15 @@ def test_an_alias_never_leads_out_of_the_staging_folder(filled: Path) -> None:
     outside.mkdir()
     execute(filled, "update model set alias = '..' where alias = 'x'")
     staging_root(filled).mkdir()
-    drop(find_drop(filled, ".."))
+    drop(find_drop(Handle(filled), ".."))
     assert outside.exists()
     assert query(filled, "select model from models") == [("y",)]
 
 
 def test_a_drop_waits_for_an_ingest(filled: Path) -> None:
-    found = find_drop(filled, "x")
-    with sole_ingest(filled, 0), pytest.raises(DatabaseLocked):
-        drop(found, 0.1)
+    found = find_drop(Handle(filled, 0.1), "x")
+    with sole_ingest(Handle(filled, 0)), pytest.raises(DatabaseLocked):
+        drop(found)
     assert len(query(filled, "from models")) == 2
 
 
@@ -127,7 +129,7 @@ def killed_drops(tmp_path: Path, moments: tuple[int, ...]) -> dict[int, Path]:
     original = parts.build(tmp_path / "original.duckdb", wanted)
     copies = {n: Path(shutil.copy(original, tmp_path / f"{n}.duckdb")) for n in moments}
     runs = [
-        (Moment("catalog.store.dropping", "writing", n), ["drop", "x", "--yes", "--db", copy])
+        (Moment("catalog.store.handle", "writing", n), ["drop", "x", "--yes", "--db", copy])
         for n, copy in copies.items()
     ]
     assert killed(runs) == [-9] * len(runs)
@@ -148,23 +150,23 @@ def test_killed_at_any_moment_a_drop_hides_all_or_nothing_and_is_completed(tmp_p
     expected = alone(tmp_path / "original.duckdb", y=Part(1, P), z=Part())
     for n, copy in copies.items():
         assert public_rows(copy) == (before if n == 1 else hidden)
-        drop(find_drop(copy, "x"))
+        drop(find_drop(Handle(copy), "x"))
         assert public_rows(copy) == hidden
         assert counts(copy) == expected
 
 
 def test_a_killed_drop_is_completed_by_the_next_one_or_a_compact(tmp_path: Path) -> None:
     next_one, compacted = killed_drops(tmp_path, (2, 3)).values()
-    drop(find_drop(next_one, "z"))
+    drop(find_drop(Handle(next_one), "z"))
     assert counts(next_one) == alone(next_one, y=Part(1, P))
-    compact(compacted)
+    compact(Handle(compacted))
     expected = parts.build(tmp_path / "expected.duckdb", {"y": Part(1, P), "z": Part()})
     assert counts(compacted) == counts(expected)
 
 
 def test_no_run_gets_the_number_of_one_whose_rows_are_being_deleted(tmp_path: Path) -> None:
     path = parts.build(tmp_path / "c.duckdb", {"y": Part(), "x": Part(2)})
-    runs = [(Moment("catalog.store.dropping", "writing", 2), ["drop", "x", "--yes", "--db", path])]
+    runs = [(Moment("catalog.store.handle", "writing", 2), ["drop", "x", "--yes", "--db", path])]
     assert killed(runs) == [-9]
     with writing(path) as connection:
         parts.add(connection, "new", Part(cosine=0.5))

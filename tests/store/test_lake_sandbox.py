@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from catalog.errors import CatalogError, SqlError
+from catalog.store.handle import Handle
 from catalog.store.lake.exporting import export_lake
 from catalog.store.lake.source import SourceRows
 from catalog.store.reading import reading, run_query
@@ -71,7 +72,7 @@ HARMLESS = [
 @pytest.fixture(scope="module")
 def lake(known: Path, once: Callable[..., Path]) -> Path:
     def make(folder: Path) -> None:
-        export_lake(SourceRows(known), folder / "lake")
+        export_lake(SourceRows(Handle(known)), folder / "lake")
 
     return once("sandboxed lake", make) / "lake"
 

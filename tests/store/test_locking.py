@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import catalog
-from catalog.errors import CatalogError, DatabaseLocked
+from catalog.errors import CatalogError, DatabaseLocked, command_line
+from catalog.store.handle import Handle
 from catalog.store.opening import connect
 from catalog.store.staging import sole_ingest
 from catalog.store.writing import writing
@@ -39,7 +40,7 @@ def test_who_gives_up_names_the_process(
             action(db, 0.3)
         assert 0.3 <= time.monotonic() - started < 5
     assert f"process {holder.pid}" in str(refused.value)
-    assert "--wait" in str(refused.value)
+    assert "--wait" in refused.value.message(command_line)
 
 
 @pytest.mark.parametrize(("action", "mode"), CASES)
@@ -90,8 +91,8 @@ def test_a_transaction_that_fails_changes_nothing(db: Path) -> None:
 
 def test_a_second_ingest_waits_and_then_says_so(tmp_path: Path) -> None:
     path = tmp_path / "c.duckdb"
-    second = sole_ingest(path, 0.2)
-    with sole_ingest(path, 0), pytest.raises(DatabaseLocked, match="Another ingest into"):
+    second = sole_ingest(Handle(path, 0.2))
+    with sole_ingest(Handle(path, 0)), pytest.raises(DatabaseLocked, match="Another ingest into"):
         second.__enter__()
 
 
@@ -99,7 +100,7 @@ def test_a_second_ingest_of_the_command_line_says_so(
     tmp_path: Path, cli: Callable[..., Answer]
 ) -> None:
     path = tmp_path / "c.duckdb"
-    with sole_ingest(path, 0):
+    with sole_ingest(Handle(path, 0)):
         answer = cli("ingest", "demo", "--db", path, "--wait", 0.2)
     assert answer.code == 6
     assert "Another ingest into" in answer.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catalog.errors import AliasTaken
+from catalog.errors import AliasTaken, command_line
 from catalog.store.writing import (
     finish_run,
     insert_neuron_columns,
@@ -105,7 +105,7 @@ def test_an_alias_belongs_to_one_checkpoint_and_kind_of_weights(
     with writing(db) as connection, pytest.raises(AliasTaken) as refused:
         register_model(connection, entry("alpha", **changed))
     for said in ("alpha", "org/alpha", "folded weights", "--alias"):
-        assert said in str(refused.value)
+        assert said in refused.value.message(command_line)
 
 
 def test_entering_the_same_twice_gives_the_same_id(db: Path) -> None:

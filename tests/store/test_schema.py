@@ -11,18 +11,20 @@ from duckdb_sqlalchemy import ConnectionWrapper
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
-from catalog.schema import metadata
-from catalog.store.reading import SCHEMA_VERSION
-from catalog.store.writing import BULK_TABLES
+from catalog import schema
+from catalog.store.version import SCHEMA_VERSION
+from catalog.tables import bulk_tables
 from catalog.taxonomy import DIRECTIONS
 from tests.support import REPOSITORY, Row, columns, query, view_names
 
 MIGRATIONS = sorted((REPOSITORY / "migrations" / "versions").glob("v*.py"))
 
-# DESIGN section 3; more columns may follow.
+metadata = schema.metadata()
+
+# What users rely on; more columns may follow.
 PUBLIC_VIEWS = {
     "models": "model source revision family activation_fn n_layers d_model d_mlp d_vocab gated "
-    "weights chance_95 chance_999 ingested_at",
+    "weights quantization chance_95 chance_999 ingested_at",
     "neurons": "model layer neuron neuron_id cos_gate_in cos_gate_out cos_in_out flipped norm_gate "
     "norm_in norm_out io_class atypical vocab_variance vocab_skew vocab_kurtosis null_space_share "
     "functional_role",
@@ -36,8 +38,9 @@ PUBLIC_VIEWS = {
     "corpora": "model corpus source n_contexts n_tokens context_length start_token_id "
     "special_tokens digest",
     "contexts": "model corpus context_id source_ref n_tokens text",
-    "ingest_runs": "run_id model stage status started_at finished_at device dtype parameters "
-    "versions n_units n_done",
+    "tokens": "model token_id token",
+    "ingest_runs": "run_id model stage stage_version status started_at finished_at device dtype "
+    "parameters versions n_units n_done",
     "io_classes(0.5)": "model layer neuron neuron_id io_class atypical",
 }
 PUBLIC_TYPES = {
@@ -148,9 +151,9 @@ def test_directions_are_stored_as_the_program_numbers_them(known: Path) -> None:
     assert [tuple(row) for row in rows] == [tuple(each) for each in DIRECTIONS]
 
 
-def test_bulk_tables_are_those_that_carry_a_run() -> None:
+def test_tables_of_a_run_are_those_that_carry_one() -> None:
     carrying = {name for name, table in metadata.tables.items() if "run_id" in table.columns}
-    assert carrying - {"ingest_run", "current_rows"} == set(BULK_TABLES)
+    assert carrying - {"ingest_run", "current_rows"} == set(bulk_tables())
 
 
 @pytest.mark.parametrize("table", metadata.tables)

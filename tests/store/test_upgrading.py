@@ -13,8 +13,9 @@ from sqlalchemy.pool import StaticPool
 
 import catalog
 from catalog.errors import DatabaseError, SchemaOutdated, SchemaTooNew
-from catalog.store.reading import SCHEMA_VERSION
+from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
+from catalog.store.version import SCHEMA_VERSION
 from catalog.store.writing import writing
 from tests.support import REPOSITORY, Answer, columns, execute, fingerprint, query
 
@@ -54,7 +55,7 @@ def oldest(tmp_path: Path) -> Path:
 
 
 def test_upgrading_the_oldest_schema_keeps_its_rows(oldest: Path) -> None:
-    assert ensure_catalog(oldest, upgrade=True)
+    assert ensure_catalog(Handle(oldest), upgrade=True)
     assert query(oldest, "select model, neuron_id, io_class from neurons") == [
         ("old", "0.3", "enrichment")
     ]
@@ -65,14 +66,14 @@ def test_upgrading_the_oldest_schema_keeps_its_rows(oldest: Path) -> None:
 
 
 def test_an_upgraded_catalog_is_like_a_new_one(oldest: Path, known: Path) -> None:
-    ensure_catalog(oldest, upgrade=True)
+    ensure_catalog(Handle(oldest), upgrade=True)
     assert columns(oldest) == columns(known)
 
 
 def test_upgrading_twice_changes_nothing(oldest: Path) -> None:
-    ensure_catalog(oldest, upgrade=True)
+    ensure_catalog(Handle(oldest), upgrade=True)
     before = fingerprint(oldest.parent)
-    assert not ensure_catalog(oldest, upgrade=True)
+    assert not ensure_catalog(Handle(oldest), upgrade=True)
     assert fingerprint(oldest.parent) == before
 
 
@@ -103,7 +104,7 @@ def test_upgrade_makes_no_catalog_where_there_is_none(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("reader", [catalog.open, ensure_catalog])
+@pytest.mark.parametrize("reader", [catalog.open, lambda path: ensure_catalog(Handle(path))])
 def test_a_newer_schema_is_refused_with_both_versions(
     db: Path, reader: Callable[[Path], object]
 ) -> None:
@@ -116,7 +117,7 @@ def test_a_newer_schema_is_refused_with_both_versions(
     assert fingerprint(db.parent) == before
 
 
-@pytest.mark.parametrize("reader", [catalog.open, ensure_catalog])
+@pytest.mark.parametrize("reader", [catalog.open, lambda path: ensure_catalog(Handle(path))])
 @pytest.mark.parametrize("statement", ["create table a (b int)", "create view a as select 1"])
 def test_a_database_of_something_else_is_left_alone(
     tmp_path: Path, statement: str, reader: Callable[[Path], object]
@@ -143,6 +144,6 @@ def test_a_failed_migration_leaves_the_old_catalog(oldest: Path) -> None:
     execute(oldest, "create table corpus (mine int)")
     before = columns(oldest)
     with pytest.raises(Exception, match="corpus"):
-        ensure_catalog(oldest, upgrade=True)
+        ensure_catalog(Handle(oldest), upgrade=True)
     assert columns(oldest) == before
     assert query(oldest, "select version_num from alembic_version") == [(OLDEST,)]

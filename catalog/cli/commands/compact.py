@@ -21,7 +21,8 @@ def command(db: Path, wait_s: float) -> None:
     """
     from catalog.cli.messages import note
     from catalog.store.compacting import compact
+    from catalog.store.handle import Handle
     from catalog.store.new_files import megabytes
 
-    done = compact(db, wait_s)
+    done = compact(Handle(db, wait_s))
     note(f"{db}: {megabytes(done.before)} before, {megabytes(done.after)} now")

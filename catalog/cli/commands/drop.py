@@ -27,14 +27,15 @@ def command(model: str, corpus: str | None, yes: bool, db: Path, wait_s: float) 
     from catalog.cli.messages import confirm_loss, note
     from catalog.errors import Declined
     from catalog.store.dropping import drop, find_drop
+    from catalog.store.handle import Handle
 
-    found = find_drop(db, model, corpus, wait_s)
+    found = find_drop(Handle(db, wait_s), model, corpus)
     what = model if corpus is None else f"the corpus {corpus} of {model}"
     if found.model_id is not None:
         stages = ", ".join(found.stages) or "no finished stage"
         if not confirm_loss(f"Drop {what} ({stages}) from {db}?", assume_yes=yes):
             raise Declined("Nothing was dropped.")
-    drop(found, wait_s)
+    drop(found)
     done = (
         "a drop that was interrupted is complete" if found.model_id is None else f"dropped {what}"
     )

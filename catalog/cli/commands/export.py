@@ -44,6 +44,7 @@ def command(
     """
     from catalog.cli.messages import note
     from catalog.errors import UsageError
+    from catalog.store.handle import Handle
     from catalog.store.lake.source import SourceRows
 
     if format_name != "duckdb" and isinstance(target, Path) and target.is_file():
@@ -57,11 +58,12 @@ def command(
     elif format_name == "parquet":
         from catalog.store.lake.exporting import export_lake
 
-        export_lake(SourceRows(db, wait_s), target, models, force=force, say=note)
+        export_lake(SourceRows(Handle(db, wait_s)), target, models, force=force, say=note)
     else:
         from catalog.store.lake.text import export_text
 
-        export_text(SourceRows(db, wait_s), target, format_name, models, force=force, say=note)
+        source = SourceRows(Handle(db, wait_s))
+        export_text(source, target, format_name, models, force=force, say=note)
 
 
 def _copy(
@@ -69,6 +71,7 @@ def _copy(
 ) -> None:
     from catalog.errors import UsageError
     from catalog.store.combining import copy_entries
+    from catalog.store.handle import Handle
     from catalog.store.lake.source import SourceRows
     from catalog.store.reading import require_file
 
@@ -76,5 +79,5 @@ def _copy(
         raise UsageError(f"A catalog file is written on this machine's disk, not to {target}.")
     if force:
         raise UsageError("--format duckdb writes a new file only, so --force does not go with it.")
-    source = require_file(db)
-    copy_entries(source, target, SourceRows(source, wait_s).chosen(models), wait_s)
+    source = Handle(require_file(db), wait_s)
+    copy_entries(source, target, SourceRows(source).chosen(models))

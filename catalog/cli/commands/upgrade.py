@@ -17,12 +17,13 @@ def command(db: Path, wait_s: float) -> None:
       catalog upgrade --db old.duckdb
     """
     from catalog.cli.messages import note
+    from catalog.store.handle import Handle
     from catalog.store.opening import missing
-    from catalog.store.reading import SCHEMA_VERSION
     from catalog.store.upgrading import ensure_catalog
+    from catalog.store.version import SCHEMA_VERSION
 
     if not db.exists():
         raise missing(db)
-    changed = ensure_catalog(db, wait_s, upgrade=True)
+    changed = ensure_catalog(Handle(db, wait_s), upgrade=True)
     done = "was upgraded to" if changed else "already has"
     note(f"{db} {done} schema {SCHEMA_VERSION}")

@@ -12,8 +12,8 @@ from catalog.store.lake.manifest import (
 )
 from catalog.store.lake.source import Layout, SourceRows
 from catalog.store.lake.storage import Storage
-from catalog.store.lake.views import VIEWS, LakeView
 from catalog.store.location import Location
+from catalog.views import VIEWS, View
 
 
 def export_lake(
@@ -78,7 +78,7 @@ def _export_model(
 
 
 def _write_file(
-    source: SourceRows, storage: Storage, alias: str, view: LakeView, layout: Layout
+    source: SourceRows, storage: Storage, alias: str, view: View, layout: Layout
 ) -> LakeFile:
     import pyarrow.parquet as pq
 

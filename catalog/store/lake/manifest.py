@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from catalog.errors import DatabaseCorrupt, DatabaseMissing
 from catalog.store.lake.storage import Storage
-from catalog.store.lake.views import VIEWS
 from catalog.store.location import Location
-from catalog.store.reading import SCHEMA_VERSION, require_schema
+from catalog.store.version import SCHEMA_VERSION, require_schema
+from catalog.views import VIEWS
 
 MANIFEST: Final = "lake.json"
 _KIND: Final = "neuron catalog lake"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files as package_files
 from typing import Final
 
 import duckdb
@@ -12,10 +11,9 @@ from catalog.errors import CatalogError, DatabaseCorrupt, DatabaseError
 from catalog.store.lake.files import PROTOCOL, LakeFiles
 from catalog.store.lake.manifest import Manifest, file_name, read_manifest
 from catalog.store.lake.storage import Storage
-from catalog.store.lake.views import VIEWS
 from catalog.store.location import Location
 from catalog.store.opening import READER_CONFIG, WALLS
-from catalog.views import macro_scripts
+from catalog.views import VIEWS, macro_scripts
 
 _ONLY_THE_LAKE: Final = (
     f"set allowed_directories = ['{PROTOCOL}://']",
@@ -58,9 +56,7 @@ def reading_lake(location: Location) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _view_scripts(manifest: Manifest) -> list[str]:
-    views = [_view_sql(manifest, view.name) for view in VIEWS]
-    beneath = (package_files(__package__) / "beneath.sql").read_text(encoding="utf-8")
-    return [*views, *macro_scripts(), beneath]
+    return [*(_view_sql(manifest, view.name) for view in VIEWS), *macro_scripts()]
 
 
 def _view_sql(manifest: Manifest, view: str) -> str:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catalog.errors import DatabaseError, NotFoundError
 from catalog.store.executing import interruptibly, without_pandas
-from catalog.store.lake.views import LakeView, slices
-from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S
-from catalog.store.reading import fetch, reading
+from catalog.store.handle import Handle
+from catalog.store.lake.slices import slices
+from catalog.views import View
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +28,8 @@ class Layout(NamedTuple):
 class SourceRows:
     """A catalog, a file or a lake, whose rows are exported."""
 
-    def __init__(self, catalog: Location, wait_s: float = DEFAULT_WAIT_S) -> None:
+    def __init__(self, catalog: Handle) -> None:
         self.catalog = catalog
-        self._wait_s = wait_s
 
     def chosen(self, asked: Sequence[str]) -> list[str]:
         """The models asked for, or all of the catalog in the order of their aliases.
@@ -50,34 +48,34 @@ class SourceRows:
             )
         return list(dict.fromkeys(asked)) or there
 
-    def layouts(self, views: Sequence[LakeView]) -> dict[str, Layout]:
+    def layouts(self, views: Sequence[View]) -> dict[str, Layout]:
         """The columns of each view, by its name."""
         layouts = {}
-        with reading(self.catalog, self._wait_s) as connection:
+        with self.catalog.reading() as connection:
             for view in views:
-                described = connection.execute(f"describe {view.rows}").fetchall()
+                described = connection.execute(f"describe {view.name}").fetchall()
                 columns = {name: kind for name, kind, *_ in described}
                 layouts[view.name] = Layout(columns, _stored(columns))
         return layouts
 
-    def no_rows(self, view: LakeView, select: str) -> "pa.Table":
+    def no_rows(self, view: View, select: str) -> "pa.Table":
         """A table without rows, of the types of `select`: expressions over the view."""
-        return self._fetch(f"select {select} from ({view.rows}) limit 0")
+        return self._fetch(f"select {select} from {view.name} limit 0")
 
-    def slices(self, view: LakeView, model: str, select: str) -> "Iterator[pa.Table]":
+    def slices(self, view: View, model: str, select: str) -> "Iterator[pa.Table]":
         """A model's rows in the view's order, `select` being expressions over the view.
 
         Raises:
             DatabaseError: they are not as many as were counted before.
         """
-        with reading(self.catalog, self._wait_s) as connection, without_pandas():
+        with self.catalog.reading() as connection, without_pandas():
             conditions, n_counted = interruptibly(
                 connection, lambda: slices(connection, view, model)
             )
         n_rows = 0
         for condition, parameters in conditions:
             sql = (
-                f"select {select} from ({view.rows}) where model = $model and {condition} "
+                f"select {select} from {view.name} where model = $model and {condition} "
                 f"order by {', '.join(view.order)}"
             )
             rows = self._fetch(sql, model=model, **parameters)
@@ -112,7 +110,7 @@ class SourceRows:
         )
 
     def _fetch(self, sql: str, **parameters: Any) -> "pa.Table":
-        return fetch(self.catalog, sql, parameters, self._wait_s)
+        return self.catalog.fetch(sql, parameters)
 
 
 def _stored(columns: dict[str, str]) -> str:

@@ -8,8 +8,8 @@ from catalog.errors import DatabaseError
 from catalog.store.lake.manifest import MANIFEST
 from catalog.store.lake.source import Layout, SourceRows
 from catalog.store.lake.storage import Storage
-from catalog.store.lake.views import VIEWS, LakeView
 from catalog.store.location import Location
+from catalog.views import VIEWS, View
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +71,7 @@ def _all_or_none(storage: Storage) -> Iterator[list[str]]:
 
 
 def _tables(
-    source: SourceRows, view: LakeView, aliases: Sequence[str], select: str
+    source: SourceRows, view: View, aliases: Sequence[str], select: str
 ) -> "Iterable[pa.Table]":
     yield source.no_rows(view, select)
     for alias in aliases:

@@ -1,0 +1,63 @@
+"""What a declaration of the data says of a table and its columns."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+ROWS_PER_TRANSACTION: Final = 2_500_000
+"""Loading or copying this many takes DuckDB a second or two, in which nobody else can read."""
+
+Owner = Literal["program", "model", "vocabulary", "corpus", "run"]
+"""What rows of a table go with. Those of the program are alike in every catalog."""
+
+KEYS: Final[dict[Owner, str]] = {
+    "model": "model_id",
+    "vocabulary": "vocabulary_id",
+    "corpus": "corpus_id",
+    "run": "run_id",
+}
+"""The numbers of owners, which are a catalog's alone: a merge gives new ones."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    `kind` is its DuckDB type, with USING COMPRESSION where DuckDB's choice is not the best. `doc`
+    is also the comment of the column of that name in a view over the table.
+    """
+
+    name: str
+    kind: str
+    doc: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table beneath the public views.
+
+    `stages`: those that fill it. `parted_by`: the column by whose values its rows are copied and
+    deleted in parts of at most `at_once` rows, where it may hold more.
+    """
+
+    name: str
+    doc: str
+    owner: Owner
+    columns: tuple[Column, ...]
+    stages: tuple[str, ...] = ()
+    parted_by: str | None = None
+    at_once: int = ROWS_PER_TRANSACTION
+
+    @property
+    def key(self) -> str:
+        """The column by which its owner finds its rows.
+
+        Raises:
+            KeyError: its rows belong to the program.
+        """
+        return KEYS[self.owner]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Its columns that hold numbers of owners."""
+        return tuple(each.name for each in self.columns if each.name in KEYS.values())
