@@ -176,7 +176,7 @@ def _enter(
         chance_95=chance_level(weights.d_model, 0.05),
         chance_999=chance_level(weights.d_model, 0.001),
     )
-    with reading(request.catalog, request.wait_s) as connection:
+    with reading(request.catalog, request.wait_s, beneath=True) as connection:
         seen = known_entry(connection, entry)
     if not seen and weights.kind != "raw":
         from catalog.ingest.norm_check import check_norms

@@ -67,7 +67,7 @@ def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) 
 def _digests(work: Load) -> dict[str, dict[str, Any]]:
     """Count and digest of the rows loaded, by table; read-only, so that readers need not wait."""
     digests = {}
-    with reading(work.catalog, work.wait_s) as connection, explaining(work.catalog):
+    with reading(work.catalog, work.wait_s, beneath=True) as connection, explaining(work.catalog):
         for table in work.stage.bulk_tables:
             columns = work.staging.read(0, table).column_names
             if columns:

@@ -136,7 +136,7 @@ def read_entry(
         NotFoundError, UsageError: no such model or neuron, or it is not clear which model.
         DatabaseError: the catalog is a lake, which does not hold fingerprints.
     """
-    with reading(require_file(catalog), wait_s) as connection:
+    with reading(require_file(catalog), wait_s, beneath=True) as connection:
         entry = chosen_model(connection, catalog, alias)
         if neuron_id is not None:
             check_in_range(neuron_id, entry)

@@ -27,7 +27,7 @@ def drawn_exemplars(
         NotFoundError: no such model, or it has no exemplars.
         UsageError: several models, and none was named.
     """
-    with reading(require_file(catalog), wait_s) as connection:
+    with reading(require_file(catalog), wait_s, beneath=True) as connection:
         alias = chosen_model(connection, catalog, model)["model"]
         parameters = {"model": alias, "corpus": corpus, "n": n}
         drawn = run_for_dicts(connection, own_sql("drawn_exemplars"), parameters, catalog)
@@ -68,7 +68,7 @@ def verify_rows(catalog: Location, model: str | None, wait_s: float = DEFAULT_WA
     import pyarrow as pa
 
     checks: list[dict[str, Any]] = []
-    with reading(require_file(catalog), wait_s) as connection, explaining(catalog):
+    with reading(require_file(catalog), wait_s, beneath=True) as connection, explaining(catalog):
         alias = chosen_model(connection, catalog, model)["model"]
         runs = run_for_dicts(connection, own_sql("digests"), {"model": alias}, catalog)
         for run in runs:

@@ -1,6 +1,7 @@
 """Rewriting a catalog without what nothing refers to, since a DuckDB file never shrinks."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,9 @@ from catalog.store.copying import (
 )
 from catalog.store.handle import Handle
 from catalog.store.new_files import log_of, require_space
-from catalog.store.opening import check_path, connect, explaining, missing
+from catalog.store.opening import check_path, explaining, missing
 from catalog.store.staging import sole_ingest
+from catalog.store.walls import open_writer
 from catalog.tables import TABLES, bulk_tables
 
 _OF_MODELS: Final = "model_id in (select model_id from {at}.model)"
@@ -89,7 +91,7 @@ def compact(catalog: Handle) -> Compacted:
 def _fold_log(catalog: Path, wait_s: float) -> None:
     """Bring a write-ahead log into the file; left behind, it would be applied to the new one."""
     if _logs(catalog):
-        with explaining(catalog), connect(catalog, read_only=False, wait_s=wait_s) as connection:
+        with explaining(catalog), closing(open_writer(catalog, wait_s)) as connection:
             connection.execute("force checkpoint")
 
 

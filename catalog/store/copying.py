@@ -13,15 +13,16 @@ from typing import Final
 import duckdb
 
 from catalog.declaration import ROWS_PER_TRANSACTION
-from catalog.errors import DatabaseError, EnvironmentFault
+from catalog.errors import EnvironmentFault
 from catalog.store.digests import digest_where
 from catalog.store.executing import without_pandas
 from catalog.store.handle import Handle
 from catalog.store.new_files import appearing, spill_folder
 from catalog.store.opening import DEFAULT_WAIT_S, attach, explaining
 from catalog.store.upgrading import ensure_catalog
-from catalog.store.version import check_version
-from catalog.tables import TABLES, table_named
+from catalog.store.version import check_version, schema_version
+from catalog.store.walls import CONFIG, check_columns, check_kinds
+from catalog.tables import table_named
 
 TARGET: Final = "target"
 """Name of the new catalog among the attached ones."""
@@ -58,23 +59,21 @@ def attached(
 
     Raises:
         SchemaOutdated, SchemaTooNew: one is of another version of the schema.
-        DatabaseError: and what `catalog.store.opening.connect` raises.
+        DatabaseError: and what `catalog.store.opening.attach` raises.
     """
     sources = [Source(f"source_{at}", path) for at, path in enumerate(paths)]
     connection = duckdb.connect(
-        config={
-            "memory_limit": MEMORY_LIMIT,
-            "temp_directory": "",
-            "autoload_known_extensions": "false",
-            "autoinstall_known_extensions": "false",
-            "python_enable_replacements": "false",
-        }
+        config=CONFIG | {"memory_limit": MEMORY_LIMIT, "temp_directory": ""}
     )
     try:
         with without_pandas():
             for source in sources:
                 attach(connection, source.path, source.name, read_only=True, wait_s=wait_s)
-                _check_tables(connection, source)
+                with explaining(source.path):
+                    check_kinds(connection, source.path, source.name)
+                    version = schema_version(connection, source.path, source.name)
+                    check_version(version, source.path)
+                    check_columns(connection, source.path, source.name)
             yield connection, sources
     finally:
         connection.close()
@@ -221,24 +220,3 @@ def _condition(ids: Ids) -> tuple[str, dict[str, int | str]]:
     ]
     given = {name: value for name, value in ids.items() if value is not None}
     return " and ".join(terms) or "true", given
-
-
-def _check_tables(connection: duckdb.DuckDBPyConnection, source: Source) -> None:
-    """Refuse a file that is no catalog of this version; only real tables are ever read."""
-    rows = connection.execute(
-        "select table_name from duckdb_tables() where database_name = $1", [source.name]
-    ).fetchall()
-    tables = {name for (name,) in rows}
-    version = None
-    if "alembic_version" in tables:
-        version = connection.execute(
-            f"select version_num from {source.name}.alembic_version"
-        ).fetchone()
-    if version is None:
-        raise DatabaseError(f"{source.path} is a DuckDB file, but not a neuron catalog.")
-    check_version(str(version[0]), source.path)
-    if lacking := sorted({table.name for table in TABLES} - tables):
-        raise DatabaseError(
-            f"{source.path} lacks tables of a catalog ({', '.join(lacking)}): it was not made by "
-            "this program, or is damaged. Restore it from a copy."
-        )

@@ -53,6 +53,12 @@ class Handle:
             yield connection
 
     @contextmanager
+    def tables(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A read-only connection to a file that also knows the tables beneath the public views."""
+        with reading(self.file, self.wait_s, beneath=True) as connection:
+            yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction; raises as `catalog.store.writing.writing`."""
         with writing(self.file, self.wait_s) as connection:

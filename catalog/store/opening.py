@@ -7,12 +7,11 @@ nobody keeps the file open, and whoever finds it taken tries again until its pat
 import os
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 
@@ -30,17 +29,9 @@ from catalog.store.location import Location
 
 DEFAULT_WAIT_S: Final = 60.0
 
-READER_CONFIG: Final[dict[str, Any]] = {
-    "enable_external_access": "false",
-    "temp_directory": "",
-    "python_enable_replacements": "false",
-    "autoload_known_extensions": "false",
-    "autoinstall_known_extensions": "false",
-}
-"""Behind the check of statements (`catalog.store.statements`): no files, no extensions."""
+STORAGE_VERSION: Final = "v1.0.0"
+"""Of new files, so that every DuckDB since 1.0 reads them, whichever wrote them."""
 
-WALLS: Final = ("set disabled_filesystems = 'LocalFileSystem'", "set lock_configuration = true")
-_walling = threading.Lock()
 _DAMAGE = (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
 _SAID_OF_DAMAGE: Final = (
     "not a valid DuckDB database",
@@ -51,30 +42,6 @@ _SAID_OF_DAMAGE: Final = (
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
-def connect(
-    path: Path, *, read_only: bool, wait_s: float = DEFAULT_WAIT_S
-) -> duckdb.DuckDBPyConnection:
-    """Open the file, trying again for `wait_s` seconds while another process has it.
-
-    Raises:
-        DatabaseMissing: there is no such file (readers only; a writer creates it).
-        DatabaseLocked: another process held it all the while; the message says which.
-        DatabaseCorrupt: it is no DuckDB file, or a damaged one.
-        EnvironmentFault: no permission, a read-only folder, a full disk.
-    """
-    check_path(path, read_only=read_only)
-
-    def once() -> duckdb.DuckDBPyConnection:
-        connection = duckdb.connect(
-            str(path), read_only=read_only, config=READER_CONFIG if read_only else {}
-        )
-        if read_only:
-            _wall_in(connection)
-        return connection
-
-    return _patiently(path, wait_s, once)
-
-
 def attach(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
@@ -83,10 +50,21 @@ def attach(
     read_only: bool,
     wait_s: float = DEFAULT_WAIT_S,
 ) -> None:
-    """Attach the file to an open connection as database `name`; waits and raises as `connect`."""
+    """Attach the file to an open connection as database `name`.
+
+    Tries again for `wait_s` seconds while another process has it.
+
+    Raises:
+        DatabaseMissing: there is no such file (readers only; a writer creates it).
+        DatabaseLocked: another process held it all the while; the message says which.
+        DatabaseCorrupt: it is no DuckDB file, or a damaged one.
+        EnvironmentFault: no permission, a read-only folder, a full disk.
+    """
     check_path(path, read_only=read_only)
     quoted = str(path).replace("'", "''")
     mode = "read_only" if read_only else "read_write"
+    if not read_only and not path.exists():
+        mode += f", storage_version '{STORAGE_VERSION}'"
     _patiently(
         path,
         wait_s,
@@ -166,19 +144,6 @@ def missing(path: Location) -> DatabaseMissing:
         " or CATALOG_DB, or make it: ",
         Command("ingest", ("demo",)),
     )
-
-
-def _wall_in(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take all file systems from an open reader, then its settings; the open file stays readable.
-
-    Without this a COPY to `<db>.wal` passes (DESIGN section 3), and so do logs and profiles.
-    """
-    # Readers of one process share DuckDB's instance of a file, and with it the walls.
-    with _walling:
-        row = connection.execute("select current_setting('lock_configuration')").fetchone()
-        if row == (False,):
-            for wall in WALLS:
-                connection.execute(wall)
 
 
 def check_path(path: Path, *, read_only: bool) -> None:

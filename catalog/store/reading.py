@@ -1,33 +1,48 @@
 """Reading a catalog: open read-only, fetch Arrow, close. duckdb alone is imported here."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
 from catalog.errors import DatabaseError, SqlError
 from catalog.store.executing import interruptibly, without_pandas
 from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S, connect, explained, not_a_file
+from catalog.store.opening import DEFAULT_WAIT_S, explained, explaining, not_a_file
 from catalog.store.statements import checked_statement
 from catalog.store.version import check_version, schema_version
+from catalog.store.walls import (
+    FILE,
+    check_columns,
+    check_kinds,
+    make_comments,
+    make_views,
+    open_reader,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_ABOUT_NAMES: Final = re.compile(r"duckdb_|information_schema", re.IGNORECASE)
+"""What asks for comments of views, which otherwise would only take time."""
 
 Parameters = Sequence[object] | Mapping[str, object]
 
 
 @contextmanager
-def reading(path: Location, wait_s: float = DEFAULT_WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(
+    path: Location, wait_s: float = DEFAULT_WAIT_S, *, beneath: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the catalog, a file or a lake, closed at the end of the block.
+
+    It answers the public views; with `beneath` (files alone) also the tables beneath them.
 
     Raises:
         SchemaOutdated, SchemaTooNew: the catalog is of another version of the schema.
-        DatabaseError: and what `catalog.store.opening.connect` raises.
+        DatabaseError: and what `catalog.store.opening.attach` raises.
     """
     if isinstance(path, str) or path.is_dir():
         from catalog.store.lake.opening import reading_lake
@@ -35,9 +50,13 @@ def reading(path: Location, wait_s: float = DEFAULT_WAIT_S) -> Iterator[duckdb.D
         with reading_lake(path) as lake:
             yield lake
         return
-    connection = connect(path, read_only=True, wait_s=wait_s)
+    connection = open_reader(path, wait_s)
     try:
-        check_version(schema_version(connection, path), path)
+        with explaining(path):
+            check_kinds(connection, path, FILE)
+            check_version(schema_version(connection, path), path)
+            check_columns(connection, path, FILE)
+            make_views(connection, beneath=beneath)
         yield connection
     finally:
         connection.close()
@@ -81,6 +100,8 @@ def fetch_checked(
     _require_unicode([sql])
     with reading(path, wait_s) as connection:
         checked = checked_statement(connection, sql)
+        if _ABOUT_NAMES.search(sql):
+            make_comments(connection)
         return run_query(connection, checked, parameters, path, max_rows, own=False)
 
 
@@ -148,10 +169,16 @@ def _named_apart(rows: "pa.Table") -> "pa.Table":
     """Columns of one name get numbers, as DuckDB numbers them: rows become records by name."""
     if len(set(rows.column_names)) == rows.num_columns:
         return rows
+    taken: set[str] = set()
+    last: dict[str, int] = {}
     names: list[str] = []
     for name in rows.column_names:
-        numbered = (f"{name}_{n}" for n in count(1))
-        names.append(next(each for each in chain([name], numbered) if each not in names))
+        new = name
+        while new in taken:
+            last[name] = last.get(name, 0) + 1
+            new = f"{name}_{last[name]}"
+        taken.add(new)
+        names.append(new)
     return rows.rename_columns(names)
 
 

@@ -1,19 +1,29 @@
-"""Which SQL `catalog sql` lets through: one SELECT, or EXPLAIN of one (DESIGN section 3).
+"""Which SQL `catalog sql` lets through: one SELECT, or EXPLAIN of one.
 
-The check is by DuckDB's own parser. A read-only connection alone does not hold: in DuckDB 1.5
-`COPY ... TO '<db>.wal' (FORMAT blob)` passes it and forges the catalog.
+The check is by DuckDB's own parser: the type of the statement, then every part of its tree. A
+read-only connection alone does not hold: in DuckDB 1.5 `COPY ... TO '<db>.wal' (FORMAT blob)`
+passes it and forges the catalog, and in 2.0 a SELECT may hold such a COPY.
 """
 
+import json
 import re
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any, Final
 
 import duckdb
 
 from catalog.errors import SqlError
+from catalog.store.walls import FILE
 
 _ALLOWED = (
     "Only one SELECT is allowed (also WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)."
 )
+
+_QUERIES: Final = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
+"""Kinds of query in a parse tree; all others (COPY_QUERY_NODE, INSERT_QUERY_NODE) have effects."""
+
+_RUNS_TEXT: Final = ("query", "query_table")
 
 
 def checked_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -25,10 +35,11 @@ def checked_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
         SqlError: it does not parse, is empty, is several statements, or is of another type.
     """
     statement = _parsed(connection, sql)
+    select = statement
     if statement.type == duckdb.StatementType.EXPLAIN:
-        _require_select(_parsed(connection, _explained_part(statement.query)))
-    else:
-        _require_select(statement)
+        select = _parsed(connection, _explained_part(statement.query))
+    _require_select(select)
+    _require_reading(connection, select.query)
     return statement.query
 
 
@@ -59,6 +70,44 @@ def _require_select(statement: duckdb.Statement) -> None:
     if statement.type != duckdb.StatementType.SELECT:
         name = statement.type.name
         raise SqlError(f"{name if name.isidentifier() else 'This'} is refused. {_ALLOWED}")
+
+
+def _require_reading(connection: duckdb.DuckDBPyConnection, select: str) -> None:
+    """Refuse a SELECT that holds anything but queries, or names the file beneath the views."""
+    for part in _parts(_parse_tree(connection, select)):
+        kind = part.get("type")
+        if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _QUERIES:
+            raise SqlError(f"{kind.removesuffix('_QUERY_NODE')} is refused. {_ALLOWED}")
+        name = str(part.get("function_name", "")).lower()
+        if name in _RUNS_TEXT:
+            raise SqlError(f"The function {name} is refused: it runs SQL that is given as a text.")
+        path = part.get("qualified_name", {}).get("path", [])
+        named = [part.get("catalog_name"), part.get("schema_name"), part.get("catalog"), *path[:-1]]
+        if any(str(each).lower() == FILE for each in named):
+            raise SqlError(f"{FILE} is refused: the public views are all there is to ask.")
+
+
+def _parse_tree(connection: duckdb.DuckDBPyConnection, select: str) -> Any:
+    try:
+        row = connection.execute("select json_serialize_sql($1)", [select]).fetchone()
+        tree = json.loads(row[0]) if row else {"error": True}
+    except (duckdb.Error, RecursionError) as error:
+        raise SqlError("The SQL is nested too deeply.") from error
+    if tree["error"]:
+        raise SqlError(f"The SQL cannot be checked: {tree.get('error_message')}. {_ALLOWED}")
+    return tree
+
+
+def _parts(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a parse tree; not by recursion, which a deep tree would exceed."""
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def _explained_part(query: str) -> str:

@@ -13,8 +13,9 @@ import duckdb
 from catalog.errors import SchemaOutdated
 from catalog.store.handle import Handle
 from catalog.store.new_files import appearing
-from catalog.store.opening import check_path, connect, explaining
+from catalog.store.opening import check_path, explaining
 from catalog.store.version import SCHEMA_VERSION, check_version, not_a_catalog, schema_version
+from catalog.store.walls import open_writer
 from catalog.views import comment_on_views, view_scripts
 
 _NAMES_IN_FILE = """
@@ -43,13 +44,13 @@ def ensure_catalog(catalog: Handle, *, upgrade: bool = False) -> bool:
         with (
             explaining(path),
             appearing(Path(os.path.realpath(path))) as unfinished,
-            closing(connect(unfinished, read_only=False)) as connection,
+            closing(open_writer(unfinished, 0)) as connection,
         ):
             _migrate(connection)
             # Closing does so too, but says nothing where the disk is full.
             connection.execute("checkpoint")
         return True
-    connection = connect(path, read_only=False, wait_s=catalog.wait_s)
+    connection = open_writer(path, catalog.wait_s)
     with explaining(path):
         try:
             version = _version_of_own(connection, path)

@@ -15,6 +15,7 @@ from catalog.errors import (
     SchemaTooNew,
 )
 from catalog.store.opening import explained
+from catalog.store.walls import FILE
 
 SCHEMA_VERSION: Final = "0004"
 """Number of the newest migration."""
@@ -22,14 +23,16 @@ SCHEMA_VERSION: Final = "0004"
 _VERSION: Final = re.compile(r"[0-9]{4}")
 
 
-def schema_version(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """Number of the newest migration that was applied to the catalog.
+def schema_version(connection: duckdb.DuckDBPyConnection, path: Path, database: str = FILE) -> str:
+    """Number of the newest migration that was applied to an attached catalog.
 
     Raises:
         DatabaseError: the file is no catalog.
     """
     try:
-        rows = connection.execute("select version_num from alembic_version limit 2").fetchall()
+        rows = connection.execute(
+            f"select version_num from {database}.main.alembic_version order by all limit 2"
+        ).fetchall()
     except duckdb.CatalogException as error:
         raise not_a_catalog(path) from error
     except duckdb.Error as error:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from catalog.errors import AliasTaken, Option
-from catalog.store.opening import DEFAULT_WAIT_S, connect, explaining, missing
+from catalog.store.opening import DEFAULT_WAIT_S, explaining, missing
 from catalog.store.version import check_version, schema_version
+from catalog.store.walls import open_writer
 from catalog.tables import bulk_tables
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def writing(path: Path, wait_s: float = DEFAULT_WAIT_S) -> Iterator[duckdb.DuckD
     """
     if not path.exists():
         raise missing(path)
-    connection = connect(path, read_only=False, wait_s=wait_s)
+    connection = open_writer(path, wait_s)
     try:
         check_version(schema_version(connection, path), path)
         with explaining(path):

@@ -3,6 +3,7 @@
 What a lake holds, the views' comments and docs/schema.md derive from this declaration.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -53,6 +54,7 @@ class View:
         return docs[0]
 
 
+_MACRO: Final = re.compile(r"create or replace macro (\w+)")
 _OF_ENTRY: Final = {"model": "alias of the entry"}
 _OF_CORPUS: Final = {**_OF_ENTRY, "corpus": "name of the corpus"}
 _NEURON: Final = ("layer", "neuron")
@@ -182,6 +184,11 @@ def view_scripts() -> list[str]:
 def macro_scripts() -> list[str]:
     """Those that make macros alone, over the views and not the tables beneath them."""
     return [script for script in view_scripts() if "create or replace view" not in script]
+
+
+def macro_names() -> set[str]:
+    """Names of the macros that come with the views."""
+    return {name for script in view_scripts() for name in _MACRO.findall(script)}
 
 
 def comment_on_views(execute: Callable[[str], Iterable[Any]]) -> None:

@@ -11,8 +11,8 @@ import pytest
 import catalog
 from catalog.errors import CatalogError, DatabaseLocked, command_line
 from catalog.store.handle import Handle
-from catalog.store.opening import connect
 from catalog.store.staging import sole_ingest
+from catalog.store.walls import open_reader
 from catalog.store.writing import writing
 from tests.support import COMMAND, Answer, environment, held, release, wait_until
 
@@ -63,7 +63,7 @@ def test_without_patience_it_is_tried_once(db: Path) -> None:
     with held(db, "write"):
         started = time.monotonic()
         with pytest.raises(DatabaseLocked):
-            connect(db, read_only=True, wait_s=0)
+            open_reader(db, 0)
         assert time.monotonic() - started < 1
 
 
@@ -76,7 +76,7 @@ def test_an_open_session_holds_nobody_up(db: Path) -> None:
 
 
 def test_a_writer_in_the_same_process_is_told_so(db: Path) -> None:
-    connection = connect(db, read_only=True)
+    connection = open_reader(db, 0)
     with connection, pytest.raises(DatabaseLocked, match="this very process"):
         write(db, 0.1)
 

@@ -9,8 +9,7 @@ import duckdb
 import pytest
 
 from catalog.errors import CatalogError, SqlError
-from catalog.store.opening import connect
-from catalog.store.reading import fetch_checked
+from catalog.store.reading import fetch_checked, reading
 from tests.support import Answer, fingerprint
 
 FORGE = "copy (select 'forged'::blob as b) to '{db}.wal' (format blob)"
@@ -112,6 +111,18 @@ EXPLAINED = [
 WRITES = [FORGE, "delete from neuron", "create table t as select 1"]
 # Refused by the number or shape of statements, by the parser, or by the walls around the reader.
 OTHERWISE_REFUSED = [
+    "from query('from models')",
+    "from query_table('models')",
+    "from query_table('catalog_' || 'file.main.model')",
+    "from catalog_file.main.model",
+    "from catalog_file.model",
+    "select (select count(*) from CATALOG_FILE.main.model)",
+    "with a as (from catalog_file.main.model) from a",
+    "describe catalog_file.main.model",
+    "summarize catalog_file.main.model",
+    "explain analyze from catalog_file.main.model",
+    "from catalog_file.main.functional_roles(1, 2, 3, 4, 5, 6)",
+    "select catalog_file.main.sign_beyond(1, 2)",
     "",
     " ",
     ";",
@@ -186,8 +197,6 @@ OTHERWISE_REFUSED = [
 HARMLESS = [
     "from checkpoint()",
     "select write_log('x')",
-    "from query('from models')",
-    "from query_table('models')",
     "from duckdb_settings()",
     "from duckdb_databases()",
     "pragma table_info('neurons')",
@@ -319,8 +328,7 @@ def test_what_a_pragma_names_is_not_read_while_it_is_parsed(catalog: Path) -> No
 )
 def test_the_walls_hold_without_the_check_of_statements(catalog: Path, sql: str) -> None:
     before = fingerprint(catalog.parent)
-    connection = connect(catalog, read_only=True)
-    with connection, pytest.raises(duckdb.Error):
+    with reading(catalog) as connection, pytest.raises(duckdb.Error):
         connection.execute(sql.format(db=catalog, folder=catalog.parent))
     assert fingerprint(catalog.parent) == before
 

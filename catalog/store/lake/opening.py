@@ -12,13 +12,10 @@ from catalog.store.lake.files import PROTOCOL, LakeFiles
 from catalog.store.lake.manifest import Manifest, file_name, read_manifest
 from catalog.store.lake.storage import Storage
 from catalog.store.location import Location
-from catalog.store.opening import READER_CONFIG, WALLS
+from catalog.store.walls import CONFIG, NO_FILES
 from catalog.views import VIEWS, macro_scripts
 
-_ONLY_THE_LAKE: Final = (
-    f"set allowed_directories = ['{PROTOCOL}://']",
-    "set enable_external_access = false",
-)
+_ONLY_THE_LAKE: Final = f"set allowed_directories = ['{PROTOCOL}://']"
 _OF_FILES: Final = (duckdb.IOException, duckdb.InvalidInputException, duckdb.InternalException)
 _DAMAGE: Final = re.compile(
     rf"file\W+{PROTOCOL}://|magic bytes|too small|decompress|string encoding", re.IGNORECASE
@@ -38,10 +35,10 @@ def reading_lake(location: Location) -> Iterator[duckdb.DuckDBPyConnection]:
     if not manifest.models:
         raise DatabaseError(f"The lake {location} holds no whole model. Export one: catalog export")
     lake_files = LakeFiles(storage, manifest)
-    connection = duckdb.connect(config=READER_CONFIG | {"enable_external_access": "true"})
+    connection = duckdb.connect(config=CONFIG | {"temp_directory": ""})
     try:
         connection.register_filesystem(lake_files)
-        for wall in (*_ONLY_THE_LAKE, *WALLS):
+        for wall in (_ONLY_THE_LAKE, *NO_FILES):
             connection.execute(wall)
         try:
             for script in _view_scripts(manifest):
