@@ -49,7 +49,8 @@ _KINDS: Final = """
 select 'table' as kind, table_name as name from duckdb_tables()
 where database_name = '{database}' and schema_name = 'main'
 union all
-select 'view', view_name from duckdb_views() where database_name = '{database}' and schema_name = 'main'
+select 'view', view_name from duckdb_views()
+where database_name = '{database}' and schema_name = 'main'
 union all
 select 'macro', function_name from duckdb_functions()
 where database_name = '{database}' and schema_name = 'main'
