@@ -9,7 +9,7 @@ from made_checkpoint import D_MODEL, checkpoint_of_shape
 from measuring import interleaved, show_machine, show_ratio
 
 from catalog.ingest.checkpoint import Checkpoint
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.stages.vocab import VocabStage
 from catalog.ingest.vocabulary import Vocabulary
 
@@ -31,13 +31,13 @@ def main(
     torch.backends.cuda.matmul.allow_tf32 = False
     show_machine(threads)
     path = checkpoint_of_shape(folder / f"vocab-{neurons}", 1, D_MODEL, neurons, D_VOCAB)
-    weights = GatedWeights(Checkpoint.read(path, str(path)), "folded")
+    weights = NeuronVectors(Checkpoint.read(path, str(path)), "folded")
     listed = np.arange(D_VOCAB - 24, dtype=np.int32)  # OLMo's vocabulary is padded
     names = [f"token{i}" for i in listed]
     vocabulary = Vocabulary(listed, names, "made-up", 0, [], None)
     stage = VocabStage(weights, vocabulary, top_tokens, torch.device(device))
     basis = stage.basis("unembed")
-    stacked = torch.cat(weights.mlp_block(0, 0, neurons, device))
+    stacked = torch.cat(weights.block(0, 0, neurons, device))
 
     def product() -> None:
         held = stacked @ basis.vectors.T

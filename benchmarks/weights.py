@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 from catalog.ingest.checkpoint import Checkpoint
 from catalog.ingest.engines.local import LocalEngine
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Silent
 from catalog.ingest.stages.weights import WeightsStage
 from catalog.store.staging import Staging
@@ -43,7 +43,7 @@ def main(layers: int, folder: Path, repeats: int, threads: int, memory_only: boo
     show_machine(threads)
     path = checkpoint_of_shape(folder / f"olmo-7b-{layers}", layers)
     checkpoint = Checkpoint.read(path, str(path))
-    stage = WeightsStage(GatedWeights(checkpoint, "folded"), torch.device("cpu"))
+    stage = WeightsStage(NeuronVectors(checkpoint, "folded"), torch.device("cpu"))
     if not memory_only:
         actions = {
             "baseline": lambda: whole_tensors(checkpoint.files[0].path),

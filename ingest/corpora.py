@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from catalog.ingest.corpus import CorpusSpec, TokenisedCorpus, tokenise_corpus
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
-from catalog.ingest.vocabulary import read_tokenizer
 from catalog.store.corpora import CorpusEntry, context_count, insert_contexts, register_corpus
 from catalog.store.staging import Staging, folder_name, staging_root
 from catalog.store.writing import writing
@@ -33,7 +32,7 @@ def enter_corpus(
     catalog: Path,
     spec: CorpusSpec,
     name: str | None,
-    weights: GatedWeights,
+    weights: NeuronVectors,
     model_id: int,
     wait_s: float,
     progress: Progress,
@@ -45,7 +44,7 @@ def enter_corpus(
             contexts already; or the model has it under another name.
     """
     name = name or default_corpus_name(spec.source)
-    tokenizer = read_tokenizer(weights.checkpoint.folder)
+    tokenizer = weights.checkpoint.tokenizer()
     limit = weights.family.context_limit(weights.checkpoint.config)
     progress.begin(f"tokenising {name}", spec.max_tokens)
     told = 0

@@ -17,8 +17,8 @@ from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.device import pick_dtype
 from catalog.ingest.engines.choosing import EngineChoice, open_engine
 from catalog.ingest.engines.engine import Engine
-from catalog.ingest.gated_weights import GatedWeights
 from catalog.ingest.loading import Load, load
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.paths import user_path
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.registry import StageContext, build_stage, dependents, with_needed
@@ -52,6 +52,8 @@ class IngestRequest:
     source: str
     alias: str | None = None
     revision: str | None = None
+    file: str | None = None
+    tokenizer: Path | None = None
     weights: WeightKind = "folded"
     stages: Sequence[StageName] = ("weights", "vocab", "roles")
     top_tokens: int = 16
@@ -103,8 +105,10 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
     ):
         device = engine.device(request.device)
         _ensure_current(request, progress)
-        checkpoint = open_checkpoint(request.source, request.revision)
-        weights = GatedWeights(checkpoint, request.weights)
+        checkpoint = open_checkpoint(
+            request.source, request.revision, request.file, request.tokenizer
+        )
+        weights = NeuronVectors(checkpoint, request.weights)
         model_id, entry = _enter(request, weights, progress)
         context = StageContext(
             weights=weights,
@@ -131,7 +135,9 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
 def default_alias(source: str, kind: WeightKind) -> str:
     """Last part of the source in lower case without `-hf`, plus the kind unless folded."""
     name = user_path(source).resolve().name if source != "demo" else source
-    return name.lower().removesuffix("-hf") + ("" if kind == "folded" else f"-{kind}")
+    return name.lower().removesuffix(".gguf").removesuffix("-hf") + (
+        "" if kind == "folded" else f"-{kind}"
+    )
 
 
 def chance_level(d_model: int, probability: float) -> float:
@@ -153,7 +159,7 @@ def _ensure_current(request: IngestRequest, progress: Progress) -> None:
 
 
 def _enter(
-    request: IngestRequest, weights: GatedWeights, progress: Progress
+    request: IngestRequest, weights: NeuronVectors, progress: Progress
 ) -> tuple[int, ModelEntry]:
     """Register the entry; norms are checked when its checkpoint is seen for the first time."""
     alias = request.alias
@@ -173,6 +179,8 @@ def _enter(
         d_mlp=weights.d_mlp,
         d_vocab=weights.d_vocab,
         weights=weights.kind,
+        gated=weights.family.mlp.gated,
+        quantization=weights.checkpoint.quantization,
         chance_95=chance_level(weights.d_model, 0.05),
         chance_999=chance_level(weights.d_model, 0.001),
     )
@@ -188,7 +196,7 @@ def _enter(
 
 
 def _corpus(
-    request: IngestRequest, weights: GatedWeights, model_id: int, progress: Progress
+    request: IngestRequest, weights: NeuronVectors, model_id: int, progress: Progress
 ) -> EnteredCorpus | None:
     if "activations" not in request.stages or request.corpus is None:
         return None

@@ -1,62 +1,70 @@
-"""Norms and cosines of a neuron's three vectors, from one Gram product (DESIGN section 1)."""
+"""Norms and cosines of a neuron's vectors, from their inner products (docs/definitions.md)."""
+
+from itertools import combinations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from catalog.ingest.gated_weights import MlpBlock
+from catalog.ingest.neuron_vectors import Block
+from catalog.taxonomy import Vector
 
 _CHUNK = 128
 # Squares of float32 keep full precision between these; outside, float64 is used instead.
 _SMALLEST_SQUARE, _LARGEST_SQUARE = 1e-20, 1e30
 
 
-def gram(block: MlpBlock) -> Float[Tensor, "n 6"]:
+def pairs(vectors: tuple[Vector, ...]) -> list[tuple[Vector, Vector]]:
+    """Every two vectors of a neuron, in the order of `cosines`."""
+    return list(combinations(vectors, 2))
+
+
+def gram(block: Block) -> Float[Tensor, "n products"]:
     """Inner products of each neuron's vectors, float64.
 
-    Columns: squared norms of w_gate, w_in, w_out, then gate·in, gate·out, in·out. They are summed
-    in float32 (cosines agree with float64 to 1e-6), except for vectors so short or long that their
+    Columns: the squared norm of each vector, then the product of each pair. They are summed in
+    float32 (cosines agree with float64 to 1e-6), except for vectors so short or long that their
     squares would leave float32's range: those neurons are redone in float64.
     """
-    # Chunks small enough that the six products of a chunk find it in the cache.
-    chunks = [slice(i, i + _CHUNK) for i in range(0, len(block.w_gate), _CHUNK)]
-    products = torch.cat([_inner_products(*_take(block, chunk)) for chunk in chunks]).double()
-    squares = products[:, :3]
+    n_neurons = len(block["out"])
+    # Chunks small enough that the products of a chunk find it in the cache.
+    chunks = [slice(i, i + _CHUNK) for i in range(0, n_neurons, _CHUNK)]
+    products = torch.cat([_inner_products(_take(block, chunk)) for chunk in chunks]).double()
+    squares = products[:, : len(block)]
     in_range = (squares >= _SMALLEST_SQUARE) & (squares <= _LARGEST_SQUARE)
     redo = (~in_range.all(dim=1)).nonzero().squeeze(1)
     for chunk in chunks:
         some = redo[chunk]
-        products[some] = _inner_products(*(part.double() for part in _take(block, some)))
+        in_float64 = {vector: values.double() for vector, values in _take(block, some).items()}
+        products[some] = _inner_products(in_float64)
     return products
 
 
-def cosines(gram: Float[Tensor, "n 6"]) -> Float[Tensor, "n 3"]:
-    """cos(gate,in), cos(gate,out), cos(in,out), float32 in [-1, 1].
+def cosines(gram: Float[Tensor, "n products"], vectors: tuple[Vector, ...]) -> Float[Tensor, "n m"]:
+    """The cosine of each of the m pairs, float32 in [-1, 1].
 
     NaN where a vector of the pair has norm zero or a non-finite value; the table stores NULL.
     """
-    lengths = gram[:, :3].sqrt()
-    first, second = lengths[:, [0, 0, 1]], lengths[:, [1, 2, 2]]
+    lengths = gram[:, : len(vectors)].sqrt()
+    at = [[vectors.index(vector) for vector in pair] for pair in pairs(vectors)]
+    first, second = lengths[:, [i for i, _ in at]], lengths[:, [j for _, j in at]]
     # Divided one by one, because the product of two short lengths can underflow.
-    values = (gram[:, 3:] / first / second).clamp(-1.0, 1.0)
+    values = (gram[:, len(vectors) :] / first / second).clamp(-1.0, 1.0)
     defined = (first > 0) & (second > 0) & first.isfinite() & second.isfinite()
     return values.where(defined, torch.nan).float()
 
 
-def norms(gram: Float[Tensor, "n 6"]) -> Float[Tensor, "n 3"]:
-    """Norms of w_gate, w_in and w_out, float32; NaN for a vector with a non-finite value."""
-    lengths = gram[:, :3].sqrt()
+def norms(gram: Float[Tensor, "n products"], vectors: tuple[Vector, ...]) -> Float[Tensor, "n k"]:
+    """Norms of the k vectors, float32; NaN for a vector with a non-finite value."""
+    lengths = gram[:, : len(vectors)].sqrt()
     return lengths.where(lengths.isfinite(), torch.nan).float()
 
 
-def _take(block: MlpBlock, neurons: slice | Tensor) -> MlpBlock:
-    return MlpBlock(block.w_gate[neurons], block.w_in[neurons], block.w_out[neurons])
+def _take(block: Block, neurons: slice | Tensor) -> Block:
+    return {vector: values[neurons] for vector, values in block.items()}
 
 
-def _inner_products(
-    gate: Float[Tensor, "n d_model"],
-    in_: Float[Tensor, "n d_model"],
-    out: Float[Tensor, "n d_model"],
-) -> Float[Tensor, "n 6"]:
-    pairs = ((gate, gate), (in_, in_), (out, out), (gate, in_), (gate, out), (in_, out))
-    return torch.stack([torch.linalg.vecdot(a, b) for a, b in pairs], dim=1)
+def _inner_products(block: Block) -> Float[Tensor, "n products"]:
+    vectors = tuple(block)
+    products = [(vector, vector) for vector in vectors] + pairs(vectors)
+    return torch.stack([torch.linalg.vecdot(block[a], block[b]) for a, b in products], dim=1)

@@ -1,10 +1,10 @@
 """Does the family name the right norms? Asked of the model's own code, one layer at a time.
 
 The first ingest of a checkpoint runs this: folded w_gate·x and w_in·x, with x normalised without
-gain (DESIGN section 1), must equal what the MLP's projections put out.
+gain (docs/definitions.md), must equal what the MLP's projections put out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -12,10 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from catalog.errors import CheckpointError
-from catalog.ingest.families import Family
-from catalog.ingest.gated_weights import GatedWeights
-from catalog.ingest.one_layer import model_of, one_layer_config
-from catalog.ingest.transformers_refusals import asking_transformers
+from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
+from catalog.ingest.families import Family, Mlp
+from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.one_layer import layer_state, model_of, one_layer_config
+from catalog.taxonomy import Vector
 
 TOLERANCE = 1e-4
 _N_TOKENS = 8
@@ -36,7 +37,7 @@ class _Seen(NamedTuple):
     outputs: Tensor
 
 
-def check_norms(weights: GatedWeights) -> NormCheck:
+def check_norms(weights: NeuronVectors) -> NormCheck:
     """Compare the weights with the forward pass of the first and the last layer, in float32.
 
     Instantiates one decoder layer of the model's own class at a time. With kind `raw` the MLP's
@@ -63,28 +64,27 @@ def check_norms(weights: GatedWeights) -> NormCheck:
     return NormCheck(largest, layers)
 
 
-def _deviations(weights: GatedWeights, layer: int) -> dict[str, float]:
+def _deviations(weights: NeuronVectors, layer: int) -> dict[str, float]:
     family, mlp = weights.family, weights.family.mlp
     model = _one_layer_model(weights, layer)
     read_from = mlp.module if weights.kind == "raw" else family.mlp_norm or mlp.module
-    watched = {mlp.module, mlp.gate, mlp.up, mlp.down, read_from, family.post_mlp_norm}
+    watched = {mlp.module, *mlp.reads.values(), mlp.writes, read_from, family.post_mlp_norm}
     seen = _forward(model, _stream(weights), {name for name in watched if name is not None})
     x = seen[read_from].inputs
     if read_from != mlp.module:
         x = _normalised(x, family, model.config)
-    gate_out, up_out = seen[mlp.gate].outputs, seen[mlp.up].outputs
-    gate, in_ = _projections(weights, layer, x)
-    if mlp.fused:
-        gate_out, up_out = gate_out.chunk(2, dim=-1)
-        expected = (seen[mlp.gate].outputs - _bias(model, mlp.gate)).chunk(2, dim=-1)
-    else:
-        expected = (gate_out - _bias(model, mlp.gate), up_out - _bias(model, mlp.up))
-    post = _activation(weights.activation_fn)(gate_out) * up_out
+    put_out = _split(mlp, {module: seen[module].outputs for module in mlp.reads.values()})
+    biases = {module: _bias(model, module) for module in mlp.reads.values()}
+    unbiased = {module: seen[module].outputs - biases[module] for module in mlp.reads.values()}
+    expected = _split(mlp, unbiased)
     deviations = {
-        "w_gate·x": _relative(gate, expected[0]),
-        "w_in·x": _relative(in_, expected[1]),
-        f"{weights.activation_fn}(gate) * in": _relative(post, seen[mlp.down].inputs),
+        f"w_{vector}·x": _relative(ours, expected[vector])
+        for vector, ours in _projections(weights, layer, x).items()
     }
+    act = _activation(weights.activation_fn)
+    post = act(put_out["gate"]) * put_out["in"] if mlp.gated else act(put_out["in"])
+    formula = f"{weights.activation_fn}(gate) * in" if mlp.gated else f"{weights.activation_fn}(in)"
+    deviations[formula] = _relative(post, seen[mlp.writes].inputs)
     if family.post_mlp_norm is not None:
         deviations["what the norm after the MLP reads"] = _relative(
             seen[mlp.module].outputs, seen[family.post_mlp_norm].inputs
@@ -92,27 +92,21 @@ def _deviations(weights: GatedWeights, layer: int) -> dict[str, float]:
     return deviations
 
 
-def _one_layer_model(weights: GatedWeights, layer: int) -> nn.Module:
+def _one_layer_model(weights: NeuronVectors, layer: int) -> nn.Module:
     """The model's own class with one layer, that of `layer`, in float32, without a vocabulary."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # of what it would say, nothing concerns the one layer
-    checkpoint, prefix = weights.checkpoint, weights.family.prefix
     model = model_of(one_layer_config(weights, layer))
-    state = {
-        name: checkpoint.tensor(prefix + name.replace(".0.", f".{layer}.", 1)).float()
-        for name in model.state_dict()
-        if not name.startswith(weights.family.embedding)
-    }
-    model.load_state_dict(state, strict=False, assign=True)
+    model.load_state_dict(layer_state(weights, model, layer), strict=False, assign=True)
     return model
 
 
-def _stream(weights: GatedWeights) -> Float[Tensor, "n_tokens d_model"]:
+def _stream(weights: NeuronVectors) -> Float[Tensor, "n_tokens d_model"]:
     """Embeddings of a few random tokens, the same each time."""
     generator = torch.Generator().manual_seed(_SEED)
     tokens = torch.randint(weights.d_vocab, (_N_TOKENS,), generator=generator).tolist()
-    name = weights.family.embedding_name(weights.checkpoint)
+    name = weights.embedding_name
     return torch.cat([weights.checkpoint.rows(name, t, t + 1) for t in tokens]).float()
 
 
@@ -137,19 +131,29 @@ def _normalised(
     x: Float[Tensor, "n_tokens d_model"], family: Family, config: Any
 ) -> Float[Tensor, "n_tokens d_model"]:
     """x divided by its root mean square, after centring in LayerNorm models; no gain."""
-    # OLMo-1's code fixes 1e-5 and its config names none.
-    epsilon = float(getattr(config, "rms_norm_eps", 1e-5))
+    epsilon = float(getattr(config, family.epsilon_key, family.epsilon))
     if family.norm_kind == "layer":
         x = x - x.mean(dim=-1, keepdim=True)
     return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + epsilon)
 
 
+def _split(mlp: Mlp, by_module: Mapping[str, Tensor]) -> dict[Vector, Tensor]:
+    """Outputs by vector: those of a fused matrix are side by side."""
+    vectors = list(mlp.reads)
+    if not mlp.fused:
+        return {vector: by_module[mlp.reads[vector]] for vector in vectors}
+    (outputs,) = by_module.values()
+    return dict(zip(vectors, outputs.chunk(len(vectors), dim=-1), strict=True))
+
+
 def _projections(
-    weights: GatedWeights, layer: int, x: Float[Tensor, "n_tokens d_model"]
-) -> tuple[Float[Tensor, "n_tokens d_mlp"], Float[Tensor, "n_tokens d_mlp"]]:
-    pairs = [(x @ block.w_gate.T, x @ block.w_in.T) for _, block in weights.blocks(layer)]
-    gates, ins = zip(*pairs, strict=True)
-    return torch.cat(gates, dim=1), torch.cat(ins, dim=1)
+    weights: NeuronVectors, layer: int, x: Float[Tensor, "n_tokens d_model"]
+) -> dict[Vector, Float[Tensor, "n_tokens d_mlp"]]:
+    blocks = [block for _, block in weights.blocks(layer)]
+    return {
+        vector: torch.cat([x @ block[vector].T for block in blocks], dim=1)
+        for vector in weights.family.mlp.reads
+    }
 
 
 def _bias(model: nn.Module, module: str) -> Tensor | float:

@@ -1,24 +1,22 @@
 """A model's own class with one decoder layer, made from a checkpoint's config.json."""
 
+import copy
 from typing import Any, cast
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 
 
-def one_layer_config(weights: GatedWeights, layer: int) -> Any:
+def one_layer_config(weights: NeuronVectors, layer: int) -> Any:
     """The text model's configuration with one layer, this one, and a vocabulary of one token.
 
     Raises CheckpointError where it states other sizes than the tensors have: a model of those
     would be made before anything else could tell.
     """
-    # Imported here: transformers takes seconds and no other part of the weight stages needs it.
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(weights.checkpoint.folder, trust_remote_code=False)
-    config = config.get_text_config()
+    config = copy.deepcopy(weights.checkpoint.auto_config).get_text_config()
     weights.check_sizes(config.to_dict())
     # Lists with an entry per layer (layer_types, no_rope_layers) keep that layer's entry.
     for key, value in config.to_dict().items():
@@ -28,6 +26,23 @@ def one_layer_config(weights: GatedWeights, layer: int) -> Any:
     config.vocab_size = 1
     config.pad_token_id = None
     return config
+
+
+def layer_state(
+    weights: NeuronVectors, model: nn.Module, layer: int
+) -> dict[str, Float[Tensor, "..."]]:
+    """The layer's tensors, float32, by the names of a one-layer model; all but the embedding.
+
+    Raises CheckpointError where one is missing.
+    """
+    family = weights.family
+    return {
+        name: weights.checkpoint.tensor(
+            family.prefix + name.replace(".0.", f".{layer}.", 1)
+        ).float()
+        for name in model.state_dict()
+        if not name.startswith(f"{family.embedding}.")
+    }
 
 
 def model_of(config: Any) -> nn.Module:

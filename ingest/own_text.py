@@ -9,7 +9,7 @@ from catalog.errors import CorpusError, UsageError
 from catalog.ingest.corpus.encoding import encode, text_encoder
 from catalog.ingest.device import pick_device, pick_dtype
 from catalog.ingest.probe import Probe, open_probe
-from catalog.ingest.vocabulary import read_tokenizer, start_token
+from catalog.ingest.vocabulary import start_token
 from catalog.neuron_id import NeuronId
 
 
@@ -95,7 +95,7 @@ def _prepared(
         raise UsageError("The text is no valid Unicode. Give it in UTF-8.")
     where = pick_device(device)
     probe = open_probe(entry, pick_dtype(dtype, where), where)
-    tokenizer = read_tokenizer(probe.checkpoint.folder)
+    tokenizer = probe.checkpoint.tokenizer()
     own = next(encode(text_encoder(tokenizer), [text]))
     start = start_token(tokenizer)
     start_ids = [] if start is None else [start]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from catalog.errors import CheckpointError
-from catalog.ingest.activations.hooks import MlpValues, tap_mlps
+from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.checkpoint import Checkpoint, open_checkpoint
 
@@ -19,6 +19,7 @@ class Probe:
 
     checkpoint: Checkpoint
     model: nn.Module
+    mlps: Sequence[TappedMlp]
     device: torch.device
 
     def values(self, token_ids: Sequence[int], layers: Collection[int]) -> dict[int, MlpValues]:
@@ -30,7 +31,7 @@ class Probe:
                 seen[layer] = MlpValues(*(value[0].float().cpu() for value in values))
 
         tokens = torch.tensor([list(token_ids)], device=self.device)
-        with torch.inference_mode(), tap_mlps(self.model, keep):
+        with torch.inference_mode(), tap_mlps(self.mlps, keep):
             self.model(input_ids=tokens, use_cache=False)
         return seen
 
@@ -47,5 +48,5 @@ def open_probe(entry: dict[str, Any], dtype: str, device: torch.device) -> Probe
             f"{entry['source']} is not the checkpoint that was ingested as {entry['model']}: its "
             "weights have changed. Ingest it anew under another --alias."
         )
-    model, _ = load_model(checkpoint, getattr(torch, dtype), device)
-    return Probe(checkpoint, model, device)
+    loaded = load_model(checkpoint, getattr(torch, dtype), device)
+    return Probe(checkpoint, loaded.model, loaded.mlps, device)

@@ -1,120 +1,40 @@
-"""What a checkpoint's tokenizer says: the text of every vocabulary piece, and the special ids.
+"""What a tokenizer says: the text of every vocabulary piece, the special ids, the start token.
 
-DESIGN section 1, "Vocabulary projection" (`token`) and "Start token".
+docs/definitions.md, "Vocabulary projection" (`token`) and "Start token".
 """
 
 import codecs
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from catalog.errors import CheckpointError, UsageError
+from catalog.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-DEFINITION_FILE = "tokenizer.json"
-TOKENIZER_FILES = (DEFINITION_FILE, "tokenizer.model", "vocab.json", "vocab.txt")
 UNDECODABLE = "catalog-hex"
 
 
 class Vocabulary(NamedTuple):
     """The tokens of a model that have a name, by id.
 
-    `token_ids`: int32 [n], ascending, each below d_vocab; `tokens`: their n texts (DESIGN `token`);
-    `digest`: sha256 of both, in hexadecimal; `n_beyond`: how many ids of the tokenizer are
-    d_vocab or more and therefore left out; `special_token_ids`: ascending, below d_vocab;
-    `start_token_id`: what every context begins with unless overridden, None if nothing.
+    `token_ids`: int32 [n], ascending, each below d_vocab; `tokens`: their n texts
+    (docs/definitions.md);
+    `digest`: sha256 of both, in hexadecimal.
     """
 
     token_ids: npt.NDArray[np.int32]
     tokens: list[str]
     digest: str
-    n_beyond: int
-    special_token_ids: list[int]
-    start_token_id: int | None
-
-
-def read_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
-    """Read the fast tokenizer of a local checkpoint folder; nothing is downloaded or executed.
-
-    Raises CheckpointError where the folder has none, or a damaged or unsupported one.
-    """
-    way_out = "`--stages weights` works without a tokenizer"
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise CheckpointError(
-            f"{folder} has no tokenizer: none of {', '.join(TOKENIZER_FILES)} is there; {way_out}"
-        )
-    try:
-        has_definition = (folder / DEFINITION_FILE).is_file()
-        tokenizer = tokenizer_as_defined(folder) if has_definition else tokenizer_of_class(folder)
-    except Exception as error:  # the Rust parser of tokenizer.json raises nothing more specific
-        raise CheckpointError(
-            f"the tokenizer of {folder} cannot be read: {first_line(error)}; {way_out}"
-        ) from error
-    return tokenizer
-
-
-def tokenizer_as_defined(folder: Path) -> "PreTrainedTokenizerFast":
-    """Read `tokenizer.json` as it stands, which AutoTokenizer of transformers 5 does not.
-
-    That one rebuilds the steps around the vocabulary from the class named in the configuration:
-    other ids than in training for OLMo-2, Yi, SmolLM (huggingface/transformers#45920, #44463).
-    """
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(
-        folder, local_files_only=True
-    )
-    if tokenizer.bos_token is None or tokenizer.eos_token is None:
-        take_roles(tokenizer, folder)
-    return tokenizer
-
-
-def take_roles(tokenizer: "PreTrainedTokenizerFast", folder: Path) -> None:
-    """Give BOS and EOS to the tokens that the named class has for them, if the files say nothing.
-
-    A class that transformers does not have leaves them open.
-    """
-    try:
-        by_class = tokenizer_of_class(folder)
-    except (OSError, ValueError, ImportError):
-        return
-    known = tokenizer.get_vocab()
-    for role in ("bos_token", "eos_token"):
-        token = getattr(by_class, role)
-        if getattr(tokenizer, role) is None and token in known:
-            setattr(tokenizer, role, token)
-
-
-def tokenizer_of_class(folder: Path) -> "PreTrainedTokenizerFast":
-    """Let transformers build the tokenizer from whatever files there are.
-
-    Raises ValueError where that gives no fast tokenizer, and what transformers raises.
-    """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    tokenizer = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
-    )
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        name = type(tokenizer).__name__
-        raise ValueError(f"{name} has no fast version, and only that gives character offsets")
-    return tokenizer
-
-
-def first_line(error: Exception) -> str:
-    """Return the class of an error and the first line of its text."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 def start_token(tokenizer: "PreTrainedTokenizerFast", override: str | None = None) -> int | None:
-    """Return the id every context begins with (DESIGN "Start token"): BOS, else EOS, else none.
+    """Return the id every context begins with : BOS, else EOS, else none.
 
     `override` is 'none' or the decimal id of a token that the tokenizer has; else UsageError.
     """
@@ -148,14 +68,7 @@ def vocabulary_pieces(tokenizer: "PreTrainedTokenizerFast", d_vocab: int) -> Voc
     known = sorted(token_id for token_id in texts if token_id < d_vocab)
     token_ids = np.array(known, np.int32)
     tokens = [texts[token_id] for token_id in known]
-    return Vocabulary(
-        token_ids,
-        tokens,
-        vocabulary_digest(token_ids, tokens),
-        len(texts) - len(known),
-        [token_id for token_id in special_token_ids(tokenizer) if token_id < d_vocab],
-        start_token(tokenizer),
-    )
+    return Vocabulary(token_ids, tokens, vocabulary_digest(token_ids, tokens))
 
 
 def vocabulary_digest(token_ids: npt.NDArray[np.int32], tokens: list[str]) -> str:

@@ -45,6 +45,7 @@ class ModelEntry:
     chance_95: float
     chance_999: float
     quantization: str | None = None
+    gated: bool = True
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,6 @@ def register_model(connection: duckdb.DuckDBPyConnection, entry: ModelEntry) -> 
         {
             "model_id": model_id,
             **vars(entry),
-            "gated": True,
             "ingested_at": _now(),
         },
     )

@@ -1,10 +1,9 @@
 """Tapping the MLPs of a transformers model: gate, in and post of every layer of one forward pass.
 
-The three are TransformerLens' hook_pre, hook_pre_linear and hook_post (DESIGN 1).
+The three are TransformerLens' hook_pre, hook_pre_linear and hook_post.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -13,10 +12,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from catalog.errors import CheckpointError
+from catalog.ingest.families import Family
 
 
 class MlpValues(NamedTuple):
-    """What one MLP computed for one batch, in the dtype of the model (DESIGN 1)."""
+    """What one MLP computed for one batch, in the dtype of the model."""
 
     gate: Float[Tensor, "b t n"]
     x_in: Float[Tensor, "b t n"]
@@ -27,44 +27,40 @@ Tap = Callable[[int, MlpValues], None]
 """Called once per layer with (layer, values)."""
 
 
-class GatedMlp(NamedTuple):
-    """The modules of one gated MLP; `up_proj` is None where gate_proj computes both (Phi-3)."""
+class TappedMlp(NamedTuple):
+    """The modules of one MLP: those it reads with, by vector; `writes` reads post."""
 
-    gate_proj: nn.Module
-    up_proj: nn.Module | None
-    down_proj: nn.Linear
+    gate: nn.Module
+    x_in: nn.Module  # the same module where one matrix computes both (Phi-3)
+    writes: nn.Module
 
 
-def find_mlps(model: nn.Module) -> list[GatedMlp]:
-    """The gated MLPs of `model` by layer.
+def find_mlps(model: nn.Module, family: Family, n_layers: int) -> list[TappedMlp]:
+    """The MLPs of `model` by layer, at the modules that the family names.
 
-    Raises CheckpointError unless the layers 0, 1, ... each have a `mlp` with down_proj and either
-    gate_proj and up_proj or gate_up_proj.
+    Raises CheckpointError unless every layer has them.
     """
-    found: dict[int, GatedMlp] = {}
-    for name, module in model.named_modules():
-        match = re.search(r"(?:^|\.)layers\.(\d+)\.mlp$", name)
-        parts = dict(module.named_children()) if match else {}
-        down_proj = parts.get("down_proj")
-        gate_proj = parts.get("gate_proj", parts.get("gate_up_proj"))
-        if match is None or gate_proj is None or not isinstance(down_proj, nn.Linear):
-            continue
-        if ("gate_up_proj" in parts) != ("up_proj" in parts):
-            found[int(match[1])] = GatedMlp(gate_proj, parts.get("up_proj"), down_proj)
-    if not found or sorted(found) != list(range(len(found))):
+    mlp = family.mlp
+    try:
+        return [
+            TappedMlp(
+                model.get_submodule(mlp.reads["gate"].format(layer=layer)),
+                model.get_submodule(mlp.reads["in"].format(layer=layer)),
+                model.get_submodule(mlp.writes.format(layer=layer)),
+            )
+            for layer in range(n_layers)
+        ]
+    except AttributeError as error:
         raise CheckpointError(
             f"{type(model).__name__} has no gated MLP in every layer: looked for modules named "
-            "layers.N.mlp with gate_proj, up_proj and down_proj, or gate_up_proj and down_proj"
-        )
-    return [found[layer] for layer in range(len(found))]
+            f"{', '.join(dict.fromkeys([*mlp.reads.values(), mlp.writes]))}."
+        ) from error
 
 
 @contextmanager
-def tap_mlps(model: nn.Module, tap: Tap) -> Iterator[None]:
-    """Within the context, every forward pass of `model` calls `tap` once per layer."""
-    handles = [
-        handle for layer, mlp in enumerate(find_mlps(model)) for handle in _tap_one(layer, mlp, tap)
-    ]
+def tap_mlps(mlps: Sequence[TappedMlp], tap: Tap) -> Iterator[None]:
+    """Within the context, every forward pass of their model calls `tap` once per layer."""
+    handles = [handle for layer, mlp in enumerate(mlps) for handle in _tap_one(layer, mlp, tap)]
     try:
         yield
     finally:
@@ -72,8 +68,9 @@ def tap_mlps(model: nn.Module, tap: Tap) -> Iterator[None]:
             handle.remove()
 
 
-def _tap_one(layer: int, mlp: GatedMlp, tap: Tap) -> list[RemovableHandle]:
+def _tap_one(layer: int, mlp: TappedMlp, tap: Tap) -> list[RemovableHandle]:
     seen: dict[str, Tensor] = {}
+    fused = mlp.gate is mlp.x_in
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
         def hook(_: nn.Module, __: tuple[Tensor], output: Tensor) -> None:
@@ -81,12 +78,12 @@ def _tap_one(layer: int, mlp: GatedMlp, tap: Tap) -> list[RemovableHandle]:
 
         return hook
 
-    def before_down(_: nn.Module, inputs: tuple[Tensor]) -> None:
+    def before_writing(_: nn.Module, inputs: tuple[Tensor]) -> None:
         gate = seen.pop("gate")
-        gate, x_in = gate.chunk(2, dim=-1) if mlp.up_proj is None else (gate, seen.pop("in"))
+        gate, x_in = gate.chunk(2, dim=-1) if fused else (gate, seen.pop("in"))
         tap(layer, MlpValues(gate, x_in, inputs[0]))
 
-    handles = [mlp.gate_proj.register_forward_hook(keep("gate"))]
-    if mlp.up_proj is not None:
-        handles.append(mlp.up_proj.register_forward_hook(keep("in")))
-    return [*handles, mlp.down_proj.register_forward_pre_hook(before_down)]
+    handles = [mlp.gate.register_forward_hook(keep("gate"))]
+    if not fused:
+        handles.append(mlp.x_in.register_forward_hook(keep("in")))
+    return [*handles, mlp.writes.register_forward_pre_hook(before_writing)]

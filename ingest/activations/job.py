@@ -17,14 +17,14 @@ from catalog.ingest.activations.kernel import choose_kernel
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import ActivationPass
 from catalog.ingest.activations.state import PassPlan
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 
 
 @dataclass(frozen=True)
 class PassJob:
     """Everything that decides a pass but the tokens themselves; it can be pickled."""
 
-    weights: GatedWeights
+    weights: NeuronVectors
     device: torch.device
     dtype: str  # of the forward pass, as torch names it
     k: int  # exemplars per neuron and sign case
@@ -40,7 +40,7 @@ class PassJob:
     def open(self, reader: ContextReader) -> tuple[ActivationPass, dict[str, Any]]:
         """Load the model, ready to run the units over `reader`; and what to note about it."""
         dtype, device, weights = getattr(torch, self.dtype), self.device, self.weights
-        model, attention = load_model(weights.checkpoint, dtype, device)
+        loaded = load_model(weights.checkpoint, dtype, device)
         kernel = choose_kernel(
             self.n_tokens, weights.n_layers, weights.d_mlp, weights.family.mlp.fused, dtype, device
         )
@@ -59,5 +59,7 @@ class PassJob:
             kernel=kernel.name,
         )
         units = plan_units(self.lengths, self.tokens_per_batch)
-        work = ActivationPass(model, reader, units, self.samples, self.rule, kernel, plan)
-        return work, {"attention_implementation": attention, "kernel": kernel.name}
+        work = ActivationPass(
+            loaded.model, loaded.mlps, reader, units, self.samples, self.rule, kernel, plan
+        )
+        return work, {"attention_implementation": loaded.attention, "kernel": kernel.name}

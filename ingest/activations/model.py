@@ -1,21 +1,28 @@
 """The model of a pass: loaded whole onto one device, or spread where one is too small."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import nn
 
-from catalog.errors import EnvironmentFault
-from catalog.ingest.checkpoint import Checkpoint
-from catalog.ingest.transformers_refusals import asking_transformers
+from catalog.errors import EnvironmentFault, Option
+from catalog.ingest.activations.hooks import TappedMlp, find_mlps
+from catalog.ingest.checkpoint import Checkpoint, DeviceMap
+from catalog.ingest.families import family_of
 
 ROOM_FOR_WEIGHTS: Final = 0.7
 """Share of a GPU's memory that weights may take; the rest is for the state and the activations."""
 
-_WAY_OUT: Final = "see that its files belong together"
+_MEMORY: Final = Path("/proc/meminfo")
 
-DeviceMap = str | dict[str, str | int]
+
+class LoadedModel(NamedTuple):
+    """A base model without LM head, its MLPs by layer, and its attention implementation."""
+
+    model: nn.Module
+    mlps: list[TappedMlp]
+    attention: str
 
 
 def load_model(
@@ -24,39 +31,32 @@ def load_model(
     device: torch.device,
     device_map: DeviceMap | None = None,
     offload_folder: Path | None = None,
-) -> tuple[nn.Module, str]:
-    """The base model of a checkpoint, without LM head, and its attention implementation.
+) -> LoadedModel:
+    """Load the base model of a checkpoint in that dtype.
 
-    The implementation is never forced: some models refuse one (DESIGN 2). A model that does not
+    An attention implementation is never forced, since some models refuse one. A model that does not
     fit on one GPU is spread by accelerate over all that this process sees, then over host memory;
     `device_map` says how instead, with a folder for the parts it maps to "disk".
 
-    Raises EnvironmentFault where accelerate is needed and missing, CheckpointError where
-    transformers cannot make the model.
+    Raises EnvironmentFault where accelerate is needed and missing, or a GGUF file would take more
+    memory than there is; CheckpointError where transformers cannot make the model.
     """
-    from transformers import AutoModel
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()  # it reports the LM head that is left out on purpose
-    logging.disable_progress_bar()
     if device_map is None and device.type == "cuda":
         gpu_bytes = torch.cuda.get_device_properties(device).total_memory
         if gpus_needed(weight_bytes(checkpoint, dtype), gpu_bytes) > 1:
             device_map = "auto"
     if device_map is not None:
         _require_accelerate(checkpoint.source)
-    with asking_transformers(checkpoint, _WAY_OUT):
-        model = AutoModel.from_pretrained(
-            checkpoint.folder,
-            dtype=dtype,
-            trust_remote_code=False,
-            device_map=device_map,
-            offload_folder=offload_folder,
-        )
-        model = getattr(model, "language_model", model)  # text alone of an image-text model
-        if device_map is None:
-            model = model.to(device)
-    return model.eval(), str(model.config._attn_implementation)
+    if checkpoint.gguf_file is not None:
+        _require_memory(checkpoint, dtype)
+    family = family_of(checkpoint)
+    model = checkpoint.base_model(dtype, device_map, offload_folder)
+    if family.decoder:
+        model = getattr(model, family.decoder, model)  # text alone of an image-text model
+    if device_map is None:
+        model = model.to(device)
+    mlps = find_mlps(model, family, family.n_layers(checkpoint.config))
+    return LoadedModel(model.eval(), mlps, str(model.config._attn_implementation))  # type: ignore[union-attr]
 
 
 def gpus_needed(n_bytes: int, gpu_bytes: int) -> int:
@@ -69,13 +69,28 @@ def weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
 
     Raises CheckpointError where transformers cannot make the model.
     """
-    from transformers import AutoConfig, AutoModel
+    return checkpoint.n_parameters() * dtype.itemsize
 
-    with asking_transformers(checkpoint, _WAY_OUT), torch.device("meta"):
-        config = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
-        model = AutoModel.from_config(config, trust_remote_code=False)
-    n_parameters: int = sum(parameter.numel() for parameter in model.parameters())
-    return n_parameters * dtype.itemsize
+
+def _require_memory(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
+    """Refuse a GGUF model that does not fit: transformers dequantises all of it to float32."""
+    needed = weight_bytes(checkpoint, dtype)
+    free = _free_bytes()
+    if free is not None and needed > free:
+        hint = (" Use ", Option("dtype", "bfloat16"), ", which takes half.")
+        raise EnvironmentFault(
+            f"{checkpoint.source} is dequantised to be run, which takes {needed / 1e9:,.1f} GB in "
+            f"{str(dtype).removeprefix('torch.')}; {free / 1e9:,.1f} GB of memory are free.",
+            *(hint if dtype == torch.float32 else ()),
+        )
+
+
+def _free_bytes() -> int | None:
+    """Memory that can be had, where the system tells."""
+    if not _MEMORY.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024
 
 
 def _require_accelerate(source: str) -> None:

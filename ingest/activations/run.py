@@ -25,7 +25,7 @@ from catalog.ingest.activations.contexts import (
     Unit,
     read_batch,
 )
-from catalog.ingest.activations.hooks import MlpValues, tap_mlps
+from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
 from catalog.ingest.activations.kernel import Kernel
 from catalog.ingest.activations.state import ActivationState, PassPlan, require_same_plan
 
@@ -37,6 +37,7 @@ class ActivationPass:
     """A model, a corpus, and how the one reads the other."""
 
     model: nn.Module  # base model without LM head, in eval mode
+    mlps: Sequence[TappedMlp]  # of the model, by layer
     reader: ContextReader
     units: Sequence[Unit]
     samples: SampledPositions
@@ -148,7 +149,7 @@ def run_units(
     recorder = Recorder(work, state, least)
     with (
         torch.inference_mode(),
-        tap_mlps(work.model, recorder),
+        tap_mlps(work.mlps, recorder),
         closing(_read_ahead(work, todo)) as batches,
     ):
         for n_done, (u, batch) in enumerate(batches, 1):
@@ -238,7 +239,7 @@ def measure(work: ActivationPass, unit: int = 0) -> Estimate:
     def timed(tapped: bool) -> float:
         synchronise(work.device)
         start = time.perf_counter()
-        with torch.inference_mode(), tap_mlps(work.model, recorder) if tapped else nullcontext():
+        with torch.inference_mode(), tap_mlps(work.mlps, recorder) if tapped else nullcontext():
             forward(work, recorder, batch, 0)
         synchronise(work.device)
         return time.perf_counter() - start

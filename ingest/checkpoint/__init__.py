@@ -1,6 +1,6 @@
 """Checkpoints: where one lies, what it holds, and slices of its tensors without the model."""
 
-from catalog.ingest.checkpoint.reader import Checkpoint
+from catalog.ingest.checkpoint.reader import Checkpoint, DeviceMap
 from catalog.ingest.checkpoint.source import DEMO, open_checkpoint
 
-__all__ = ["DEMO", "Checkpoint", "open_checkpoint"]
+__all__ = ["DEMO", "Checkpoint", "DeviceMap", "open_checkpoint"]

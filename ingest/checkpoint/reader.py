@@ -1,191 +1,191 @@
-"""A checkpoint in a folder: its configuration and slices of its tensors, read lazily."""
+"""A checkpoint: its config, its tensors slice by slice, and the only door to transformers."""
 
-import hashlib
-import json
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from catalog.errors import CheckpointError, EnvironmentFault
-from catalog.ingest.checkpoint.tensor_file import FLOAT_DTYPES, TensorFile
+from catalog.errors import CheckpointError
+from catalog.ingest.checkpoint.config import read_config
+from catalog.ingest.checkpoint.gguf_files import GgufFiles
+from catalog.ingest.checkpoint.safetensors_files import SafetensorsFiles
+from catalog.ingest.checkpoint.tensors import TensorSource
+from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
 
-INDEX_NAME = "model.safetensors.index.json"
-SINGLE_NAME = "model.safetensors"
-_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_BELONG: Final = "see that its files belong together"
+
+DeviceMap = str | dict[str, str | int]
 
 
 @dataclass
 class Checkpoint:
-    """Config and tensors of one checkpoint.
+    """Config and tensors of one checkpoint, whatever kind of file they lie in.
 
-    `source` is what the user asked for, `revision` the commit of a Hub id (None for folders).
-    Tensors come in the checkpoint's dtype, on the CPU, as views of the mapped file: do not write
-    into them. Every read raises CheckpointError naming a tensor that is missing.
+    `source` is what the user asked for, `revision` the commit of a Hub id (None for local files).
+    Tensors come on the CPU and may be views of a mapped file: do not write into them. Every read
+    raises CheckpointError naming a tensor that is missing. `folder` and, of a GGUF checkpoint,
+    `gguf_file` are where transformers finds it, `tokenizer_folder` where its tokenizer lies
+    instead, if that is elsewhere.
     """
 
     source: str
     revision: str | None
     folder: Path
     config: dict[str, Any]
-    files: tuple[TensorFile, ...]
-    _file_of: dict[str, TensorFile] = field(default_factory=dict, repr=False)
+    tensors: TensorSource
+    gguf_file: str | None = None
+    tokenizer_folder: Path | None = None
 
     @classmethod
     def read(cls, folder: Path, source: str, revision: str | None = None) -> "Checkpoint":
-        """Read config and headers of the checkpoint in `folder`.
+        """Read config and headers of the safetensors in `folder`.
 
-        Raises CheckpointError for whatever keeps its tensors from being read.
+        Raises:
+            CheckpointError: whatever keeps its tensors from being read.
         """
-        config = _read_config(folder)
-        quantized = config.get("quantization_config")
-        if quantized is not None:
-            method = quantized.get("quant_method", "?") if isinstance(quantized, dict) else "?"
-            raise CheckpointError(
-                f"{source} is quantised ({method}); ingest the unquantised checkpoint it came from."
-            )
-        files = tuple(TensorFile.read(path) for path in _weight_files(folder, source))
-        file_of = {name: file for file in files for name in file.entries}
-        _check_index(folder, file_of)
-        return cls(source, revision, folder, config, files, file_of)
+        config = read_config(folder, source)
+        return cls(source, revision, folder, config, SafetensorsFiles.read(folder, source))
+
+    @classmethod
+    def read_gguf(
+        cls,
+        file: Path,
+        source: str,
+        revision: str | None = None,
+        tokenizer_folder: Path | None = None,
+    ) -> "Checkpoint":
+        """Read the header of a GGUF file, or of the parts it is split into.
+
+        Raises:
+            CheckpointError: whatever keeps its tensors from being read.
+        """
+        tensors = GgufFiles.read(file, source)
+        return cls(
+            source, revision, file.parent, tensors.config, tensors, file.name, tokenizer_folder
+        )
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self) -> Collection[str]:
         """Names of all tensors, sorted."""
-        return tuple(sorted(self._file_of))
+        return sorted(self.tensors.names)
+
+    @property
+    def quantization(self) -> str | None:
+        """How the MLP's tensors are quantised, None if they are not."""
+        return self.tensors.quantization
+
+    @property
+    def address(self) -> str:
+        """What another process on a machine with the same files opens it by."""
+        from catalog.ingest.checkpoint.source import DEMO
+
+        if self.revision is not None or self.source == DEMO:
+            return self.source
+        return str((self.folder / (self.gguf_file or "")).resolve())
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over config.json and samples of every tensor: changes when weights change."""
-        digest = hashlib.sha256((self.folder / "config.json").read_bytes())
-        for file in self.files:
-            file.update_digest(digest)
-        return digest.hexdigest()
+        """SHA-256 over the configuration and samples of every tensor: changes with the weights."""
+        return self.tensors.fingerprint()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._file_of
+        return name in self.tensors.names
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a tensor, from the header alone."""
-        return self._file(name).entries[name].shape
+        return self.tensors.shape(name)
 
     def dtype(self, name: str) -> torch.dtype:
         """Dtype of a tensor; integer and packed ones are refused (quantised weights)."""
-        stored = self._file(name).entries[name].dtype
-        if stored not in FLOAT_DTYPES:
-            raise CheckpointError(
-                f"{self.source}: tensor {name} is stored as {stored}, that is quantised or packed; "
-                f"ingest a checkpoint in {', '.join(FLOAT_DTYPES.values())}."
-            )
-        dtype: torch.dtype = getattr(torch, FLOAT_DTYPES[stored])
-        return dtype
+        return self.tensors.dtype(name)
 
     def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
         """Rows start..stop of a matrix."""
-        return self._slice(name)[start:stop]  # type: ignore[no-any-return]
+        return self.tensors.rows(name, start, stop)
 
     def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
         """Columns start..stop of a matrix, strided."""
-        return self._slice(name)[:, start:stop]  # type: ignore[no-any-return]
+        return self.tensors.columns(name, start, stop)
 
     def tensor(self, name: str) -> Float[Tensor, "..."]:
         """A whole tensor."""
-        self.dtype(name)
-        return self._file(name).handle().get_tensor(name)  # type: ignore[no-any-return]
+        return self.tensors.tensor(name)
 
     def release(self) -> None:
-        """Unmap the files, so resident memory does not grow to the size of the checkpoint.
+        """Unmap the files; tensors handed out before stay valid, and the next read maps again."""
+        self.tensors.release()
 
-        Tensors handed out before stay valid; the next read maps again.
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        """The fast tokenizer; nothing is downloaded or executed.
+
+        Raises:
+            CheckpointError: there is none, or a damaged or unsupported one.
         """
-        for file in self.files:
-            file.release()
+        from catalog.ingest.checkpoint.tokenizer import gguf_tokenizer, read_tokenizer
 
-    def _slice(self, name: str) -> Any:
-        self.dtype(name)
-        return self._file(name).handle().get_slice(name)
+        if self.gguf_file is None or self.tokenizer_folder is not None:
+            return read_tokenizer(self.tokenizer_folder or self.folder)
+        return gguf_tokenizer(self.folder, self.gguf_file)
 
-    def _file(self, name: str) -> TensorFile:
-        try:
-            return self._file_of[name]
-        except KeyError:
-            raise CheckpointError(f"{self.source} has no tensor named {name}.") from None
+    @cached_property
+    def auto_config(self) -> Any:
+        """transformers' configuration; take a copy to change it."""
+        from transformers import AutoConfig
 
+        return AutoConfig.from_pretrained(self.folder, trust_remote_code=False, **self._gguf)
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise CheckpointError(f"{folder} is no checkpoint: it has no config.json.")
-    try:
-        config = json.loads(path.read_bytes().decode())
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}.") from error
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is no model configuration: it holds no JSON object.")
-    if not isinstance(config.get("text_config") or {}, dict):
-        raise CheckpointError(f"{path} is no model configuration: text_config is no JSON object.")
-    return config
+    def n_parameters(self) -> int:
+        """Parameters of the base model, from its configuration alone.
 
+        Raises:
+            CheckpointError: transformers cannot make the model.
+        """
+        from transformers import AutoModel
 
-def _weight_files(folder: Path, source: str) -> list[Path]:
-    if (folder / INDEX_NAME).is_file():
-        shards = sorted(set(_weight_map(folder).values()))
-        outside = [shard for shard in shards if Path(shard).name != shard]
-        if outside:
+        with asking_transformers(self, _BELONG), torch.device("meta"):
+            model = AutoModel.from_config(self.auto_config, trust_remote_code=False)
+        return sum(parameter.numel() for parameter in model.parameters())
+
+    def base_model(
+        self,
+        dtype: torch.dtype,
+        device_map: DeviceMap | None = None,
+        offload_folder: Path | None = None,
+    ) -> nn.Module:
+        """The model without its LM head, as transformers runs it.
+
+        Raises:
+            CheckpointError: transformers cannot make it.
+        """
+        from transformers import AutoModel
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()  # it reports the LM head that is left out on purpose
+        logging.disable_progress_bar()
+        if isinstance(self.tensors, GgufFiles) and len(self.tensors.parts) > 1:
             raise CheckpointError(
-                f"{folder / INDEX_NAME} names a shard that does not lie beside it: "
-                f"{outside[0][:100]!r}; download the checkpoint again."
+                f"{self.source} is split into {len(self.tensors.parts)} parts, which transformers "
+                "does not load, so the model cannot be run. Join them: llama-gguf-split --merge."
             )
-        missing = [shard for shard in shards if not _is_file(folder / shard)]
-        if missing:
-            named = ", ".join(missing[:3])[:200]
-            raise CheckpointError(
-                f"{source} lacks {len(missing)} of {len(shards)} shards: {named}; "
-                "download the checkpoint again."
+        with asking_transformers(self, _BELONG):
+            model = AutoModel.from_pretrained(
+                self.folder,
+                dtype=dtype,
+                trust_remote_code=False,
+                device_map=device_map,
+                offload_folder=offload_folder,
+                **self._gguf,
             )
-        return [folder / shard for shard in shards]
-    if (folder / SINGLE_NAME).is_file():
-        return [folder / SINGLE_NAME]
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
-        raise CheckpointError(
-            f"{source} has only pickled weights ({pickles[0]}), which can run code when loaded and "
-            "are refused; where you trust them, load it with transformers and "
-            "save_pretrained(folder, safe_serialization=True), then ingest that folder."
-        )
-    raise CheckpointError(f"{source} has no safetensors file ({SINGLE_NAME} or {INDEX_NAME}).")
+        return cast(nn.Module, model)
 
-
-def _is_file(path: Path) -> bool:
-    """Whether a file of this name, which may be no possible name, is there."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
-def _weight_map(folder: Path) -> dict[str, str]:
-    path = folder / INDEX_NAME
-    try:
-        weight_map = json.loads(path.read_bytes())["weight_map"]
-        return {str(name): str(shard) for name, shard in weight_map.items()}
-    except OSError as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no valid index of shards; download it again.") from error
-
-
-def _check_index(folder: Path, file_of: dict[str, TensorFile]) -> None:
-    if not (folder / INDEX_NAME).is_file():
-        return
-    for name, shard in _weight_map(folder).items():
-        if name not in file_of:
-            raise CheckpointError(
-                f"{folder / shard} lacks the tensor {name} that {INDEX_NAME} lists."
-            )
+    @property
+    def _gguf(self) -> dict[str, str]:
+        return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}

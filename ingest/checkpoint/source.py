@@ -1,33 +1,52 @@
-"""Where a checkpoint lies: the demo, a local folder, or the Hugging Face Hub."""
+"""Where a checkpoint lies: the demo, a local folder or file, or the Hugging Face Hub."""
 
+import re
 from pathlib import Path
 
-from catalog.errors import CheckpointError, EnvironmentFault, NotFoundError
-from catalog.ingest.checkpoint.reader import INDEX_NAME, Checkpoint
+from catalog.errors import CheckpointError, EnvironmentFault, NotFoundError, Option
+from catalog.ingest.checkpoint.gguf_header import MAGIC
+from catalog.ingest.checkpoint.reader import Checkpoint
+from catalog.ingest.checkpoint.safetensors_files import INDEX_NAME, SINGLE_NAME
 from catalog.ingest.paths import is_there, user_path
 
 DEMO = "demo"
 # `model*.safetensors` leaves out copies in other layouts, such as Mistral's consolidated file.
-_HUB_FILES = [
-    "config.json",
-    "generation_config.json",
+_TOKENIZER_FILES = [
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+]
+_HUB_FILES = [
+    "config.json",
+    "generation_config.json",
     "chat_template*",
+    *_TOKENIZER_FILES,
     INDEX_NAME,
     "model*.safetensors",
 ]
+GGUF_ENDING = ".gguf"
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 
 
-def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
-    """Open `demo`, a local folder, or a Hub id (downloaded into the Hub's cache if need be).
+def open_checkpoint(
+    source: str,
+    revision: str | None = None,
+    file: str | None = None,
+    tokenizer: Path | None = None,
+) -> Checkpoint:
+    """Open `demo`, a local folder or GGUF file, or a Hub id (downloaded if need be).
 
-    An existing path, or anything that begins with `.`, `/` or `~`, is a folder. Raises
-    CheckpointError for a checkpoint that cannot be read, NotFoundError for an unknown repository
-    or revision, EnvironmentFault when the network or a permission is missing.
+    An existing path, or anything that begins with `.`, `/` or `~`, is local; OWNER/NAME/FILE.gguf
+    is a file of a Hub repository. `file` chooses among several GGUF files of a folder or
+    repository; where there are safetensors too, these are taken. `tokenizer` is a folder with the
+    tokenizer.
+
+    Raises:
+        CheckpointError: it cannot be read, or it is not clear which file is meant.
+        NotFoundError: an unknown repository, file or revision.
+        EnvironmentFault: the network or a permission is missing.
     """
     if source == DEMO:
         from catalog.ingest.demo import MODEL_FOLDER
@@ -35,22 +54,92 @@ def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
         return Checkpoint.read(MODEL_FOLDER, source)
     path = user_path(source)
     if source.startswith((".", "/", "~")) or is_there(path):
-        if not (is_there(path) and path.is_dir()):
-            there = "is a file" if is_there(path) else "does not exist"
-            raise CheckpointError(f"{source} {there}; a checkpoint is a folder with a config.json.")
-        return Checkpoint.read(path, source)
-    folder = _download(source, revision)
-    return Checkpoint.read(folder, source, revision=folder.name)
+        return _local(path, source, file, tokenizer)
+    parts = source.split("/")
+    if len(parts) > 2 and source.endswith(GGUF_ENDING):
+        source, file = "/".join(parts[:2]), "/".join(parts[2:])
+    if file is None:
+        folder = _download(source, revision, _HUB_FILES)
+        if _has_safetensors(folder):
+            return Checkpoint.read(folder, source, revision=folder.name)
+        file = _only_file(_hub_files(source, revision), source)
+        if file is None:
+            return Checkpoint.read(folder, source, revision=folder.name)
+    folder = _download(source, revision, [file, *_TOKENIZER_FILES])
+    if not (folder / file).is_file():
+        raise NotFoundError(f"{source} has no file {file}.")
+    return Checkpoint.read_gguf(folder / file, f"{source}/{file}", folder.name, tokenizer)
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def _local(path: Path, source: str, file: str | None, tokenizer: Path | None) -> Checkpoint:
+    if not is_there(path):
+        raise CheckpointError(
+            f"{source} does not exist; a checkpoint is a folder with a config.json, or a GGUF file."
+        )
+    if path.is_dir():
+        if file is None and not _has_safetensors(path):
+            names = [each.name for each in path.glob(f"*{GGUF_ENDING}")]
+            file = _only_file(sorted(names), source)
+        if file is None:
+            return Checkpoint.read(path, source)
+        path = path / file
+    if not path.is_file() or not _is_gguf(path):
+        what = "is no GGUF file" if path.is_file() else "does not exist"
+        raise CheckpointError(
+            f"{path} {what}; a checkpoint is a folder with a config.json, or a GGUF file."
+        )
+    return Checkpoint.read_gguf(path, source if file is None else str(path), None, tokenizer)
+
+
+def _is_gguf(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _has_safetensors(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (SINGLE_NAME, INDEX_NAME))
+
+
+def _only_file(names: list[str], source: str) -> str | None:
+    """The only GGUF checkpoint among the files, None without any.
+
+    Raises:
+        CheckpointError: there are several; the message names them.
+    """
+    files = [name for name in names if name.endswith(GGUF_ENDING)]
+    checkpoints = [name for name in files if not _LATER_PART.search(name)]
+    if len(checkpoints) > 1:
+        raise CheckpointError(
+            f"{source} has several GGUF files: {', '.join(checkpoints)}.",
+            "Choose one with ",
+            Option("file", "NAME"),
+            ".",
+        )
+    return checkpoints[0] if checkpoints else None
+
+
+def _hub_files(repository: str, revision: str | None) -> list[str]:
+    """Names of all files of a repository that was found before."""
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    try:
+        return sorted(list_repo_files(repository, revision=revision))
+    except (HTTPError, OSError):
+        return []
+
+
+def _download(repository: str, revision: str | None, files: list[str]) -> Path:
     # The Hub client takes 0.3 s to import and local folders do not need it.
     from huggingface_hub import errors, snapshot_download
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     named = f"{repository} at revision {revision}" if revision else repository
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=_HUB_FILES))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=files))
     except errors.HFValidationError as error:
         raise NotFoundError(
             f"{repository} is neither a folder here nor a Hub id (owner/name)."

@@ -6,31 +6,48 @@ from typing import Any, Literal
 
 from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint import Checkpoint
+from catalog.taxonomy import VECTORS, Vector
 
-Half = Literal["first", "second"]
 NormKind = Literal["rms", "layer"]
 Gain = Literal["weight", "one_plus_weight", "one"]
 _MOST = 2**31
 
 
+def _gated() -> dict[Vector, str]:
+    return {"gate": "layers.{layer}.mlp.gate_proj", "in": "layers.{layer}.mlp.up_proj"}
+
+
 @dataclass(frozen=True)
 class Mlp:
-    """Modules of the gated MLP; equal `gate` and `up` mean one fused matrix, `[gate; up]`."""
+    """Modules of the MLP: those whose rows are the vectors that a neuron reads with, in the order
+    of `VECTORS`, and the one whose columns it writes.
 
-    gate: str = "layers.{layer}.mlp.gate_proj"
-    up: str = "layers.{layer}.mlp.up_proj"
-    down: str = "layers.{layer}.mlp.down_proj"
+    Equal modules mean one fused matrix whose rows are those of the vectors one after another.
+    """
+
+    reads: Mapping[Vector, str] = field(default_factory=_gated)
+    writes: str = "layers.{layer}.mlp.down_proj"
     module: str = "layers.{layer}.mlp"
 
     @property
+    def vectors(self) -> tuple[Vector, ...]:
+        """The vectors that each neuron has, in the order of `VECTORS`."""
+        return tuple(vector for vector in VECTORS if vector in self.reads or vector == "out")
+
+    @property
+    def gated(self) -> bool:
+        """Whether a neuron has a gate."""
+        return "gate" in self.reads
+
+    @property
     def fused(self) -> bool:
-        """Whether gate and up are the first and second half of the rows of one matrix."""
-        return self.gate == self.up
+        """Whether one matrix holds all that the MLP reads with."""
+        return len(self.reads) > 1 and len(set(self.reads.values())) == 1
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Modules of attention, for the functional roles (DESIGN section 1).
+    """Modules of attention, for the functional roles (docs/definitions.md).
 
     Equal `query` and `key` mean one fused matrix whose rows are queries, keys, values. A query or
     key norm is over one head (`per_head`, one gain for all heads) or over all heads at once.
@@ -43,7 +60,6 @@ class Attention:
     query_norm: str | None = None
     key_norm: str | None = None
     norm_per_head: bool = True
-    clip_key: str | None = None
 
     @property
     def fused(self) -> bool:
@@ -56,7 +72,11 @@ class Family:
     """One family. Modules are named inside the decoder; `prefix` is where the decoder lies.
 
     `mlp_norm` is the norm whose output the MLP reads, `post_mlp_norm` the one over its output;
-    None where there is none. `normed` is False for an architecture known by its tensor names only.
+    None where there is none. `epsilon_key` names the norms' epsilon in config.json, `epsilon` is it
+    where config.json does not. `normed` is False for an architecture known by its tensors only.
+    `rotary` is the module that makes rotary angles, `decoder` where transformers' model keeps the
+    text decoder, if it has more. `gguf_architectures` are the names in GGUF files, `gguf_permuted`
+    says that the rows of queries and keys are permuted there.
     """
 
     name: str
@@ -68,12 +88,18 @@ class Family:
     final_norm: str | None = "norm"
     norm_kind: NormKind = "rms"
     gain: Gain = "weight"
+    epsilon_key: str = "rms_norm_eps"
+    epsilon: float = 1e-5
     normed: bool = True
     embedding: str = "embed_tokens"
     unembedding: tuple[str, ...] = ("lm_head",)
     prefixes: tuple[str, ...] = ("model.", "")
     prefix: str = "model."
     text_key: str | None = None
+    rotary: str = "rotary_emb"
+    decoder: str = ""
+    gguf_architectures: tuple[str, ...] = ()
+    gguf_permuted: bool = False
     activation_keys: tuple[str, ...] = ("hidden_act",)
     activation_aliases: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -83,7 +109,7 @@ class Family:
 
         Raises CheckpointError when no prefix fits.
         """
-        down = self.mlp.down.format(layer=0) + ".weight"
+        down = self.mlp.writes.format(layer=0) + ".weight"
         for prefix in self.prefixes:
             if prefix + down in checkpoint:
                 return replace(self, prefix=prefix)
@@ -142,14 +168,6 @@ class Family:
         if self.setting(config, "head_dim") is None:
             return queries, keys, self._whole(config, "hidden_size") // queries
         return queries, keys, self._whole(config, "head_dim")
-
-    def clip_qkv(self, config: Mapping[str, Any]) -> float | None:
-        """Largest magnitude of queries, keys and values, where the model clamps them (OLMo-1)."""
-        key = self.attention.clip_key if self.attention is not None else None
-        value = self.setting(config, key) if key is not None else None
-        if value is not None and not isinstance(value, (int, float)):
-            raise CheckpointError(f"config.json says {key} is {value!r}, which is no number.")
-        return None if value is None else float(value)
 
     def n_layers(self, config: Mapping[str, Any]) -> int:
         """Number of decoder layers."""

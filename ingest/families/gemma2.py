@@ -5,6 +5,7 @@ from catalog.ingest.families.family import Family
 GEMMA2 = Family(
     name="Gemma 2",
     model_types=("gemma2",),
+    gguf_architectures=("gemma2",),
     # `post_attention_layernorm` is here the norm after attention, not the one before the MLP.
     mlp_norm="layers.{layer}.pre_feedforward_layernorm",
     post_mlp_norm="layers.{layer}.post_feedforward_layernorm",

@@ -9,6 +9,7 @@ GEMMA3_TEXT = replace(
     gemma2.GEMMA2,
     name="Gemma 3",
     model_types=("gemma3_text",),
+    gguf_architectures=("gemma3",),
     attention=Attention(
         query_norm="layers.{layer}.self_attn.q_norm",
         key_norm="layers.{layer}.self_attn.k_norm",
@@ -18,6 +19,8 @@ GEMMA3_TEXT = replace(
 GEMMA3 = replace(
     GEMMA3_TEXT,
     model_types=("gemma3",),
+    gguf_architectures=(),
+    decoder="language_model",
     text_key="text_config",
     prefixes=("language_model.model.", "model.language_model."),
     unembedding=("lm_head", "language_model.lm_head"),

@@ -23,8 +23,8 @@ def detect(checkpoint: Checkpoint, model_type: str) -> Family | None:
         for match in filter(None, map(pattern.fullmatch, checkpoint.names)):
             prefix, layers, inner = match.groups()
             module = f"{layers}.{{layer}}.{inner}"
-            mlp = Mlp(module + gate, module + up, module + down, module.rstrip("."))
-            needed = (prefix + part.format(layer=0) + ".weight" for part in (mlp.gate, mlp.up))
+            mlp = Mlp({"gate": module + gate, "in": module + up}, module + down, module.rstrip("."))
+            needed = (prefix + part.format(layer=0) + ".weight" for part in mlp.reads.values())
             # A vision tower may have gated layers too, but it embeds no tokens.
             embedding = _embedding(checkpoint, prefix)
             if embedding is not None and all(name in checkpoint for name in needed):

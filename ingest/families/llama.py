@@ -2,4 +2,9 @@
 
 from catalog.ingest.families.family import Family
 
-LLAMA = Family(name="Llama", model_types=("llama",))
+LLAMA = Family(
+    name="Llama",
+    model_types=("llama",),
+    gguf_architectures=("llama",),
+    gguf_permuted=True,
+)

@@ -5,6 +5,7 @@ from catalog.ingest.families.family import Attention, Family
 OLMO2 = Family(
     name="OLMo 2",
     model_types=("olmo2",),
+    gguf_architectures=("olmo2",),
     attention=Attention(
         input_norm=None,
         query_norm="layers.{layer}.self_attn.q_norm",

@@ -4,4 +4,4 @@ from dataclasses import replace
 
 from catalog.ingest.families import olmo2
 
-OLMO3 = replace(olmo2.OLMO2, name="OLMo 3", model_types=("olmo3",))
+OLMO3 = replace(olmo2.OLMO2, name="OLMo 3", model_types=("olmo3",), gguf_architectures=())

@@ -5,7 +5,8 @@ from catalog.ingest.families.family import Attention, Family, Mlp
 PHI3 = Family(
     name="Phi 3",
     model_types=("phi3",),
-    mlp=Mlp(gate="layers.{layer}.mlp.gate_up_proj", up="layers.{layer}.mlp.gate_up_proj"),
+    gguf_architectures=("phi3",),
+    mlp=Mlp({"gate": "layers.{layer}.mlp.gate_up_proj", "in": "layers.{layer}.mlp.gate_up_proj"}),
     attention=Attention(
         query="layers.{layer}.self_attn.qkv_proj", key="layers.{layer}.self_attn.qkv_proj"
     ),

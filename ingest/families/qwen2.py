@@ -2,4 +2,4 @@
 
 from catalog.ingest.families.family import Family
 
-QWEN2 = Family(name="Qwen 2", model_types=("qwen2",))
+QWEN2 = Family(name="Qwen 2", model_types=("qwen2",), gguf_architectures=("qwen2",))

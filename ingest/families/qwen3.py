@@ -5,6 +5,7 @@ from catalog.ingest.families.family import Attention, Family
 QWEN3 = Family(
     name="Qwen 3",
     model_types=("qwen3",),
+    gguf_architectures=("qwen3",),
     attention=Attention(
         query_norm="layers.{layer}.self_attn.q_norm",
         key_norm="layers.{layer}.self_attn.k_norm",

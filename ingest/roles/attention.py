@@ -1,6 +1,6 @@
 """Attention scores: cosines of w_out with what a head's queries compare to the start token's key.
 
-DESIGN section 1, "Functional roles", attention (de)activation.
+docs/definitions.md, "Functional roles", attention.
 """
 
 import numpy as np
@@ -9,23 +9,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.attention_queries import queries, query_gains
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.roles.geometry import unit_rows
 
 
 def head_directions(
-    weights: GatedWeights, layer: int, keys: Float[Tensor, "n_key_heads head_dim"]
+    weights: NeuronVectors, layer: int, keys: Float[Tensor, "n_key_heads head_dim"]
 ) -> Float[Tensor, "n_heads d_model"]:
     """W_Q^h (g_q * k_BOS) of each query head of the layer, at length one, float64.
 
     W_Q is of the entry's kind; a query bias is no part of it, because it moves every query alike
     whatever the neuron writes. Rows of NaN where the direction is zero or not finite.
     """
-    queries = weights.queries(layer)
+    of_heads = queries(weights, layer)
     # Query heads share keys in consecutive groups.
-    group = len(queries) // len(keys)
-    compared = weights.query_gains(layer).double() * keys.double().repeat_interleave(group, dim=0)
-    return unit_rows(torch.einsum("hd,hdm->hm", compared, queries.double()))
+    group = len(of_heads) // len(keys)
+    compared = query_gains(weights, layer).double() * keys.double().repeat_interleave(group, dim=0)
+    return unit_rows(torch.einsum("hd,hdm->hm", compared, of_heads.double()))
 
 
 def score_rows(

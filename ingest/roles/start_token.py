@@ -1,6 +1,6 @@
 """The keys that a model computes for a lone start token, one decoder layer at a time.
 
-DESIGN section 1, "Functional roles" (k_BOS): after biases, clamps and key norm, before rotation.
+docs/definitions.md, "Functional roles" (k_BOS): after biases, clamps and key norm, before rotation.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from catalog.errors import CheckpointError
-from catalog.ingest.gated_weights import GatedWeights
-from catalog.ingest.one_layer import model_of, one_layer_config
-from catalog.ingest.transformers_refusals import asking_transformers
+from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
+from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.one_layer import layer_state, model_of, one_layer_config
 
 
 def start_keys(
-    weights: GatedWeights, token_id: int
+    weights: NeuronVectors, token_id: int
 ) -> Iterator[Float[Tensor, "n_key_heads head_dim"]]:
     """k_BOS of every layer in order, float32 on the CPU, from the checkpoint's own forward pass.
 
@@ -38,7 +38,7 @@ def start_keys(
 class _StartTokenWalk:
     """A lone token on its way through the layers: `stream` is what the next layer reads."""
 
-    def __init__(self, weights: GatedWeights, token_id: int) -> None:
+    def __init__(self, weights: NeuronVectors, token_id: int) -> None:
         self._weights = weights
         self._embedding = _embedding_row(weights, token_id)
         self._block = weights.family.mlp.module.format(layer=0).rpartition(".")[0]
@@ -62,13 +62,9 @@ class _StartTokenWalk:
         if key not in self._models:
             self._models[key] = self._hooked(model_of(config))
         model = self._models[key]
-        embedding = f"{family.embedding}.weight"
-        state = {
-            name: checkpoint.tensor(family.prefix + name.replace(".0.", f".{layer}.", 1)).float()
-            for name in model.state_dict()
-            if name != embedding
-        }
-        model.load_state_dict(state | {embedding: self._embedding}, assign=True)
+        state = layer_state(self._weights, model, layer)
+        state[f"{family.embedding}.weight"] = self._embedding
+        model.load_state_dict(state, assign=True)
         checkpoint.release()
         return model
 
@@ -76,7 +72,8 @@ class _StartTokenWalk:
         block = model.get_submodule(self._block)
         block.register_forward_pre_hook(self._resume)
         block.register_forward_hook(self._advance)
-        cast(nn.Module, model.rotary_emb).register_forward_hook(_unrotated)
+        rotary = model.get_submodule(self._weights.family.rotary)
+        rotary.register_forward_hook(_unrotated)
         return model
 
     def _resume(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -91,8 +88,8 @@ def _unrotated(_: nn.Module, __: object, angles: tuple[Tensor, Tensor]) -> tuple
     return torch.ones_like(angles[0]), torch.zeros_like(angles[1])
 
 
-def _embedding_row(weights: GatedWeights, token_id: int) -> Float[Tensor, "1 d_model"]:
-    name = weights.family.embedding_name(weights.checkpoint)
+def _embedding_row(weights: NeuronVectors, token_id: int) -> Float[Tensor, "1 d_model"]:
+    name = weights.embedding_name
     n_rows = weights.checkpoint.shape(name)[0]
     if not 0 <= token_id < n_rows:
         raise CheckpointError(

@@ -17,7 +17,7 @@ from catalog.ingest.activations.tables import (
 )
 from catalog.ingest.corpora import EnteredCorpus, load_contexts
 from catalog.ingest.engines.engine import Engine
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.vocab import pieces_table
 from catalog.ingest.vocabulary import Vocabulary
@@ -44,7 +44,7 @@ class ActivationsStage:
 
     def __init__(
         self,
-        weights: GatedWeights,
+        weights: NeuronVectors,
         vocabulary: Vocabulary,
         corpus: EnteredCorpus,
         k: int,

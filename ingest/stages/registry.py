@@ -10,19 +10,14 @@ import torch
 
 from catalog.errors import UsageError
 from catalog.ingest.corpora import EnteredCorpus
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.roles.rule import stored_moments
 from catalog.ingest.stages.activations import ActivationsStage
 from catalog.ingest.stages.roles import RolesStage
 from catalog.ingest.stages.stage import Stage
 from catalog.ingest.stages.vocab import VocabStage
 from catalog.ingest.stages.weights import WeightsStage
-from catalog.ingest.vocabulary import (
-    Vocabulary,
-    read_tokenizer,
-    start_token,
-    vocabulary_pieces,
-)
+from catalog.ingest.vocabulary import Vocabulary, start_token, vocabulary_pieces
 from catalog.taxonomy import STAGES, StageName
 
 
@@ -30,7 +25,7 @@ from catalog.taxonomy import STAGES, StageName
 class StageContext:
     """What stages are built from."""
 
-    weights: GatedWeights
+    weights: NeuronVectors
     device: torch.device
     top_tokens: int
     catalog: Path
@@ -51,7 +46,7 @@ def _vocab(context: StageContext) -> Stage:
 
 
 def _roles(context: StageContext) -> Stage:
-    start = start_token(read_tokenizer(context.weights.checkpoint.folder))
+    start = start_token(context.weights.checkpoint.tokenizer())
     moments = partial(stored_moments, context.catalog, context.alias, context.wait_s)
     return RolesStage(context.weights, start, moments, context.device)
 
@@ -71,7 +66,7 @@ def _activations(context: StageContext) -> Stage:
 
 
 def _vocabulary(context: StageContext) -> Vocabulary:
-    tokenizer = read_tokenizer(context.weights.checkpoint.folder)
+    tokenizer = context.weights.checkpoint.tokenizer()
     return vocabulary_pieces(tokenizer, context.weights.d_vocab)
 
 

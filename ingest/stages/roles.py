@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from catalog.ingest.engines.engine import Engine
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.roles.attention import head_directions, score_rows
 from catalog.ingest.roles.geometry import (
@@ -23,6 +23,7 @@ from catalog.ingest.roles.geometry import (
 )
 from catalog.ingest.roles.rule import Roles, assign_roles, default_parameters
 from catalog.ingest.roles.start_token import start_keys
+from catalog.ingest.vocabulary_matrices import unembedding
 from catalog.store.staging import Staging
 from catalog.taxonomy import StageName
 
@@ -56,7 +57,7 @@ class RolesStage:
 
     def __init__(
         self,
-        weights: GatedWeights,
+        weights: NeuronVectors,
         start_token_id: int | None,
         moments: Callable[[], pa.Table],
         device: torch.device,
@@ -113,7 +114,7 @@ class RolesStage:
         n_heads = len(directions) // max(1, len(heads))
         shares, cosines = [], []
         for _, block in self.weights.blocks(layer, self.device):
-            units = unit_rows(block.w_out)
+            units = unit_rows(block["out"])
             shares.append(null_space_shares(units, basis))
             cosines.append(direction_cosines(units, directions))
         return {
@@ -135,7 +136,7 @@ class RolesStage:
 
     def _stage_null_space(self, staging: Staging, progress: Progress) -> None:
         progress.begin("roles: null space", 1)
-        vectors = self.weights.unembedding(self.device)
+        vectors = unembedding(self.weights, self.device)
         basis = null_space(vectors, n_null_directions(self.weights.d_model))
         staging.write(0, _NULL_SPACE, _as_table(basis))
         progress.advance()

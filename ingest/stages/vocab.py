@@ -11,14 +11,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from catalog.ingest.engines.engine import Engine, Part, PartRows
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.projection import Moments, TopTokens, VocabularyBasis
 from catalog.ingest.stages.parts import stage_parts
 from catalog.ingest.vocabulary import Vocabulary
+from catalog.ingest.vocabulary_matrices import embedding, unembedding
 from catalog.store.staging import Staging
 from catalog.store.writing import register_vocabulary, writing
-from catalog.taxonomy import BASES, DIRECTIONS, SIGNS, VECTORS, Basis, Direction, StageName
+from catalog.taxonomy import BASES, DIRECTIONS, SIGNS, Basis, Direction, StageName, Vector
 
 SCORES_PER_TILE = 2**26
 """Scores held at once (256 MiB): enough rows to keep the product at full speed."""
@@ -37,7 +38,7 @@ class VocabStage:
     corpus_id = None
 
     def __init__(
-        self, weights: GatedWeights, vocabulary: Vocabulary, k: int, device: torch.device
+        self, weights: NeuronVectors, vocabulary: Vocabulary, k: int, device: torch.device
     ) -> None:
         self.weights = weights
         self.vocabulary = vocabulary
@@ -82,24 +83,26 @@ class VocabStage:
 
     def basis(self, basis: Basis) -> VocabularyBasis:
         """The token vectors of a basis, on the stage's device."""
-        read = self.weights.unembedding if basis == "unembed" else self.weights.embedding
-        return VocabularyBasis(read(self.device), torch.from_numpy(self.vocabulary.token_ids))
+        read = unembedding if basis == "unembed" else embedding
+        listed = torch.from_numpy(self.vocabulary.token_ids)
+        return VocabularyBasis(read(self.weights, self.device), listed)
 
     def layer_rows(self, layer: int, basis: Basis, vectors: VocabularyBasis) -> dict[str, pa.Table]:
         """Rows of `top_token`, and with basis `unembed` the moments, of one layer."""
-        n_rows = max(1, SCORES_PER_TILE // (len(VECTORS) * self.weights.d_vocab))
+        names = self.weights.vectors
+        n_rows = max(1, SCORES_PER_TILE // (len(names) * self.weights.d_vocab))
         tops: list[LayerTop] = []
         moments: list[Moments] = []
         for _, block in self.weights.blocks(layer, self.device, n_rows):
-            stacked = torch.cat([block.w_gate, block.w_in, block.w_out])  # [3 n, d_model]
+            stacked = torch.cat(list(block.values()))  # [v n, d_model]
             norms = torch.linalg.vector_norm(stacked, dim=1, dtype=torch.float64)
-            scores = vectors.scores(stacked)  # [3 n, d_vocab]
+            scores = vectors.scores(stacked)  # [v n, d_vocab]
             if basis == "unembed":
-                n = len(block.w_out)
+                n = len(block["out"])
                 moments.append(vectors.moments(scores[-n:], norms[-n:]))
-            tops.append(LayerTop.of(*vectors.extremes(scores, self.k), norms))
+            tops.append(LayerTop.of(*vectors.extremes(scores, self.k), norms, names))
         rows = {"neuron": _moment_rows(layer, moments)} if basis == "unembed" else {}
-        return rows | {"top_token": LayerTop.joined(tops).rows(layer, basis)}
+        return rows | {"top_token": LayerTop.joined(tops).rows(layer, basis, names)}
 
     def load_references(self, catalog: Path, model_id: int, wait_s: float) -> None:
         with writing(catalog, wait_s) as connection:
@@ -116,14 +119,20 @@ def pieces_table(vocabulary: Vocabulary) -> pa.Table:
 class LayerTop(NamedTuple):
     """The listed tokens of some neurons of a layer, in one basis, on the host."""
 
-    scores: Float[np.ndarray, "3 n 2 k"]
-    token_ids: Int[np.ndarray, "3 n 2 k"]
-    readable: Bool[np.ndarray, "3 n"]
+    scores: Float[np.ndarray, "v n 2 k"]
+    token_ids: Int[np.ndarray, "v n 2 k"]
+    readable: Bool[np.ndarray, "v n"]
 
     @classmethod
-    def of(cls, highest: TopTokens, lowest: TopTokens, norms: Float[Tensor, " 3n"]) -> "LayerTop":
-        """From the extremes of the stacked w_gate, w_in and w_out."""
-        shape = (len(VECTORS), -1, *highest.scores.shape[1:])
+    def of(
+        cls,
+        highest: TopTokens,
+        lowest: TopTokens,
+        norms: Float[Tensor, " vn"],
+        vectors: Sequence[Vector],
+    ) -> "LayerTop":
+        """From the extremes of the stacked vectors, one kind after another."""
+        shape = (len(vectors), -1, *highest.scores.shape[1:])
         scores, token_ids = (
             torch.stack([high.unflatten(0, shape[:2]), low.unflatten(0, shape[:2])], dim=2)
             for high, low in zip(highest, lowest, strict=True)
@@ -136,11 +145,11 @@ class LayerTop(NamedTuple):
         """The parts as one, along the neurons."""
         return cls(*(np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True)))
 
-    def rows(self, layer: int, basis: Basis) -> pa.Table:
+    def rows(self, layer: int, basis: Basis, vectors: Sequence[Vector]) -> pa.Table:
         """Rows by vector, neuron, sign and rank; none for a vector that is zero or not finite."""
         directions = [
             [DIRECTIONS.index(Direction(vector, basis, sign)) for sign in SIGNS]
-            for vector in VECTORS
+            for vector in vectors
         ]
         n, k = self.scores.shape[1], self.scores.shape[3]
         columns: dict[str, np.ndarray[Any, Any]] = {

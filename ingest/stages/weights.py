@@ -1,6 +1,7 @@
 """Stage `weights`: the three cosines and the three norms of every neuron."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,24 +11,27 @@ import pyarrow.compute as pc
 import torch
 
 from catalog.ingest.engines.engine import Engine, Part, PartRows
-from catalog.ingest.gated_weights import GatedWeights
-from catalog.ingest.geometry import cosines, gram, norms
+from catalog.ingest.geometry import cosines, gram, norms, pairs
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.parts import stage_parts
 from catalog.store.staging import Staging
-from catalog.taxonomy import StageName
+from catalog.taxonomy import VECTORS, StageName
 
-COLUMNS = ("cos_gate_in", "cos_gate_out", "cos_in_out", "norm_gate", "norm_in", "norm_out")
+COLUMNS = (
+    *(f"cos_{first}_{second}" for first, second in pairs(VECTORS)),
+    *(f"norm_{vector}" for vector in VECTORS),
+)
 
 
 class WeightsStage:
-    """Reads each layer once, in blocks of neurons (DESIGN section 1, "Weight cosines")."""
+    """Reads each layer once, in blocks of neurons (docs/definitions.md, "Weight cosines")."""
 
     name: ClassVar[StageName] = "weights"
     bulk_tables: ClassVar[tuple[str, ...]] = ("neuron",)
     corpus_id = None
 
-    def __init__(self, weights: GatedWeights, device: torch.device) -> None:
+    def __init__(self, weights: NeuronVectors, device: torch.device) -> None:
         self.weights = weights
         self.device = device
         self.dtype = "float32"
@@ -39,7 +43,9 @@ class WeightsStage:
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
         layers = range(self.weights.n_layers)
         stage_parts(self, [Part(layer) for layer in layers], staging, engine, progress)
-        return {"null_neurons": sum(_n_null(staging.read(layer, "neuron")) for layer in layers)}
+        names = [f"cos_{first}_{second}" for first, second in pairs(self.weights.vectors)]
+        n_null = sum(_n_null(staging.read(layer, "neuron"), names) for layer in layers)
+        return {"null_neurons": n_null}
 
     def part_tables(self, part: Part) -> Sequence[str]:
         return ("neuron",)
@@ -49,11 +55,17 @@ class WeightsStage:
 
     def layer_rows(self, layer: int) -> pa.Table:
         """Rows of one layer: layer, neuron and `COLUMNS`; NULL for a zero or non-finite vector."""
+        vectors = self.weights.vectors
         grams = torch.cat([gram(block) for _, block in self.weights.blocks(layer, self.device)])
-        values = torch.cat([cosines(grams), norms(grams)], dim=1).cpu().numpy()  # [d_mlp, 6]
+        values = torch.cat([cosines(grams, vectors), norms(grams, vectors)], dim=1).cpu().numpy()
+        there = [f"cos_{first}_{second}" for first, second in pairs(vectors)]
+        there += [f"norm_{vector}" for vector in vectors]
+        found = dict(zip(there, values.T, strict=True))
+        missing = np.full(len(values), np.nan, np.float32)
         columns = {
-            name: pa.array(values[:, at], pa.float32(), mask=~np.isfinite(values[:, at]))
-            for at, name in enumerate(COLUMNS)
+            name: pa.array(column, pa.float32(), mask=~np.isfinite(column))
+            for name in COLUMNS
+            for column in [found.get(name, missing)]
         }
         return pa.table(
             {
@@ -67,7 +79,7 @@ class WeightsStage:
         """Neurons refer to nothing else."""
 
 
-def _n_null(rows: pa.Table) -> int:
-    """Neurons of which some cosine is NULL; a bad vector shows in one of these two."""
-    some_null = pc.or_(pc.is_null(rows["cos_gate_in"]), pc.is_null(rows["cos_in_out"]))
+def _n_null(rows: pa.Table, cosines: Sequence[str]) -> int:
+    """Neurons of which one of these cosines is NULL."""
+    some_null = reduce(pc.or_, (pc.is_null(rows[name]) for name in cosines))
     return int(pc.sum(some_null).as_py() or 0)

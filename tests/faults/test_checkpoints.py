@@ -231,15 +231,15 @@ def test_a_pipe(fault: Fault, copy: Path, ingest: Callable[..., Answer]) -> None
 def opened(folder: Path) -> None:
     """Read all that the stages read of a checkpoint; it may refuse, and do nothing else."""
     from catalog.ingest.checkpoint import Checkpoint
-    from catalog.ingest.gated_weights import GatedWeights
+    from catalog.ingest.neuron_vectors import NeuronVectors
 
     try:
         checkpoint = Checkpoint.read(folder, "tiny")
         assert len(checkpoint.fingerprint) == 64
-        weights = GatedWeights(checkpoint, "folded")
+        weights = NeuronVectors(checkpoint, "folded")
         weights.family.context_limit(checkpoint.config)
         weights.family.heads(checkpoint.config)
-        weights.mlp_block(0, 0, 4)
+        weights.block(0, 0, 4)
         weights.embedding()
     except CheckpointError:
         pass
@@ -297,7 +297,7 @@ def test_any_config(once: Callable[..., Path], data: st.DataObject) -> None:
 def test_any_config_before_transformers(once: Callable[..., Path], data: st.DataObject) -> None:
     """What passes our own checks reaches transformers, whose refusals are told too."""
     from catalog.ingest.checkpoint import Checkpoint
-    from catalog.ingest.gated_weights import GatedWeights
+    from catalog.ingest.neuron_vectors import NeuronVectors
     from catalog.ingest.norm_check import check_norms
 
     folder = base(once)
@@ -310,7 +310,7 @@ def test_any_config_before_transformers(once: Callable[..., Path], data: st.Data
     changed = data.draw(mutated(others))
     try:
         path.write_text(json.dumps(json.loads(whole) | changed))
-        check_norms(GatedWeights(Checkpoint.read(folder, "tiny"), "folded"))
+        check_norms(NeuronVectors(Checkpoint.read(folder, "tiny"), "folded"))
     except CheckpointError:
         pass
     finally:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, NotFoundError
 from catalog.ingest.checkpoint import open_checkpoint
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from tests.tiny_checkpoints import build, save_tokenizer
 
 GATE = "model.layers.0.mlp.gate_proj.weight"
@@ -28,7 +28,7 @@ def shards(tmp_path: Path) -> Path:
 
 def refusal(folder: Path, error: type[CatalogError] = CheckpointError) -> str:
     with pytest.raises(error) as caught:
-        GatedWeights(open_checkpoint(str(folder)), "folded")
+        NeuronVectors(open_checkpoint(str(folder)), "folded")
     message = str(caught.value)
     assert message.endswith(".")
     return message
@@ -193,7 +193,7 @@ def test_tied_weights_stored_under_either_name(folder: Path, kept: str) -> None:
     edit_config(folder, tie_word_embeddings=True)
     gone = {"lm_head.weight", "model.embed_tokens.weight"} - {kept}
     edit_tensors(folder, **dict.fromkeys(gone))
-    weights = GatedWeights(open_checkpoint(str(folder)), "raw")
+    weights = NeuronVectors(open_checkpoint(str(folder)), "raw")
     assert torch.equal(weights.embedding(), matrix)
     assert torch.equal(weights.unembedding(), matrix)
 

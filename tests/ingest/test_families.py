@@ -12,8 +12,8 @@ from torch import Tensor
 from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.families import FAMILIES, family_of
-from catalog.ingest.gated_weights import GatedWeights
 from catalog.ingest.geometry import cosines, gram
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.taxonomy import WEIGHT_KINDS, WeightKind
 from tests.tiny_checkpoints import N_LAYERS, TINY, build
 
@@ -115,8 +115,8 @@ def test_every_family_has_a_tiny_checkpoint_and_an_oracle() -> None:
 def test_weights_equal_the_oracle(
     model_type: str, kind: WeightKind, folders: dict[str, Path]
 ) -> None:
-    weights = GatedWeights(open_checkpoint(str(folders[model_type])), kind)
-    block = weights.mlp_block(LAYER, 5, 41)
+    weights = NeuronVectors(open_checkpoint(str(folders[model_type])), kind)
+    block = weights.block(LAYER, 5, 41)
     oracle = expected(model_type, folders[model_type], kind)
 
     for name, ours in zip(("gate", "in", "out"), block, strict=True):
@@ -141,8 +141,8 @@ def test_orientation_agrees_with_the_forward_pass(
     with torch.no_grad():
         model(input_ids=torch.tensor([[0, 7, 300, 12, 99]]))
 
-    weights = GatedWeights(open_checkpoint(str(folders[model_type])), "raw")
-    block = weights.mlp_block(LAYER, 0, weights.d_mlp)
+    weights = NeuronVectors(open_checkpoint(str(folders[model_type])), "raw")
+    block = weights.block(LAYER, 0, weights.d_mlp)
     gate = seen["x"] @ block.w_gate.T
     if model_type.startswith("gemma"):
         assert weights.activation_fn == "gelu_pytorch_tanh"
@@ -158,7 +158,7 @@ def test_orientation_agrees_with_the_forward_pass(
 @pytest.mark.parametrize("model_type", sorted(TINY))
 def test_dimensions_heads_and_attention_names(model_type: str, folders: dict[str, Path]) -> None:
     checkpoint = open_checkpoint(str(folders[model_type]))
-    weights = GatedWeights(checkpoint, "folded")
+    weights = NeuronVectors(checkpoint, "folded")
     shape = (weights.n_layers, weights.d_model, weights.d_mlp, weights.d_vocab)
     assert shape == (N_LAYERS, 32, 48, 320)
     family = family_of(checkpoint)
@@ -196,8 +196,8 @@ def test_the_older_prefix_of_gemma_3_with_vision(folders: dict[str, Path], tmp_p
     }
     save_file(moved, tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_bytes((folders["gemma3"] / "config.json").read_bytes())
-    here = GatedWeights(open_checkpoint(str(tmp_path)), "folded").mlp_block(0, 0, 4)
-    there = GatedWeights(open_checkpoint(str(folders["gemma3"])), "folded").mlp_block(0, 0, 4)
+    here = NeuronVectors(open_checkpoint(str(tmp_path)), "folded").block(0, 0, 4)
+    there = NeuronVectors(open_checkpoint(str(folders["gemma3"])), "folded").block(0, 0, 4)
     assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
 
 
@@ -207,7 +207,7 @@ def test_half_precision_shards_read_the_same(dtype: torch.dtype, tmp_path: Path)
     many = build("llama", tmp_path / "many", dtype=dtype, max_shard_size="20KB")
     assert len(list(many.glob("*.safetensors"))) > 1
     blocks = [
-        GatedWeights(open_checkpoint(str(folder)), "folded").mlp_block(LAYER, 3, 20)
+        NeuronVectors(open_checkpoint(str(folder)), "folded").block(LAYER, 3, 20)
         for folder in (one, many)
     ]
     assert all(torch.equal(a, b) for a, b in zip(*blocks, strict=True))
@@ -224,15 +224,15 @@ def _rename_model_type(folder: Path, model_type: str) -> None:
 @pytest.mark.parametrize("like", ["llama", "phi3"])
 def test_an_unknown_dense_architecture_is_read_raw_only(like: str, tmp_path: Path) -> None:
     build(like, tmp_path)
-    raw = GatedWeights(open_checkpoint(str(tmp_path)), "raw").mlp_block(LAYER, 0, 48)
+    raw = NeuronVectors(open_checkpoint(str(tmp_path)), "raw").block(LAYER, 0, 48)
     _rename_model_type(tmp_path, "novel")
     checkpoint = open_checkpoint(str(tmp_path))
-    unknown = GatedWeights(checkpoint, "raw")
+    unknown = NeuronVectors(checkpoint, "raw")
     assert unknown.family.name == "novel"
-    assert all(torch.equal(a, b) for a, b in zip(unknown.mlp_block(LAYER, 0, 48), raw, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(unknown.block(LAYER, 0, 48), raw, strict=True))
     assert unknown.unembedding().shape == (320, 32)
     with pytest.raises(CheckpointError, match=r"novel.*--weights raw only.*llama"):
-        GatedWeights(checkpoint, "folded")
+        NeuronVectors(checkpoint, "folded")
 
 
 def test_no_gate_is_refused_with_what_is_supported(tmp_path: Path) -> None:

@@ -13,18 +13,18 @@ from torch import Tensor
 
 from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint import open_checkpoint
-from catalog.ingest.gated_weights import GatedWeights, MlpBlock
 from catalog.ingest.geometry import cosines, gram, norms
+from catalog.ingest.neuron_vectors import Block, NeuronVectors
 from tests.tiny_checkpoints import build
 
 
-def random_block(n: int, d_model: int, seed: int = 0) -> MlpBlock:
+def random_block(n: int, d_model: int, seed: int = 0) -> Block:
     generator = torch.Generator().manual_seed(seed)
     gate, in_, noise = torch.randn(3, n, d_model, generator=generator)
-    return MlpBlock(gate, in_, 0.7 * gate - 0.4 * in_ + 0.5 * noise)
+    return Block(gate, in_, 0.7 * gate - 0.4 * in_ + 0.5 * noise)
 
 
-def reference(block: MlpBlock) -> Tensor:
+def reference(block: Block) -> Tensor:
     gate, in_, out = (vectors.double() for vectors in block)
     cosine = torch.nn.functional.cosine_similarity
     return torch.stack(
@@ -44,14 +44,14 @@ def test_cosines_and_norms_agree_with_float64(d_model: int) -> None:
 
 def test_vectors_with_a_common_offset_keep_their_precision() -> None:
     # Large equal entries make the sums of float32 squares lose the most.
-    block = MlpBlock(*(vectors + 30.0 for vectors in random_block(64, 8192)))
+    block = Block(*(vectors + 30.0 for vectors in random_block(64, 8192)))
     np.testing.assert_allclose(cosines(gram(block)), reference(block), atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-38, 1e-25, 1e-12, 1e12, 1e25, 1e36])
 def test_vectors_of_extreme_length(scale: float) -> None:
     block = random_block(8, 64)
-    mixed = MlpBlock(block.w_gate * scale, block.w_in, block.w_out * scale)
+    mixed = Block(block.w_gate * scale, block.w_in, block.w_out * scale)
     np.testing.assert_allclose(cosines(gram(mixed)), reference(mixed), atol=1e-6)
     assert norms(gram(mixed)).isfinite().all()
 
@@ -68,7 +68,7 @@ def test_scaling_and_flipping_in_and_out_together(
     block = random_block(4, 16, seed)
     sign = -1.0 if flip else 1.0
     signs = (1.0, sign, sign)
-    changed = MlpBlock(*(v * a * s for v, a, s in zip(block, scales, signs, strict=True)))
+    changed = Block(*(v * a * s for v, a, s in zip(block, scales, signs, strict=True)))
     expected = cosines(gram(block)) * torch.tensor([sign, sign, 1.0])
     np.testing.assert_allclose(cosines(gram(changed)), expected, atol=1e-6)
 
@@ -98,21 +98,19 @@ def test_one_infinite_entry_is_enough() -> None:
 
 def test_parallel_vectors_stay_within_one() -> None:
     gate = torch.full((1, 3), 0.1)
-    block = MlpBlock(gate, gate * 3, -gate * 7)
+    block = Block(gate, gate * 3, -gate * 7)
     assert cosines(gram(block)).tolist() == [[1.0, -1.0, -1.0]]
 
 
 @pytest.mark.parametrize("model_type", ["llama", "olmo", "phi3"])
 def test_a_damaged_tensor_leaves_the_other_neurons(model_type: str, tmp_path: Path) -> None:
     folder = build(model_type, tmp_path)
-    clean = cosines(gram(GatedWeights(open_checkpoint(str(folder)), "folded").mlp_block(0, 0, 48)))
+    clean = cosines(gram(NeuronVectors(open_checkpoint(str(folder)), "folded").block(0, 0, 48)))
     path = folder / "model.safetensors"
     tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
     tensors["model.layers.0.mlp.down_proj.weight"][3, 10] = math.nan
     save_file(tensors, path)
-    damaged = cosines(
-        gram(GatedWeights(open_checkpoint(str(folder)), "folded").mlp_block(0, 0, 48))
-    )
+    damaged = cosines(gram(NeuronVectors(open_checkpoint(str(folder)), "folded").block(0, 0, 48)))
     assert damaged[10].isnan().tolist() == [False, True, True]
     others = torch.arange(48) != 10
     assert torch.equal(damaged[others], clean[others])
@@ -120,8 +118,8 @@ def test_a_damaged_tensor_leaves_the_other_neurons(model_type: str, tmp_path: Pa
 
 @pytest.mark.parametrize("size", [7, 48, 100])
 def test_blocks_cover_the_layer_once(size: int, tmp_path: Path) -> None:
-    weights = GatedWeights(open_checkpoint(str(build("gemma2", tmp_path))), "effective")
-    whole = weights.mlp_block(1, 0, 48)
+    weights = NeuronVectors(open_checkpoint(str(build("gemma2", tmp_path))), "effective")
+    whole = weights.block(1, 0, 48)
     starts, blocks = zip(*weights.blocks(1, size=size), strict=True)
     assert list(starts) == list(range(0, 48, size))
     for part, vectors in zip(zip(*blocks, strict=True), whole, strict=True):
@@ -129,11 +127,11 @@ def test_blocks_cover_the_layer_once(size: int, tmp_path: Path) -> None:
 
 
 def test_writing_into_a_block_leaves_the_checkpoint(tmp_path: Path) -> None:
-    weights = GatedWeights(open_checkpoint(str(build("llama", tmp_path))), "raw")
-    for vectors in weights.mlp_block(0, 0, 4):
+    weights = NeuronVectors(open_checkpoint(str(build("llama", tmp_path))), "raw")
+    for vectors in weights.block(0, 0, 4):
         vectors.zero_()
     weights.unembedding().zero_()
-    assert all(vectors.abs().sum() > 0 for vectors in weights.mlp_block(0, 0, 4))
+    assert all(vectors.abs().sum() > 0 for vectors in weights.block(0, 0, 4))
     assert weights.unembedding().abs().sum() > 0
 
 
@@ -144,7 +142,7 @@ def test_non_finite_unembedding_is_refused_by_name(kind: str, tmp_path: Path) ->
     tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
     tensors["lm_head.weight"][300, 4] = math.inf
     save_file(tensors, path)
-    weights = GatedWeights(open_checkpoint(str(folder)), kind)  # type: ignore[arg-type]
+    weights = NeuronVectors(open_checkpoint(str(folder)), kind)  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match=r"tensor lm_head\.weight .*NaN or infinite"):
         weights.unembedding()
 
@@ -153,7 +151,7 @@ def test_non_finite_unembedding_is_refused_by_name(kind: str, tmp_path: Path) ->
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("model_type", ["gemma3", "olmo", "phi3"])
 def test_cuda_agrees_with_the_cpu(model_type: str, tmp_path: Path) -> None:
-    weights = GatedWeights(open_checkpoint(str(build(model_type, tmp_path))), "effective")
-    here, there = weights.mlp_block(1, 0, 48), weights.mlp_block(1, 0, 48, "cuda")
+    weights = NeuronVectors(open_checkpoint(str(build(model_type, tmp_path))), "effective")
+    here, there = weights.block(1, 0, 48), weights.block(1, 0, 48, "cuda")
     torch.testing.assert_close(cosines(gram(there)).cpu(), cosines(gram(here)))
     torch.testing.assert_close(weights.unembedding("cuda").cpu(), weights.unembedding())

@@ -10,7 +10,7 @@ import torch
 from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.families import FAMILIES, Mlp
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.norm_check import TOLERANCE, check_norms
 from catalog.taxonomy import WEIGHT_KINDS, WeightKind
 from tests.tiny_checkpoints import N_LAYERS, TINY, build
@@ -19,7 +19,7 @@ from tests.tiny_checkpoints import N_LAYERS, TINY, build
 @pytest.mark.parametrize("model_type", sorted(TINY))
 def test_every_family_passes(model_type: str, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(build(model_type, tmp_path)))
-    check = check_norms(GatedWeights(checkpoint, "folded"))
+    check = check_norms(NeuronVectors(checkpoint, "folded"))
     assert check.deviation < TOLERANCE / 10
     assert check.layers == (0, N_LAYERS - 1)
 
@@ -28,12 +28,12 @@ def test_every_family_passes(model_type: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("model_type", ["olmo", "gemma2"])
 def test_every_kind_passes(model_type: str, kind: WeightKind, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(build(model_type, tmp_path)))
-    check_norms(GatedWeights(checkpoint, kind))
+    check_norms(NeuronVectors(checkpoint, kind))
 
 
 def test_biases_of_the_mlp_and_half_precision_pass(tmp_path: Path) -> None:
     folder = build("llama", tmp_path, dtype=torch.bfloat16, mlp_bias=True, attention_bias=True)
-    check_norms(GatedWeights(open_checkpoint(str(folder)), "folded"))
+    check_norms(NeuronVectors(open_checkpoint(str(folder)), "folded"))
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_wrong_description_is_refused(
     checkpoint = open_checkpoint(str(build(model_type, tmp_path)))
     family = replace(FAMILIES[model_type], **wrong)
     with pytest.raises(CheckpointError, match=f"layer 0 .*{what} is off" if what else "activation"):
-        check_norms(GatedWeights(checkpoint, "folded", family))
+        check_norms(NeuronVectors(checkpoint, "folded", family))
 
 
 def test_a_norm_that_is_wrong_in_the_last_layer_only_is_refused(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(build("llama", tmp_path)))
-    weights = GatedWeights(checkpoint, "folded")
+    weights = NeuronVectors(checkpoint, "folded")
     blocks = weights.mlp_block
 
     def spoiled(layer: int, start: int, stop: int, device: torch.device | str = "cpu") -> Any:
@@ -85,6 +85,6 @@ def test_a_model_that_transformers_does_not_have_is_refused(tmp_path: Path) -> N
     folder = build("llama", tmp_path)
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"model_type": "llama"', '"model_type": "novel"'))
-    weights = GatedWeights(open_checkpoint(str(folder)), "folded", FAMILIES["llama"])
+    weights = NeuronVectors(open_checkpoint(str(folder)), "folded", FAMILIES["llama"])
     with pytest.raises(CheckpointError, match=r"transformers has no class for .*novel"):
         check_norms(weights)

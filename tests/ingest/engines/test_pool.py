@@ -12,7 +12,7 @@ from catalog.ingest.engines.choosing import EngineChoice, open_engine
 from catalog.ingest.engines.engine import Part
 from catalog.ingest.engines.pool import DEATHS_ALLOWED, Pool
 from catalog.ingest.engines.ray_engine import RayEngine, cluster
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Silent
 from catalog.ingest.stages.weights import WeightsStage
 from tests import tiny_checkpoints
@@ -57,7 +57,7 @@ def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
     pool.close()
     engine = RayEngine(1, Silent())
     folder = tiny_checkpoints.build("llama", tmp_path / "here")
-    weights = GatedWeights(open_checkpoint(str(folder)), "folded")
+    weights = NeuronVectors(open_checkpoint(str(folder)), "folded")
     stage = WeightsStage(weights, engine.device("auto"))
     here = stage.part_rows(Part(1))
     assert [dict(rows) for _, rows in engine.parts(stage, [Part(1)])] == [here]

@@ -10,7 +10,7 @@ import torch
 
 from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint import open_checkpoint
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.roles.attention import head_directions
 from catalog.ingest.roles.geometry import (
     direction_cosines,
@@ -53,8 +53,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return made
 
 
-def weights_of(folder: Path, kind: WeightKind = "folded") -> GatedWeights:
-    return GatedWeights(open_checkpoint(str(folder)), kind)
+def weights_of(folder: Path, kind: WeightKind = "folded") -> NeuronVectors:
+    return NeuronVectors(open_checkpoint(str(folder)), kind)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -79,7 +79,7 @@ def test_attention_scores(case: str, kind: WeightKind, model: Any) -> None:
     keys = list(start_keys(weights, TOKEN))
     for layer in range(N_LAYERS - 1):
         directions = head_directions(weights, layer + 1, keys[layer + 1])
-        w_out = weights.mlp_block(layer, 0, weights.d_mlp).w_out
+        w_out = weights.block(layer, 0, weights.d_mlp).w_out
         cosines = direction_cosines(unit_rows(w_out), directions).numpy()
         np.testing.assert_allclose(cosines, plain.cosines(layer, layer + 1, kind), atol=1e-5)
 
@@ -91,7 +91,7 @@ def test_null_space_shares(case: str, kind: WeightKind, model: Any) -> None:
     weights = weights_of(folder, kind)
     basis = null_space(weights.unembedding(), n_null_directions(weights.d_model))
     for layer in range(N_LAYERS):
-        w_out = weights.mlp_block(layer, 0, weights.d_mlp).w_out
+        w_out = weights.block(layer, 0, weights.d_mlp).w_out
         shares = null_space_shares(unit_rows(w_out), basis).numpy()
         np.testing.assert_allclose(shares, plain.shares(layer, kind), atol=1e-5)
 

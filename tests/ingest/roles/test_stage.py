@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.driver import IngestOutcome, IngestRequest, ingest
 from catalog.ingest.engines.local import LocalEngine
-from catalog.ingest.gated_weights import GatedWeights
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Silent
 from catalog.ingest.roles.rule import stored_moments
 from catalog.ingest.stages.registry import with_needed
@@ -168,7 +168,7 @@ def test_an_architecture_without_a_family_has_roles_but_no_attention_scores(tmp_
 
 
 def stage_of(folder: Path, layers_ahead: int = 1, **moments: float) -> RolesStage:
-    weights = GatedWeights(open_checkpoint(str(folder)), "folded")
+    weights = NeuronVectors(open_checkpoint(str(folder)), "folded")
     n = weights.d_mlp
     columns: dict[str, Any] = {
         "layer": np.repeat(np.arange(weights.n_layers, dtype=np.int16), n),

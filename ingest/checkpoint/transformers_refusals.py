@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from huggingface_hub.errors import StrictDataclassError
 
 from catalog.errors import CheckpointError, ran_out_of_memory
-from catalog.ingest.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from catalog.ingest.checkpoint.reader import Checkpoint
 
 _REFUSALS: Final = (
     ArithmeticError,
@@ -24,7 +26,7 @@ _REFUSALS: Final = (
 
 
 @contextmanager
-def asking_transformers(checkpoint: Checkpoint, way_out: str) -> Iterator[None]:
+def asking_transformers(checkpoint: "Checkpoint", way_out: str) -> Iterator[None]:
     """Turn what transformers says against a checkpoint's config.json into CheckpointError.
 
     Raises MemoryError where memory ran out.

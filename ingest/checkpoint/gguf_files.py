@@ -1,0 +1,269 @@
+"""Tensors of a GGUF file, or of one split into several, dequantised slice by slice.
+
+Shapes are stored reversed, names are llama.cpp's, Gemma's norms hold 1 + gain, and rows of queries
+and keys of Llama are permuted: all of that is undone here, so that tensors come out under the names
+and with the values that transformers gives them. Rows are dequantised alone; columns in whole
+blocks, which run along the rows.
+"""
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from catalog.errors import CheckpointError, EnvironmentFault
+from catalog.ingest.checkpoint.gguf_header import GgufHeader, GgufTensor
+
+if TYPE_CHECKING:
+    pass
+
+SAMPLE_BYTES: Final = 4096
+_PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+_PLAIN: Final = ("F32", "F16", "BF16")
+_PERMUTED: Final = ("attn_q.", "attn_k.")
+_NORM: Final = "norm."
+
+
+@dataclass
+class GgufFiles:
+    """A TensorSource over the parts of one GGUF checkpoint; tensors come in float32.
+
+    `stored` gives the name in the file for a name of transformers'. `norm_shift` is what norms hold
+    beside the gain, `permuted` the numbers of query and key heads where their rows are permuted.
+    """
+
+    source: str
+    parts: tuple[GgufHeader, ...]
+    config: dict[str, Any]
+    stored: Mapping[str, str]
+    norm_shift: float
+    permuted: tuple[int, int] | None
+    _maps: dict[Path, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, path: Path, source: str) -> "GgufFiles":
+        """Read the headers of a file and of the parts it is split into.
+
+        Raises:
+            CheckpointError: a part is missing, damaged or mixed up, the architecture has no
+                family, or a tensor has a type that cannot be dequantised.
+            EnvironmentFault: the package `gguf` is not installed.
+        """
+        _require_gguf(source)
+        from catalog.ingest.checkpoint.gguf_layout import config_of, family_named, stored_names
+
+        parts = _parts(path)
+        family = family_named(parts[0], source)
+        files = cls(
+            source,
+            parts,
+            config_of(parts[0], family, _tensors(parts)),
+            stored_names(family, _tensors(parts)),
+            1.0 if family.gain == "one_plus_weight" else 0.0,
+            None,
+        )
+        if family.gguf_permuted:
+            files.permuted = family.heads(files.config)[:2]
+        files._check_tensors()
+        return files
+
+    @property
+    def quantization(self) -> str | None:
+        """Name of the mix as the file states it, else the type of most of the MLP's tensors."""
+        from gguf import LlamaFileType
+
+        kinds = Counter(
+            _kind(tensor).name
+            for name, tensor in _tensors(self.parts).items()
+            if ".ffn_" in name and len(tensor.shape) > 1
+        )
+        if not kinds or set(kinds) <= set(_PLAIN):
+            return None
+        stated = self.parts[0].field("general.file_type")
+        known = {each.value: each.name.removeprefix("MOSTLY_") for each in LlamaFileType}
+        mix = known.get(stated, "")
+        return mix if "_K_" in mix else kinds.most_common(1)[0][0]
+
+    @property
+    def names(self) -> Collection[str]:
+        return self.stored.keys()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._found(name)[1].shape
+
+    def dtype(self, name: str) -> torch.dtype:
+        self._found(name)
+        return torch.float32
+
+    def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
+        wanted = np.arange(start, stop)
+        if self.permuted is not None and any(each in self.stored[name] for each in _PERMUTED):
+            wanted = self._permutation(name)[start:stop]
+        return self._dequantised(name, self._raw_rows(name)[wanted])
+
+    def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
+        block, n_bytes = _block(self._found(name)[1])
+        first, last = start // block, -(-stop // block)
+        raw = self._raw_rows(name)[:, first * n_bytes : last * n_bytes]
+        return self._dequantised(name, raw)[:, start - first * block : stop - first * block]
+
+    def tensor(self, name: str) -> Float[Tensor, "..."]:
+        header, tensor = self._found(name)
+        if len(tensor.shape) > 1:
+            return self.rows(name, 0, tensor.shape[0]).view(tensor.shape)
+        raw = self._bytes(header, tensor)
+        values = self._dequantised(name, raw[None])[0]
+        return values - self.norm_shift if _NORM in self.stored[name] else values
+
+    def release(self) -> None:
+        self._maps.clear()
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for header in self.parts:
+            mapped = self._map(header)
+            data = min(tensor.begin for tensor in header.tensors.values())
+            digest.update(mapped[:data].tobytes())
+            for _, tensor in sorted(header.tensors.items()):
+                n_bytes = _n_bytes(tensor)
+                for at in (0, (n_bytes - SAMPLE_BYTES) // 2, n_bytes - SAMPLE_BYTES):
+                    begin = tensor.begin + max(0, at)
+                    end = min(begin + SAMPLE_BYTES, tensor.begin + n_bytes)
+                    digest.update(mapped[begin:end].tobytes())
+        self.release()
+        return digest.hexdigest()
+
+    def _found(self, name: str) -> tuple[GgufHeader, GgufTensor]:
+        stored = self.stored.get(name)
+        for header in self.parts:
+            if stored in header.tensors:
+                return header, header.tensors[stored]
+        raise CheckpointError(f"{self.source} has no tensor named {name}.")
+
+    def _raw_rows(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a matrix, a row of it each."""
+        header, tensor = self._found(name)
+        n_rows = math.prod(tensor.shape[:-1])
+        return self._bytes(header, tensor).reshape(n_rows, -1)
+
+    def _bytes(self, header: GgufHeader, tensor: GgufTensor) -> npt.NDArray[np.uint8]:
+        return self._map(header)[tensor.begin : tensor.begin + _n_bytes(tensor)]
+
+    def _map(self, header: GgufHeader) -> npt.NDArray[np.uint8]:
+        if header.path not in self._maps:
+            try:
+                self._maps[header.path] = np.memmap(header.path, np.uint8, "r")
+            except OSError as error:
+                raise EnvironmentFault(
+                    f"{header.path} cannot be read: {error.strerror}."
+                ) from error
+        return self._maps[header.path]
+
+    def _dequantised(self, name: str, raw: npt.NDArray[np.uint8]) -> Float[Tensor, "n columns"]:
+        from gguf.quants import dequantize
+
+        values = dequantize(np.ascontiguousarray(raw), _kind(self._found(name)[1]))
+        return torch.from_numpy(np.require(values, np.float32, "W"))
+
+    def _permutation(self, name: str) -> npt.NDArray[np.int64]:
+        """Where each row of queries or keys lies: the file has a head's halves interleaved."""
+        assert self.permuted is not None
+        n_heads = self.permuted["attn_k." in self.stored[name]]
+        n_rows = self.shape(name)[0]
+        rows = np.arange(n_rows).reshape(n_heads, n_rows // n_heads // 2, 2)
+        return rows.swapaxes(1, 2).reshape(-1)
+
+    def _check_tensors(self) -> None:
+        """Refuse unknown types and tensors that pass the end of their file."""
+        for header in self.parts:
+            for name, tensor in header.tensors.items():
+                _kind(tensor, f"{self.source}: tensor {name}")
+                if tensor.begin + _n_bytes(tensor) > header.n_bytes:
+                    raise CheckpointError(
+                        f"{header.path} is truncated: tensor {name} ends beyond its "
+                        f"{header.n_bytes:,} bytes. Download it again."
+                    )
+
+
+def _require_gguf(source: str) -> None:
+    try:
+        import gguf  # noqa: F401
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"{source} is a GGUF file, and the package that reads them is not installed here: "
+            "pip install 'neuron-catalog[gguf]'"
+        ) from error
+
+
+def _parts(path: Path) -> tuple[GgufHeader, ...]:
+    """The headers of all parts of the file, in their order."""
+    first = GgufHeader.read(path)
+    count = int(first.field("split.count", 0) or 1)
+    match = _PART.fullmatch(path.name)
+    if count == 1:
+        return (first,)
+    if match is None:
+        raise CheckpointError(
+            f"{path} is one of {count} parts, but its name does not end in "
+            f"-00001-of-{count:05}.gguf as the names of parts do. Give it the name it had."
+        )
+    headers = []
+    for number in range(1, count + 1):
+        part = path.with_name(f"{match['stem']}-{number:05}-of-{count:05}.gguf")
+        if not part.is_file():
+            raise CheckpointError(
+                f"{path} is split into {count} parts, of which {part.name} is missing. Put all "
+                "parts side by side."
+            )
+        header = GgufHeader.read(part)
+        if (header.field("split.no"), header.field("split.count")) != (number - 1, count):
+            raise CheckpointError(
+                f"{part} is not part {number} of {count}, as its name says: parts are mixed up. "
+                "Download them again."
+            )
+        headers.append(header)
+    names = [name for header in headers for name in header.tensors]
+    stated = headers[0].field("split.tensors.count")
+    if len(set(names)) != len(names) or stated not in (None, len(names)):
+        raise CheckpointError(f"The parts of {path} do not belong together. Download them again.")
+    return tuple(headers)
+
+
+def _tensors(parts: Sequence[GgufHeader]) -> dict[str, GgufTensor]:
+    return {name: tensor for header in parts for name, tensor in header.tensors.items()}
+
+
+def _kind(tensor: GgufTensor, named: str = "a tensor") -> Any:
+    """GGML's type of a tensor, if it can be dequantised."""
+    from gguf import GGMLQuantizationType
+
+    try:
+        return GGMLQuantizationType(tensor.kind)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{named} has the quantisation type {tensor.kind}, which is not known here. Use a file "
+            "of another quantisation, or install a newer gguf."
+        ) from error
+
+
+def _block(tensor: GgufTensor) -> tuple[int, int]:
+    """Values in a block, and its bytes."""
+    from gguf import GGML_QUANT_SIZES
+
+    block, n_bytes = GGML_QUANT_SIZES[_kind(tensor)]
+    return block, n_bytes
+
+
+def _n_bytes(tensor: GgufTensor) -> int:
+    block, n_bytes = _block(tensor)
+    return math.prod(tensor.shape) // block * n_bytes

@@ -1,0 +1,109 @@
+"""What a GGUF file calls things: names of tensors and fields, derived from what a family says."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from catalog.errors import CheckpointError
+from catalog.ingest.checkpoint.gguf_header import GgufHeader, GgufTensor
+
+if TYPE_CHECKING:
+    from catalog.ingest.families.family import Family
+
+_FIELDS: Final = {
+    "embedding_length": "hidden_size",
+    "block_count": "num_hidden_layers",
+    "feed_forward_length": "intermediate_size",
+    "context_length": "max_position_embeddings",
+    "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads",
+    "attention.key_length": "head_dim",
+    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    "attention.layer_norm_epsilon": "layer_norm_eps",
+    "vocab_size": "vocab_size",
+}
+"""Keys of config.json by the fields of an architecture."""
+
+_USUAL: Final = {
+    "layers.{layer}.input_layernorm": "attn_norm",
+    "layers.{layer}.self_attn.v_proj": "attn_v",
+    "layers.{layer}.self_attn.o_proj": "attn_output",
+    "layers.{layer}.post_attention_layernorm": "post_attention_norm",
+}
+"""Modules that families do not name, where they are what most models have there."""
+
+
+def family_named(header: GgufHeader, source: str) -> "Family":
+    """The family of the file's architecture.
+
+    Raises:
+        CheckpointError: it has none; the message says which have one.
+    """
+    from catalog.ingest.families.registry import FAMILIES
+
+    by_architecture = {
+        name: family for family in FAMILIES.values() for name in family.gguf_architectures
+    }
+    architecture = str(header.field("general.architecture", "unknown"))
+    if architecture not in by_architecture:
+        raise CheckpointError(
+            f"{source} has the architecture {architecture!r}, which the catalog does not read from "
+            f"GGUF files; supported: {', '.join(sorted(by_architecture))}."
+        )
+    return by_architecture[architecture]
+
+
+def config_of(
+    header: GgufHeader, family: "Family", tensors: Mapping[str, GgufTensor]
+) -> dict[str, Any]:
+    """The values of config.json that the catalog reads, from the file's fields."""
+    architecture = header.field("general.architecture")
+    stated = {key: header.field(f"{architecture}.{name}") for name, key in _FIELDS.items()}
+    config = {key: value for key, value in stated.items() if value is not None}
+    for key in family.activation_keys:
+        config.setdefault(key, family.defaults.get(key, "silu"))
+    config["model_type"] = family.model_types[0]
+    config["tie_word_embeddings"] = "output.weight" not in tensors
+    return config
+
+
+def stored_names(family: "Family", tensors: Mapping[str, GgufTensor]) -> dict[str, str]:
+    """The name in the file by the name that transformers has, for all tensors that it has."""
+    blocks = _block_names(family)
+    outside = {family.embedding: "token_embd", family.final_norm: "output_norm"}
+    names = {
+        family.weight(module): f"{stored}.weight" for module, stored in outside.items() if module
+    }
+    names[f"{family.unembedding[0]}.weight"] = "output.weight"
+    n_layers = 1 + max(
+        (int(name.split(".")[1]) for name in tensors if name.startswith("blk.")), default=-1
+    )
+    for layer in range(n_layers):
+        for module, stored in blocks.items():
+            names[family.weight(module, layer)] = f"blk.{layer}.{stored}.weight"
+            names[family.bias(module, layer)] = f"blk.{layer}.{stored}.bias"
+    return {name: stored for name, stored in names.items() if stored in tensors}
+
+
+def _block_names(family: "Family") -> dict[str, str]:
+    """The name inside a block by a layer's module; `{layer}` stands for the layer."""
+    mlp, attention = family.mlp, family.attention
+    names = dict(_USUAL)
+    for vector, module in mlp.reads.items():
+        names[module] = "ffn_gate" if vector == "gate" and not mlp.fused else "ffn_up"
+    names[mlp.writes] = "ffn_down"
+    if attention is not None:
+        names[attention.query] = "attn_q"
+        names[attention.key] = "attn_k"
+        if attention.fused:
+            names[attention.query] = "attn_qkv"
+        for norm, stored in (
+            (attention.query_norm, "attn_q_norm"),
+            (attention.key_norm, "attn_k_norm"),
+        ):
+            if norm is not None:
+                names[norm] = stored
+    if family.mlp_norm is not None:
+        names[family.mlp_norm] = "ffn_norm"
+    if family.post_mlp_norm is not None:
+        names[family.post_mlp_norm] = "post_ffw_norm"
+    return names

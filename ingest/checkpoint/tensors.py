@@ -1,0 +1,57 @@
+"""What a kind of file must offer so that a checkpoint can be read from it, slice by slice."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class TensorSource(Protocol):
+    """The tensors of a checkpoint by the names that transformers has for them.
+
+    Every read raises CheckpointError naming a tensor that is missing or damaged. Tensors are on the
+    CPU and may be views of a mapped file: do not write into them.
+    """
+
+    @property
+    def quantization(self) -> str | None:
+        """How the MLP's tensors are quantised, such as 'Q4_1'; None if they are not."""
+        ...
+
+    @property
+    def names(self) -> Collection[str]:
+        """Names of all tensors."""
+        ...
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor, from the header alone."""
+        ...
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Dtype in which a tensor is handed out, a floating one."""
+        ...
+
+    def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
+        """Rows start..stop of a matrix."""
+        ...
+
+    def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
+        """Columns start..stop of a matrix, which may be strided."""
+        ...
+
+    def tensor(self, name: str) -> Float[Tensor, "..."]:
+        """A whole tensor."""
+        ...
+
+    def release(self) -> None:
+        """Unmap the files, so that their pages no longer count as this process's memory.
+
+        Tensors handed out before stay valid; the next read maps again.
+        """
+        ...
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the configuration and samples of every tensor: changes with the weights."""
+        ...
