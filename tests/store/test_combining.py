@@ -122,6 +122,7 @@ entries = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -312,6 +313,7 @@ def test_inputs_may_be_read_meanwhile_and_are_not_changed(build: Build) -> None:
     assert {each: each.read_bytes() for each in (a, b)} == before
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_a_merge_leaves_no_half_catalog(build: Build) -> None:
     a, b = build("a", x=Part(2, P)), build("b", x=Part(1, Q), y=Part(2))
     before = [a.read_bytes(), b.read_bytes()]

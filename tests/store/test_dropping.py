@@ -136,6 +136,7 @@ def killed_drops(tmp_path: Path, moments: tuple[int, ...]) -> dict[int, Path]:
     return copies
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_a_drop_hides_all_or_nothing_and_is_completed(tmp_path: Path) -> None:
     """Its transactions: one hides, others delete rows, a few million each, the last forgets."""
     copies = killed_drops(tmp_path, (1, 2, 3))

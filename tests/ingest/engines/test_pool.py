@@ -25,6 +25,7 @@ def pool() -> Iterator[Pool]:
         yield Pool(1, {"num_cpus": 1}, Silent())
 
 
+@pytest.mark.slow
 def test_work_that_kills_its_workers_is_named(pool: Pool) -> None:
     found: list[int] = []
     pool.set_to(Deadly)
@@ -33,12 +34,14 @@ def test_work_that_kills_its_workers_is_named(pool: Pool) -> None:
     assert sorted(found) == list(range(5))
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_be_made_are_named(pool: Pool) -> None:
     pool.set_to(Unmakable)
     with pytest.raises(EnvironmentFault, match=f"^{DEATHS_ALLOWED} workers died"):
         pool.started()
 
 
+@pytest.mark.slow
 def test_an_error_of_ours_arrives_as_it_was(pool: Pool) -> None:
     pool.set_to(Deadly)
     with pytest.raises(CheckpointError) as refused:
@@ -46,6 +49,7 @@ def test_an_error_of_ours_arrives_as_it_was(pool: Pool) -> None:
     assert str(refused.value) == "a clear sentence"
 
 
+@pytest.mark.slow
 def test_what_is_left_over_is_dropped_when_the_work_changes(pool: Pool) -> None:
     pool.set_to(Deadly)
     assert next(pool.each(range(100))) == (0, 0)
@@ -53,6 +57,7 @@ def test_what_is_left_over_is_dropped_when_the_work_changes(pool: Pool) -> None:
     assert sorted(pool.each("abc")) == [(each, each) for each in "abc"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
     pool.close()
     engine = RayEngine(1, Silent())

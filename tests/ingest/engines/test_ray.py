@@ -106,6 +106,7 @@ def notes(db: Path) -> list[Row]:
     )
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_changes_nothing(reference: Reference, tmp_path: Path) -> None:
     db = tmp_path / "c.duckdb"
     progress = AfterUnits(2, lambda: at_work().send_signal(signal.SIGKILL))
@@ -119,6 +120,7 @@ def pids(node: Any) -> set[int]:
     return {info.process.pid for infos in node.all_processes.values() for info in infos}
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_changes_nothing(reference: Reference, tmp_path: Path) -> None:
     db = tmp_path / "c.duckdb"
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
@@ -138,6 +140,7 @@ def test_a_node_that_is_lost_changes_nothing(reference: Reference, tmp_path: Pat
         nodes.shutdown()
 
 
+@pytest.mark.slow
 def test_what_ray_began_another_engine_finishes(reference: Reference, tmp_path: Path) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
