@@ -33,7 +33,7 @@ class Stage:
 STAGES: Final = (
     Stage("weights"),
     Stage("vocab", needs=("weights",)),
-    Stage("roles", needs=("weights", "vocab")),
+    Stage("roles", needs=("weights", "vocab"), version=2),
     Stage("activations", of_corpus=True),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""

@@ -27,6 +27,7 @@ from catalog.ingest.versions import versions
 from catalog.store.handle import Handle
 from catalog.store.opening import DEFAULT_WAIT_S
 from catalog.store.reading import reading
+from catalog.store.reroling import upgraded
 from catalog.store.staging import Staging, sole_ingest
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (
@@ -155,7 +156,7 @@ def _ensure_current(request: IngestRequest, progress: Progress) -> None:
     except SchemaOutdated:
         if not progress.confirm(f"{request.catalog} is of an older schema. Upgrade it now?"):
             raise
-        ensure_catalog(Handle(request.catalog, request.wait_s), upgrade=True)
+        upgraded(Handle(request.catalog, request.wait_s))
 
 
 def _enter(

@@ -7,7 +7,8 @@ A file begins with comments: what it answers, then its parameters, one line each
     -- :model text = null           only this model
     -- :threshold fraction = 0.5    a |cosine| beyond it counts
 
-A parameter without `=` must be given; in the SQL it stands as `$name`. `catalog.queries.parameters`
+The default `rule` is that of the rule for functional roles. A parameter without `=` must be given;
+in the SQL it stands as `$name`. `catalog.queries.parameters`
 lists the types. `needs` names the stages without which there are no rows.
 """
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from catalog.errors import NotFoundError, UsageError
 from catalog.queries.parameters import Parameter
+from catalog.role_rule import RoleRule
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,6 +130,9 @@ def _parsed(name: str, text: str) -> NamedQuery:
             continue
         default = match["default"]
         blank = Parameter(match["name"], match["type"], default is None, None, match["doc"] or "")
-        value = None if default in (None, "null") else blank.value(default)
+        if default == "rule":
+            value = getattr(RoleRule(), match["name"])
+        else:
+            value = None if default in (None, "null") else blank.value(default)
         parameters.append(replace(blank, default=value))
     return NamedQuery(name, " ".join(doc), needs, tuple(parameters), text)

@@ -41,6 +41,10 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _kurtosis(text: str) -> str:
+    return text if text == "partition" else str(_double(text))
+
+
 def _one_of(names: Sequence[str]) -> tuple[Convert, str]:
     return {name: name for name in names}.__getitem__, f"{', '.join(names[:-1])} or {names[-1]}"
 
@@ -56,6 +60,8 @@ _TYPES: Final[Mapping[str, tuple[Convert, str]]] = {
     "sign": _one_of(SIGNS),
     "sign_case": _one_of(SIGN_CASES),
     "role": _one_of(FUNCTIONAL_ROLES),
+    "role_sign": _one_of(("apriori", "observed")),
+    "kurtosis": (_kurtosis, "a number, or partition"),
     "cosine": _one_of(_COSINES),
     "model": (str, "a model"),
     "corpus": (str, "a corpus"),

@@ -1,40 +1,64 @@
--- The rule of DESIGN section 1 ("Functional roles"; paper, appendix F), written once: the stage
--- `roles` runs it with the defaults of queries/roles.sql, a query with any others.
---   partition_neurons  how many of 352,256 neurons are partition neurons, rounded up
---   kurtosis_above     for prediction and suppression; NULL: the highest among partition neurons
---   n_entropy          at most so many entropy neurons in the last layer,
---   iqr_factor         each with a share above Q3 + iqr_factor * (Q3 - Q1) of that layer
---   attention_cutoff   on |cosine| with a head of the next layers_ahead layers
+-- The rule of docs/definitions.md ("Functional roles"), written once: the stage `roles` runs it with
+-- the defaults of catalog/role_rule.py, which explains the parameters, and a query with any others.
+-- `writes` says that the moments make a neuron prediction or suppression; `otherwise` is its role where
+-- they do not decide, and `kurtosis_cutoff` what its kurtosis had to exceed.
 -- The role is NULL where the moments or shares of a model were not computed.
 create or replace macro functional_roles(
-    partition_neurons, kurtosis_above, n_entropy, iqr_factor, attention_cutoff, layers_ahead
+    partition_neurons, moments_neurons, min_kurtosis, kurtosis_above, n_entropy, iqr_factor,
+    attention_cutoff, layers_ahead
 ) as table
 with
 totals as (
     select
-        model,
-        ceil(partition_neurons * count(*) / 352256) as n_partition,
-        max(layer) as last_layer,
-        count(vocab_variance) > 0 and count(null_space_share) > 0 as measured
-    from neurons
-    group by model
+        n.model,
+        any_value(m.gated) as gated,
+        count(*) as n_neurons,
+        max(n.layer) as last_layer,
+        count(n.vocab_variance) > 0 and count(n.null_space_share) > 0 as measured
+    from neurons n
+    join models m using (model)
+    group by n.model
 ),
 ranked as (
     select
         n.*,
         t.measured,
-        n.vocab_variance is not null and t.n_partition >= row_number() over (
-            partition by model order by n.vocab_variance desc nulls last, n.layer, n.neuron
-        ) as is_partition
+        (moments_neurons::bigint * t.n_neurons + 352255) // 352256 as n_moments,
+        -- Without a gate no sign of it decides.
+        if(t.gated, n.cos_gate_in, 1) as gate_sign,
+        n.vocab_variance is not null
+            and (partition_neurons::bigint * t.n_neurons + 352255) // 352256 >= row_number() over (
+                partition by model order by n.vocab_variance desc nulls last, n.layer, n.neuron
+            ) as is_partition
     from neurons n
     join totals t using (model)
+),
+by_kurtosis as (
+    select
+        *,
+        row_number() over (
+            partition by model, is_partition
+            order by vocab_kurtosis desc nulls last, layer, neuron
+        ) as kurtosis_rank
+    from ranked
+),
+highest as (
+    select
+        model,
+        max(vocab_kurtosis) filter (where is_partition) as of_partition,
+        max(vocab_kurtosis) filter (where not is_partition and kurtosis_rank > n_moments) as beyond
+    from by_kurtosis
+    group by model
 ),
 kurtosis as (
     select
         model,
-        coalesce(kurtosis_above, max(vocab_kurtosis) filter (where is_partition)) as kurtosis_cutoff
-    from ranked
-    group by model
+        case
+            when kurtosis_above::varchar = 'partition' then of_partition
+            when kurtosis_above is not null then try_cast(kurtosis_above as float)
+            else greatest(min_kurtosis::float, beyond)
+        end as kurtosis_cutoff
+    from highest
 ),
 last as (
     select
@@ -65,24 +89,45 @@ attention as (
     from attention_scores
     where abs(cosine) > attention_cutoff and head_layer <= layer + layers_ahead
     group by model, layer, neuron
+),
+judged as (
+    select
+        r.model,
+        r.layer,
+        r.neuron,
+        r.measured,
+        r.is_partition,
+        r.gate_sign,
+        r.vocab_skew,
+        k.kurtosis_cutoff,
+        not r.is_partition and if(
+            kurtosis_above is null,
+            r.vocab_kurtosis > min_kurtosis and r.kurtosis_rank <= r.n_moments,
+            r.vocab_kurtosis > k.kurtosis_cutoff
+        ) as writes,
+        case
+            when e.neuron is not null then 'entropy'
+            when r.gate_sign * a.strongest > 0 then 'attention deactivation'
+            when r.gate_sign * a.strongest < 0 then 'attention activation'
+            else 'other'
+        end as otherwise
+    from by_kurtosis r
+    join kurtosis k using (model)
+    left join entropy e using (model, layer, neuron)
+    left join attention a using (model, layer, neuron)
 )
 select
     model,
     layer,
     neuron,
     case
-        when not r.measured then null
-        when r.is_partition then 'partition'
-        when r.vocab_kurtosis > k.kurtosis_cutoff and r.cos_gate_in * r.vocab_skew > 0
-            then 'prediction'
-        when r.vocab_kurtosis > k.kurtosis_cutoff and r.cos_gate_in * r.vocab_skew < 0
-            then 'suppression'
-        when e.neuron is not null then 'entropy'
-        when r.cos_gate_in * a.strongest > 0 then 'attention deactivation'
-        when r.cos_gate_in * a.strongest < 0 then 'attention activation'
-        else 'other'
-    end as functional_role
-from ranked r
-join kurtosis k using (model)
-left join entropy e using (model, layer, neuron)
-left join attention a using (model, layer, neuron);
+        when not measured then null
+        when is_partition then 'partition'
+        when writes and gate_sign * vocab_skew > 0 then 'prediction'
+        when writes and gate_sign * vocab_skew < 0 then 'suppression'
+        else otherwise
+    end as functional_role,
+    coalesce(writes, false) and measured as writes,
+    otherwise,
+    kurtosis_cutoff
+from judged;

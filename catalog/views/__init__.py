@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Final
 
+from catalog.role_rule import RoleRule
 from catalog.tables import table_named
 from catalog.taxonomy import WINDOW_BEFORE
 
@@ -178,7 +179,11 @@ def view_scripts() -> list[str]:
         (file for file in files(__name__).iterdir() if file.name.endswith(".sql")),
         key=lambda file: file.name,
     )
-    return [_window_macro(), *(script.read_text(encoding="utf-8") for script in scripts)]
+    return [
+        _window_macro(),
+        _rule_macro(),
+        *(script.read_text(encoding="utf-8") for script in scripts),
+    ]
 
 
 def macro_scripts() -> list[str]:
@@ -205,6 +210,16 @@ def comment_on_views(execute: Callable[[str], Iterable[Any]]) -> None:
         execute(f"comment on view {view.name} is {_text(view.doc)}")
         for column, *_ in list(execute(f"describe {view.name}")):
             execute(f"comment on column {view.name}.{column} is {_text(view.comment(column))}")
+
+
+def _rule_macro() -> str:
+    """The defaults of the rule for functional roles, by name; numbers alone have one."""
+    cases = " ".join(
+        f"when '{name}' then {value!r}"
+        for name, value in vars(RoleRule()).items()
+        if value is not None
+    )
+    return f"create or replace macro role_default(name) as case name {cases} end;"
 
 
 def _window_macro() -> str:

@@ -1,42 +1,33 @@
 """The rule that gives each neuron its functional role, run over a whole model.
 
 The rule itself is SQL, written once (`catalog/views/45_functional_roles.sql`), so that what the
-stage stores and what a query recomputes cannot differ; its defaults are those of the named query.
+stage stores and what a query recomputes cannot differ.
 """
 
-from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
-from catalog.queries import named_query
+from catalog.role_rule import RoleRule
 from catalog.store.reading import fetch
+from catalog.store.role_notes import CALL, role_notes
 
 _MACRO: Final = "45_functional_roles.sql"
-_ASKED: Final = ("model", "role")
 
 
 class Roles(NamedTuple):
     """What the rule gave.
 
-    `rows`: layer, neuron, functional_role of every neuron, in that order; `counts`: neurons by
-    role; `partition_variance`: the least vocabulary variance among partition neurons, None
-    without any; `partition_kurtosis`: the highest excess kurtosis among them.
+    `rows`: layer, neuron, functional_role of every neuron, in that order; `notes` as
+    `catalog.store.role_notes.role_notes` returns them.
     """
 
     rows: pa.Table
-    counts: dict[str, int]
-    partition_variance: float | None
-    partition_kurtosis: float | None
-
-
-def default_parameters() -> dict[str, Any]:
-    """The parameters of the rule as the named query `roles` has them by default."""
-    values = named_query("roles").bound([])
-    return {name: value for name, value in values.items() if name not in _ASKED}
+    notes: dict[str, object]
 
 
 def stored_moments(catalog: Path, alias: str, wait_s: float) -> pa.Table:
@@ -48,22 +39,23 @@ def stored_moments(catalog: Path, alias: str, wait_s: float) -> pa.Table:
     return fetch(
         catalog,
         "select layer, neuron, cos_gate_in, vocab_variance, vocab_skew, vocab_kurtosis "
-        "from neurons where model = $1",
+        "from neurons where model = $1 order by layer, neuron",
         [alias],
         wait_s,
     )
 
 
 def assign_roles(
-    moments: pa.Table, shares: pa.Table, scores: pa.Table, parameters: Mapping[str, Any]
+    moments: pa.Table, shares: pa.Table, scores: pa.Table, rule: RoleRule, *, gated: bool = True
 ) -> Roles:
-    """The role of every neuron of one model (DESIGN section 1, "Functional roles").
+    """The role of every neuron of one model (docs/definitions.md, "Functional roles").
 
     Args:
         moments: as `stored_moments` returns them.
         shares: layer, neuron, null_space_share of the same neurons.
         scores: layer, neuron, head_layer, head, cosine; those beyond the cutoff must be there.
-        parameters: as `default_parameters` returns them.
+        rule: the rule's parameters.
+        gated: whether the model's neurons have a gate.
     """
     with duckdb.connect() as memory:
         for name, rows in (("moments", moments), ("shares", shares), ("scores", scores)):
@@ -73,20 +65,10 @@ def assign_roles(
             "using (layer, neuron);"
             "create view attention_scores as select '' as model, * from scores"
         )
+        memory.execute(f"create view models as select '' as model, {gated} as gated")
         memory.execute((files("catalog.views") / _MACRO).read_text(encoding="utf-8"))
-        memory.execute(
-            "create table roles as select layer, neuron, functional_role from functional_roles("
-            "$partition, $kurtosis, $n_entropy, $iqr_factor, $attention_cutoff, $layers_ahead)",
-            dict(parameters),
-        )
-        rows = memory.execute("from roles order by layer, neuron").to_arrow_table()
-        counts = memory.execute(
-            "select functional_role, count(*) from roles where functional_role is not null "
-            "group by functional_role order by functional_role"
-        ).fetchall()
-        partition = memory.execute(
-            "select min(vocab_variance), max(vocab_kurtosis) from neurons join roles "
-            "using (layer, neuron) where functional_role = 'partition'"
-        ).fetchone()
-    assert partition is not None
-    return Roles(rows, dict(counts), *partition)
+        memory.execute(f"create table roles as {CALL}", asdict(rule))
+        rows = memory.execute(
+            "select layer, neuron, functional_role from roles order by layer, neuron"
+        ).to_arrow_table()
+        return Roles(rows, role_notes(memory, "", rule))

@@ -1,6 +1,7 @@
 """Stage `roles`: null-space shares, attention scores, and the functional role of every neuron."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -21,9 +22,10 @@ from catalog.ingest.roles.geometry import (
     null_space_shares,
     unit_rows,
 )
-from catalog.ingest.roles.rule import Roles, assign_roles, default_parameters
+from catalog.ingest.roles.rule import Roles, assign_roles
 from catalog.ingest.roles.start_token import start_keys
 from catalog.ingest.vocabulary_matrices import unembedding
+from catalog.role_rule import RoleRule
 from catalog.store.staging import Staging
 from catalog.taxonomy import StageName
 
@@ -69,7 +71,7 @@ class RolesStage:
         self.device = device
         self.dtype = "float32"
         self.layers_ahead = layers_ahead
-        self.rule = default_parameters() | {"layers_ahead": layers_ahead}
+        self.rule = RoleRule(layers_ahead=layers_ahead)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -79,7 +81,7 @@ class RolesStage:
             "null_directions": n_null_directions(self.weights.d_model),
             "heads_kept": HEADS_KEPT,
             "cosine_floor": COSINE_FLOOR,
-            **self.rule,
+            **asdict(self.rule),
         }
 
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
@@ -175,15 +177,14 @@ class RolesStage:
             pa.concat_tables(staging.read(layer, table) for layer in range(self.weights.n_layers))
             for table in (_SHARES, "attention_score")
         )
-        return assign_roles(self.moments(), shares, scores, self.rule)
+        gated = self.weights.family.mlp.gated
+        return assign_roles(self.moments(), shares, scores, self.rule, gated=gated)
 
     def _notes(self, staging: Staging, roles: Roles) -> dict[str, Any]:
         layers = range(self.weights.n_layers)
         heads = [staging.read(layer, _HEADS) for layer in layers if staging.has(layer, _HEADS)]
         return {
-            "roles": roles.counts,
-            "partition_variance": roles.partition_variance,
-            "partition_kurtosis": roles.partition_kurtosis,
+            **roles.notes,
             "null_shares": sum(
                 staging.read(layer, _SHARES)[_SHARES].null_count for layer in layers
             ),
