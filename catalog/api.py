@@ -1,85 +1,316 @@
-"""The Python API: open a catalog, ask it SQL, look at a neuron.
+"""The library: open a catalog, ask it anything, look at a neuron; the command line is a skin of it.
 
 Nothing stays open between two calls, so a notebook never keeps an ingest from writing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catalog.errors import Option, UsageError
 from catalog.neuron_id import NeuronId
+from catalog.rows import Rows
+from catalog.store.handle import Handle
 from catalog.store.location import Location, as_location
 from catalog.store.opening import DEFAULT_WAIT_S
-from catalog.store.reading import fetch_checked, reading
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
-
+    from catalog.ingest.driver import IngestOutcome, IngestRequest
+    from catalog.ingest.own_text import NeuronOnText
+    from catalog.ingest.progress import Progress
     from catalog.queries.neuron_record import NeuronRecord
-
-
-class Rows:
-    """The result of a query, held in memory as an Arrow table."""
-
-    def __init__(self, table: "pa.Table") -> None:
-        self._table = table
-
-    def arrow(self) -> "pa.Table":
-        """As a `pyarrow.Table`."""
-        return self._table
-
-    def df(self) -> "pd.DataFrame":
-        """As a pandas data frame; needs pandas."""
-        return self._table.to_pandas()
-
-    def pl(self) -> "pl.DataFrame":
-        """As a Polars data frame; needs polars."""
-        import polars
-
-        frame = polars.from_arrow(self._table)
-        assert isinstance(frame, polars.DataFrame)
-        return frame
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """As a list of tuples."""
-        return [tuple(row.values()) for row in self._table.to_pylist()]
-
-    def __len__(self) -> int:
-        return int(self._table.num_rows)
-
-    def __repr__(self) -> str:
-        return f"{len(self):,} rows: {', '.join(self._table.column_names)}"
+    from catalog.queries.verification import Verification
+    from catalog.store.combining import Combined
+    from catalog.store.compacting import Compacted
+    from catalog.store.dropping import Drop
+    from catalog.store.reroling import Upgrade
 
 
 class Catalog:
-    """A catalog, a file or a lake; made by `catalog.open`."""
+    """A catalog, a file or a lake; made by `catalog.open`.
 
-    def __init__(self, path: Location, wait_s: float) -> None:
-        self.path = path
-        self._wait_s = wait_s
+    Every method raises NotFoundError for a model, neuron, corpus or query that is not there, and
+    DatabaseError where the file cannot be used; the message says what there is.
+    """
 
-    def sql(self, query: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> Rows:
-        """Run one SELECT over the public views (DESIGN section 3); `$1` or `$name` are bound.
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    @property
+    def handle(self) -> Handle:
+        """What an IngestRequest takes."""
+        return self._handle
+
+    @property
+    def path(self) -> Location:
+        """Where it is: a path, or the URL of a lake."""
+        return self._handle.location
+
+    def sql(
+        self,
+        query: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        max_rows: int | None = None,
+    ) -> Rows:
+        """Run one SELECT over the public views; `$1` or `$name` are bound.
 
         Raises:
             SqlError: the SQL is wrong, or more than one SELECT.
-            DatabaseError: the file cannot be used.
         """
-        return Rows(fetch_checked(self.path, query, parameters, self._wait_s))
+        return Rows(self._handle.fetch_checked(query, parameters, max_rows))
+
+    def query(self, name: str, *settings: str, **parameters: Any) -> Rows:
+        """Run a named query, e.g. `query("classes_by_layer", threshold=0.4)`.
+
+        Parameters are given by name, or as texts `key=value`. `notes` name stages that the rows
+        need and nobody ingested yet.
+
+        Raises:
+            UsageError: an unknown or missing parameter, or a value of the wrong type.
+        """
+        from catalog.queries import named_query
+        from catalog.queries.asking import answered
+
+        asked = named_query(name)
+        texts = [f"{key}={_as_text(value)}" for key, value in parameters.items()]
+        return Rows(*answered(self._handle, asked, asked.bound([*settings, *texts])))
+
+    def models(self) -> Rows:
+        """One row per entry, with its finished stages."""
+        from catalog.queries.own import own_sql
+
+        return Rows(self._handle.fetch(own_sql("models")))
+
+    def columns(self) -> dict[str, list[str]]:
+        """The names of the public views, each with those of its columns."""
+        from catalog.queries.own import own_sql
+
+        views: dict[str, list[str]] = {}
+        for row in self._handle.rows(own_sql("columns")):
+            views.setdefault(row["view"], []).append(row["column"])
+        return views
+
+    def keywords(self) -> list[str]:
+        """The words of the SQL dialect."""
+        from catalog.queries.own import own_sql
+
+        return [row["word"] for row in self._handle.rows(own_sql("keywords"))]
+
+    def queries(self) -> Rows:
+        """The named queries: name, parameters, what each answers."""
+        from catalog.queries import listing
+
+        return Rows(listing())
+
+    def find(self, **sought: Any) -> Rows:
+        """Neurons by class, role, layer and token; takes the fields of `catalog.Sought`.
+
+        Raises:
+            UsageError: a choice that there is not.
+        """
+        from catalog.queries.finding import Sought, found
+
+        return Rows(found(self._handle, Sought(**sought)))
+
+    def compare(self, first: str, second: str, model: str | None = None) -> Rows:
+        """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`."""
+        from catalog.queries.comparison import compared
+
+        return Rows(compared(self._handle, first, second, model))
 
     def neuron(
-        self, neuron_id: str, model: str | None = None, corpus: str | None = None
+        self,
+        neuron_id: str,
+        model: str | None = None,
+        corpus: str | None = None,
+        *,
+        canonical: bool = False,
     ) -> "NeuronRecord":
         """Everything the catalog knows of one neuron, e.g. `neuron("28.4737")`.
 
+        `model` and `corpus` may be left out where there is only one. `canonical` reads a neuron of
+        negative cos(w_gate, w_in) with w_in and w_out negated.
+
         Raises:
-            NotFoundError, UsageError: no such neuron, or it is not clear of which model.
+            UsageError: it is no neuron id, or not clear of which model.
         """
         from catalog.queries.neuron_record import read_neuron
 
-        return read_neuron(self.path, NeuronId.parse(neuron_id), model, corpus, self._wait_s)
+        record = read_neuron(self._handle, NeuronId.parse(neuron_id), model, corpus)
+        if canonical:
+            from catalog.queries.canonical import canonical_reading
+
+            return canonical_reading(record)
+        return record
+
+    def run(
+        self,
+        text: str,
+        neuron_id: str,
+        model: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        tokenizer: Path | None = None,
+    ) -> "NeuronOnText":
+        """gate, in and post of a neuron at every token of a text, by the model's checkpoint.
+
+        Raises:
+            CheckpointError: the checkpoint is gone, or not the one that was ingested.
+            CorpusError, UsageError: the text cannot be read by the model.
+        """
+        from catalog.queries.neuron_record import read_entry
+
+        neuron = NeuronId.parse(neuron_id)
+        entry = read_entry(self._handle, model, neuron)
+        from catalog.ingest.own_text import neuron_on_text
+
+        return neuron_on_text(entry, text, neuron, device, dtype, tokenizer)
+
+    def top(
+        self,
+        text: str,
+        k: int = 3,
+        model: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        tokenizer: Path | None = None,
+    ) -> Rows:
+        """The k neurons of largest |post| at each token of a text, with class and role.
+
+        Raises:
+            CheckpointError, CorpusError, UsageError: as `run`.
+        """
+        from catalog.queries.neuron_record import read_entry
+
+        entry = read_entry(self._handle, model)
+        from catalog.ingest.own_text import top_neurons
+        from catalog.queries.own_text import top_rows
+
+        found = top_neurons(entry, text, k, device, dtype, tokenizer)
+        return Rows(top_rows(self._handle, entry["model"], found))
+
+    def plot(
+        self,
+        figure: str,
+        models: Sequence[str] = (),
+        file_format: str = "png",
+        **options: Any,
+    ) -> bytes:
+        """A figure of the paper as the bytes of a .png, .svg or .pdf; without `models`, of all.
+
+        Raises:
+            UsageError: an option that the figure does not have.
+        """
+        from catalog.figures import render
+        from catalog.figures.data import FigureData
+
+        return render(figure, FigureData(self._handle, models), file_format, **options)
+
+    def verify(
+        self,
+        model: str | None = None,
+        *,
+        rows: bool = True,
+        exemplars: int | None = None,
+        published: bool = False,
+        corpus: str | None = None,
+        device: str = "auto",
+    ) -> "list[Verification]":
+        """Check digests of `rows`, so many `exemplars`, class counts that were `published`."""
+        from catalog.queries import verification
+
+        checks = []
+        if rows:
+            checks.append(verification.of_rows(self._handle, model))
+        if exemplars is not None:
+            drawn = verification.drawn_exemplars(self._handle, model, corpus, exemplars)
+            from catalog.ingest.recheck import recheck_exemplars
+
+            checks.append(verification.of_exemplars(*recheck_exemplars(drawn, device)))
+        if published:
+            checks.append(verification.of_published(self._handle, model))
+        return checks
+
+    def export(
+        self,
+        target: str | Path,
+        models: Sequence[str] = (),
+        file_format: str = "parquet",
+        *,
+        force: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Write models to a folder or URL: a lake (parquet), text files (csv, jsonl), or a catalog
+        file of their own (duckdb); without `models`, all.
+
+        Raises:
+            UsageError, AliasTaken, EnvironmentFault: the target cannot be so, or be written.
+        """
+        where = as_location(target)
+        if file_format != "duckdb" and isinstance(where, Path) and where.is_file():
+            raise UsageError(
+                f"{where} is a file, and {file_format} makes a folder. Name a folder, or use ",
+                Option("format", "duckdb"),
+                " with a new file.",
+            )
+        from catalog.store.lake.source import SourceRows
+
+        if file_format == "duckdb":
+            self._copy(where, models, force=force)
+            say(f"{where} written")
+        elif file_format == "parquet":
+            from catalog.store.lake.exporting import export_lake
+
+            export_lake(SourceRows(self._handle), where, models, force=force, say=say)
+        else:
+            from catalog.store.lake.text import export_text
+
+            source = SourceRows(self._handle)
+            export_text(source, where, file_format, models, force=force, say=say)
+
+    def _copy(self, target: Location, models: Sequence[str], *, force: bool) -> None:
+        from catalog.store.combining import copy_entries
+        from catalog.store.lake.source import SourceRows
+
+        if not isinstance(target, Path):
+            raise UsageError(f"A catalog file is written on this machine's disk, not to {target}.")
+        if force:
+            raise UsageError(
+                "A catalog file is only written anew, so ", Option("force"), " does not go with it."
+            )
+        source = Handle(self._handle.file, self._handle.wait_s)
+        copy_entries(source, target, SourceRows(source).chosen(models))
+
+    def summary(self, model: str) -> list[tuple[str | None, int]]:
+        """Neurons of an entry by IO class, the largest class first; None for those without one."""
+        from catalog.queries.own import own_sql
+
+        rows = self._handle.rows(own_sql("class_counts"), [model])
+        return [(row["io_class"], row["neurons"]) for row in rows]
+
+    def find_drop(self, model: str, corpus: str | None = None) -> "Drop":
+        """What `drop` would take; nothing is changed yet."""
+        from catalog.store.dropping import find_drop
+
+        return find_drop(self._handle, model, corpus)
+
+    def drop(self, found: "Drop") -> None:
+        """Take an entry, or one corpus of it, out of the catalog."""
+        from catalog.store.dropping import drop
+
+        drop(found)
+
+    def compact(self) -> "Compacted":
+        """Rewrite the file to what it holds."""
+        from catalog.store.compacting import compact
+
+        return compact(self._handle)
+
+    def upgrade(self) -> "Upgrade":
+        """Bring an older catalog up to this version's schema and rule for roles."""
+        from catalog.store.reroling import upgrade
+
+        return upgrade(self._handle)
 
     def __repr__(self) -> str:
         return f"Catalog({str(self.path)!r})"
@@ -97,6 +328,38 @@ def open(  # noqa: A001  the name that users expect
     Raises:
         DatabaseMissing, SchemaOutdated, SchemaTooNew, DatabaseCorrupt: it cannot be read.
     """
-    found = as_location(path)
-    with reading(found, wait_s):
-        return Catalog(found, wait_s)
+    handle = Handle(as_location(path), wait_s)
+    with handle.reading():
+        return Catalog(handle)
+
+
+def at(path: str | Path, wait_s: float = DEFAULT_WAIT_S) -> Catalog:
+    """A catalog that need not be there yet, or may be of an older version; nothing is opened."""
+    return Catalog(Handle(as_location(path), wait_s))
+
+
+def ingest(request: "IngestRequest", progress: "Progress") -> "IngestOutcome":
+    """Bring one checkpoint into a catalog, through all the stages asked for.
+
+    Raises:
+        CheckpointError, CorpusError: it cannot be ingested.
+        DatabaseError: the catalog cannot take it.
+    """
+    from catalog.ingest.driver import ingest as run
+
+    return run(request, progress)
+
+
+def merge(sources: Sequence[Path], target: Path, wait_s: float = DEFAULT_WAIT_S) -> "Combined":
+    """Make a new catalog file of several; the same entry in several becomes one.
+
+    Raises:
+        MergeConflict: they state different things of an entry; all of it is named.
+    """
+    from catalog.store.combining import merge as run
+
+    return run(sources, target, wait_s)
+
+
+def _as_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,13 +9,11 @@ Vector = Literal["gate", "in", "out"]
 Basis = Literal["unembed", "embed"]
 Sign = Literal["+", "-"]
 WeightKind = Literal["folded", "effective", "raw"]
-StageName = Literal["weights", "vocab", "roles", "activations"]
 
 VECTORS: Final[tuple[Vector, ...]] = ("gate", "in", "out")
 BASES: Final[tuple[Basis, ...]] = ("unembed", "embed")
 SIGNS: Final[tuple[Sign, ...]] = ("+", "-")
 WEIGHT_KINDS: Final[tuple[WeightKind, ...]] = ("folded", "effective", "raw")
-STAGES: Final[tuple[StageName, ...]] = ("weights", "vocab", "roles", "activations")
 
 IO_THRESHOLD: Final = 0.5
 IO_CLASSES: Final = (

@@ -8,8 +8,8 @@ from catalog.ingest.corpus import CorpusSpec, TokenisedCorpus, tokenise_corpus
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.store.corpora import CorpusEntry, context_count, insert_contexts, register_corpus
+from catalog.store.handle import Handle
 from catalog.store.staging import Staging, folder_name, staging_root
-from catalog.store.writing import writing
 
 CONTEXTS_PER_TRANSACTION: Final = 4096
 
@@ -29,12 +29,11 @@ def default_corpus_name(source: str) -> str:
 
 
 def enter_corpus(
-    catalog: Path,
+    catalog: Handle,
     spec: CorpusSpec,
     name: str | None,
     weights: NeuronVectors,
     model_id: int,
-    wait_s: float,
     progress: Progress,
 ) -> EnteredCorpus:
     """Tokenise the corpus for the model and register it under its name.
@@ -54,7 +53,7 @@ def enter_corpus(
         progress.advance(n_tokens - told)
         told = n_tokens
 
-    folder = staging_root(catalog) / "corpora" / folder_name(name)
+    folder = staging_root(catalog.file) / "corpora" / folder_name(name)
     tokenised = tokenise_corpus(spec, tokenizer, weights.d_vocab, folder, tell, limit)
     progress.end()
     for note in tokenised.notes:
@@ -69,7 +68,7 @@ def enter_corpus(
         special_tokens=tokenised.special_tokens,
         parameters=tokenised.parameters,
     )
-    with writing(catalog, wait_s) as connection:
+    with catalog.writing() as connection:
         return EnteredCorpus(register_corpus(connection, model_id, name, entry), name, tokenised)
 
 
@@ -78,12 +77,12 @@ def forget_corpus(corpus: EnteredCorpus) -> None:
     Staging(corpus.tokenised.folder).discard()
 
 
-def load_contexts(catalog: Path, corpus: EnteredCorpus, wait_s: float) -> None:
+def load_contexts(catalog: Handle, corpus: EnteredCorpus) -> None:
     """Load the contexts that the catalog does not hold yet, in their order."""
     n_contexts = corpus.tokenised.n_contexts
     loaded = 0
     while loaded < n_contexts:
-        with writing(catalog, wait_s) as connection:
+        with catalog.writing() as connection:
             start = context_count(connection, corpus.corpus_id)
             stop = min(start + CONTEXTS_PER_TRANSACTION, n_contexts)
             if start < stop:

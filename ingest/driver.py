@@ -25,8 +25,6 @@ from catalog.ingest.stages.registry import StageContext, build_stage, dependents
 from catalog.ingest.stages.stage import Stage
 from catalog.ingest.versions import versions
 from catalog.store.handle import Handle
-from catalog.store.opening import DEFAULT_WAIT_S
-from catalog.store.reading import reading
 from catalog.store.reroling import upgraded
 from catalog.store.staging import Staging, sole_ingest
 from catalog.store.upgrading import ensure_catalog
@@ -39,24 +37,23 @@ from catalog.store.writing import (
     register_model,
     start_run,
     unfinished_run,
-    writing,
 )
-from catalog.tables import stage_named
-from catalog.taxonomy import StageName, WeightKind
+from catalog.tables import default_stages, stage_named
+from catalog.taxonomy import WeightKind
 
 
 @dataclass(frozen=True)
 class IngestRequest:
     """What to ingest, and how; defaults are those of the command line."""
 
-    catalog: Path
+    catalog: Handle
     source: str
     alias: str | None = None
     revision: str | None = None
     file: str | None = None
     tokenizer: Path | None = None
     weights: WeightKind = "folded"
-    stages: Sequence[StageName] = ("weights", "vocab", "roles")
+    stages: Sequence[str] = default_stages(with_corpus=False)
     top_tokens: int = 16
     exemplars: int = 16
     corpus: CorpusSpec | None = None
@@ -66,14 +63,13 @@ class IngestRequest:
     engine: EngineChoice = field(default_factory=EngineChoice)
     checkpoint_every_s: float = 180.0
     force: bool = False
-    wait_s: float = DEFAULT_WAIT_S
 
 
 @dataclass(frozen=True)
 class StageOutcome:
     """What became of a stage: `status` is 'finished', 'resumed' or 'unchanged'."""
 
-    stage: StageName
+    stage: str
     status: str
     seconds: float
     notes: dict[str, Any]
@@ -102,7 +98,7 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
     """
     with (
         open_engine(request.engine, progress) as engine,
-        sole_ingest(Handle(request.catalog, request.wait_s)),
+        sole_ingest(request.catalog),
     ):
         device = engine.device(request.device)
         _ensure_current(request, progress)
@@ -117,7 +113,6 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
             top_tokens=request.top_tokens,
             catalog=request.catalog,
             alias=entry.alias,
-            wait_s=request.wait_s,
             exemplars=request.exemplars,
             dtype=pick_dtype(request.dtype, device),
             checkpoint_every_s=request.checkpoint_every_s,
@@ -152,11 +147,11 @@ def chance_level(d_model: int, probability: float) -> float:
 
 def _ensure_current(request: IngestRequest, progress: Progress) -> None:
     try:
-        ensure_catalog(Handle(request.catalog, request.wait_s))
+        ensure_catalog(request.catalog)
     except SchemaOutdated:
         if not progress.confirm(f"{request.catalog} is of an older schema. Upgrade it now?"):
             raise
-        upgraded(Handle(request.catalog, request.wait_s))
+        upgraded(request.catalog)
 
 
 def _enter(
@@ -185,14 +180,14 @@ def _enter(
         chance_95=chance_level(weights.d_model, 0.05),
         chance_999=chance_level(weights.d_model, 0.001),
     )
-    with reading(request.catalog, request.wait_s, beneath=True) as connection:
+    with request.catalog.tables() as connection:
         seen = known_entry(connection, entry)
     if not seen and weights.kind != "raw":
         from catalog.ingest.norm_check import check_norms
 
         progress.note(f"{alias}: checking that {entry.family}'s norms are where its family says")
         check_norms(weights)
-    with writing(request.catalog, request.wait_s) as connection:
+    with request.catalog.writing() as connection:
         return register_model(connection, entry), entry
 
 
@@ -207,7 +202,6 @@ def _corpus(
         request.corpus_name,
         weights,
         model_id,
-        request.wait_s,
         progress,
     )
 
@@ -230,22 +224,22 @@ def _run_stage(
         n_units=entry.n_layers,
         stage_version=stage_named(stage.name).version,
     )
-    with writing(request.catalog, request.wait_s) as connection:
+    with request.catalog.writing() as connection:
         interrupted = unfinished_run(connection, model_id, start, stage.corpus_id)
         finished = finished_run(connection, model_id, stage.name, stage.corpus_id)
         forced = request.force and stage.name in request.stages
         if interrupted is None and finished is not None and not forced:
             progress.note(_unchanged(entry.alias, stage, finished))
             # A run that was killed between showing its rows and this left them staged.
-            Staging.at(request.catalog, entry.alias, stage.name, _key(entry, start)).discard()
+            Staging.at(request.catalog.file, entry.alias, stage.name, _key(entry, start)).discard()
             return StageOutcome(stage.name, "unchanged", 0.0, {})
         run_id, n_done = interrupted or (start_run(connection, model_id, start, stage.corpus_id), 0)
-    staging = Staging.of(request.catalog, entry.alias, stage.name, _key(entry, start))
+    staging = Staging.of(request.catalog.file, entry.alias, stage.name, _key(entry, start))
     if interrupted:
         progress.note(f"{entry.alias}: {stage.name} was interrupted and is carried on")
     notes = dict(stage.compute(staging, engine, progress))
     notes["compute_seconds"] = round(time.monotonic() - started, 3)
-    work = Load(request.catalog, staging, stage, model_id, run_id, entry.n_layers, request.wait_s)
+    work = Load(request.catalog, staging, stage, model_id, run_id, entry.n_layers)
     load(work, n_done, notes, progress)
     staging.discard()
     status = "resumed" if interrupted else "finished"
@@ -262,7 +256,7 @@ def _note_outdated(
     """Name finished stages that read rows which have been replaced since."""
     redone = [each.stage for each in outcomes if each.status != "unchanged"]
     reading_them = {other for stage in redone for other in dependents(stage)} - set(redone)
-    with writing(request.catalog, request.wait_s) as connection:
+    with request.catalog.writing() as connection:
         for stage in sorted(reading_them):
             if finished_run(connection, model_id, stage, None) is not None:
                 progress.note(

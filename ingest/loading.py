@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,15 +12,14 @@ from catalog.errors import EnvironmentFault
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.stage import Stage
 from catalog.store.digests import rows_digest
+from catalog.store.handle import Handle
 from catalog.store.opening import explaining
-from catalog.store.reading import reading
 from catalog.store.staging import Staging
 from catalog.store.writing import (
     finish_run,
     insert_neuron_columns,
     insert_rows,
     record_loaded,
-    writing,
 )
 
 
@@ -29,13 +27,12 @@ from catalog.store.writing import (
 class Load:
     """Where the rows of a run come from and go to."""
 
-    catalog: Path
+    catalog: Handle
     staging: Staging
     stage: Stage
     model_id: int
     run_id: int
     n_layers: int
-    wait_s: float
 
 
 def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) -> None:
@@ -48,10 +45,10 @@ def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) 
     started = time.monotonic()
     progress.begin(f"loading {work.stage.name}", work.n_layers, n_done)
     if n_done == 0:
-        work.stage.load_references(work.catalog, work.model_id, work.wait_s)
+        work.stage.load_references(work.catalog, work.model_id)
     while n_done < work.n_layers:
         before = n_done
-        with writing(work.catalog, work.wait_s) as connection:
+        with work.catalog.writing() as connection:
             n_rows = 0
             while n_done < work.n_layers and n_rows < ROWS_PER_TRANSACTION:
                 n_rows += _load_layer(connection, work, n_done)
@@ -59,7 +56,7 @@ def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) 
             record_loaded(connection, work.run_id, n_done)
         progress.advance(n_done - before)
     record = {"load_seconds": round(time.monotonic() - started, 3), "rows": _digests(work)}
-    with writing(work.catalog, work.wait_s) as connection:
+    with work.catalog.writing() as connection:
         finish_run(connection, work.run_id, work.stage.bulk_tables, {**notes, **record})
     progress.end()
 
@@ -67,7 +64,7 @@ def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) 
 def _digests(work: Load) -> dict[str, dict[str, Any]]:
     """Count and digest of the rows loaded, by table; read-only, so that readers need not wait."""
     digests = {}
-    with reading(work.catalog, work.wait_s, beneath=True) as connection, explaining(work.catalog):
+    with work.catalog.tables() as connection, explaining(work.catalog.location):
         for table in work.stage.bulk_tables:
             columns = work.staging.read(0, table).column_names
             if columns:

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from catalog.neuron_id import NeuronId
 from catalog.queries.neuron_record import NeuronRecord, read_neuron
-from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S
+from catalog.store.handle import Handle
 from catalog.taxonomy import BASES, SIGNS, VECTORS
 
 if TYPE_CHECKING:
@@ -28,9 +27,7 @@ _FIELDS: Final = (
 )
 
 
-def compared(
-    catalog: Location, first: str, second: str, model: str | None, wait_s: float = DEFAULT_WAIT_S
-) -> "pa.Table":
+def compared(catalog: Handle, first: str, second: str, model: str | None) -> "pa.Table":
     """One row per attribute: its name, then its value for either neuron, and tokens they share.
 
     A neuron is written `layer.neuron`, or `alias:layer.neuron`; `model` is the alias of those
@@ -41,7 +38,7 @@ def compared(
     """
     import pyarrow as pa
 
-    left, right = (_read(catalog, text, model, wait_s) for text in (first, second))
+    left, right = (_read(catalog, text, model) for text in (first, second))
     rows: list[tuple[str | None, ...]] = [
         ("model", left.model["model"], right.model["model"], None)
     ]
@@ -63,9 +60,9 @@ def compared(
     return pa.table(columns, [*names, "shared"])
 
 
-def _read(catalog: Location, text: str, model: str | None, wait_s: float) -> NeuronRecord:
+def _read(catalog: Handle, text: str, model: str | None) -> NeuronRecord:
     alias, colon, neuron = text.rpartition(":")
-    return read_neuron(catalog, NeuronId.parse(neuron), alias if colon else model, wait_s=wait_s)
+    return read_neuron(catalog, NeuronId.parse(neuron), alias if colon else model)
 
 
 def _tokens(record: NeuronRecord, vector: str, basis: str, sign: str) -> list[str]:

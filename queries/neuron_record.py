@@ -11,9 +11,9 @@ import duckdb
 from catalog.errors import DatabaseError, NotFoundError, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.queries.own import own_sql
+from catalog.store.handle import Handle
 from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S
-from catalog.store.reading import reading, require_file, run_for_dicts
+from catalog.store.reading import run_for_dicts
 from catalog.taxonomy import SIGN_CASES
 
 Row = dict[str, Any]
@@ -57,11 +57,10 @@ class NeuronRecord:
 
 
 def read_neuron(
-    catalog: Location,
+    catalog: Handle,
     neuron_id: NeuronId,
     model: str | None = None,
     corpus: str | None = None,
-    wait_s: float = DEFAULT_WAIT_S,
 ) -> NeuronRecord:
     """Read one neuron; `model` and `corpus` may be left out where there is only one.
 
@@ -70,12 +69,12 @@ def read_neuron(
         UsageError: several models or corpora, and none was named.
         DatabaseError: its exemplars do not fit the contexts that they name.
     """
-    with reading(catalog, wait_s) as connection:
+    with catalog.reading() as connection:
 
         def rows(name: str, **parameters: Any) -> list[Row]:
-            return run_for_dicts(connection, own_sql(name), parameters, catalog)
+            return run_for_dicts(connection, own_sql(name), parameters, catalog.location)
 
-        entry = chosen_model(connection, catalog, model)
+        entry = chosen_model(connection, catalog.location, model)
         check_in_range(neuron_id, entry)
         at = {"model": entry["model"], "layer": neuron_id.layer, "neuron": neuron_id.neuron}
         found = rows("neuron", **at)
@@ -127,21 +126,19 @@ def chosen_model(
     return models[names.index(alias)]
 
 
-def read_entry(
-    catalog: Location, alias: str | None, neuron_id: NeuronId | None, wait_s: float = DEFAULT_WAIT_S
-) -> Row:
+def read_entry(catalog: Handle, alias: str | None, neuron_id: NeuronId | None = None) -> Row:
     """The row of `models` and the checkpoint's fingerprint; a neuron is checked to be in range.
 
     Raises:
         NotFoundError, UsageError: no such model or neuron, or it is not clear which model.
         DatabaseError: the catalog is a lake, which does not hold fingerprints.
     """
-    with reading(require_file(catalog), wait_s, beneath=True) as connection:
-        entry = chosen_model(connection, catalog, alias)
+    with catalog.tables() as connection:
+        entry = chosen_model(connection, catalog.location, alias)
         if neuron_id is not None:
             check_in_range(neuron_id, entry)
         parameters = {"model": entry["model"]}
-        (row,) = run_for_dicts(connection, own_sql("fingerprint"), parameters, catalog)
+        (row,) = run_for_dicts(connection, own_sql("fingerprint"), parameters, catalog.location)
         return entry | row
 
 

@@ -2,15 +2,15 @@
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from catalog.errors import DatabaseError, NotFoundError
 from catalog.queries.neuron_record import Row, chosen_model
 from catalog.queries.own import own_sql
 from catalog.store.digests import rows_digest
-from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S, explaining
-from catalog.store.reading import reading, require_file, run_for_dicts
+from catalog.store.handle import Handle
+from catalog.store.opening import explaining
+from catalog.store.reading import run_for_dicts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,19 +18,17 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[a-z_]+")
 
 
-def drawn_exemplars(
-    catalog: Location, model: str | None, corpus: str | None, n: int, wait_s: float = DEFAULT_WAIT_S
-) -> list[Row]:
+def drawn_exemplars(catalog: Handle, model: str | None, corpus: str | None, n: int) -> list[Row]:
     """`n` exemplars drawn at random, always the same ones, with all that recomputing them needs.
 
     Raises:
         NotFoundError: no such model, or it has no exemplars.
         UsageError: several models, and none was named.
     """
-    with reading(require_file(catalog), wait_s, beneath=True) as connection:
-        alias = chosen_model(connection, catalog, model)["model"]
+    with catalog.tables() as connection:
+        alias = chosen_model(connection, catalog.location, model)["model"]
         parameters = {"model": alias, "corpus": corpus, "n": n}
-        drawn = run_for_dicts(connection, own_sql("drawn_exemplars"), parameters, catalog)
+        drawn = run_for_dicts(connection, own_sql("drawn_exemplars"), parameters, catalog.location)
     if not drawn:
         on = f" on a corpus {corpus!r}" if corpus else ""
         raise NotFoundError(
@@ -40,7 +38,7 @@ def drawn_exemplars(
     return drawn
 
 
-def _noted(run: Row, catalog: Location) -> dict[str, Any]:
+def _noted(run: Row, catalog: Handle) -> dict[str, Any]:
     """n_rows, digest and columns that were noted when a run's rows of a table were loaded.
 
     Raises:
@@ -59,7 +57,43 @@ def _noted(run: Row, catalog: Location) -> dict[str, Any]:
     )
 
 
-def verify_rows(catalog: Location, model: str | None, wait_s: float = DEFAULT_WAIT_S) -> "pa.Table":
+class Verification(NamedTuple):
+    """What was checked: a row each, what differs, and a sentence about the whole, if any."""
+
+    rows: "pa.Table"
+    differing: tuple[str, ...]
+    said: str | None = None
+
+
+def of_rows(catalog: Handle, model: str | None) -> Verification:
+    """Digests of the stored rows against those that were noted when they were loaded."""
+    checks = verify_rows(catalog, model)
+    differing = (
+        f"rows of {check['rows_of']}" for check in checks.to_pylist() if not check["agree"]
+    )
+    return Verification(checks, tuple(differing))
+
+
+def of_exemplars(checks: "pa.Table", said: str) -> Verification:
+    """Exemplars that were recomputed with the checkpoint."""
+    differing = (f"neuron {each['neuron_id']}" for each in checks.to_pylist() if not each["agree"])
+    return Verification(checks, tuple(differing), said)
+
+
+def of_published(catalog: Handle, model: str | None) -> Verification:
+    """Class counts beside those that the paper's authors published; differences do not fail."""
+    from catalog.queries.published import compare_with_published
+
+    compared = compare_with_published(catalog, model)
+    n_same = compared.n_counts - compared.differences.num_rows
+    said = (
+        f"{n_same} of {compared.n_counts} counts agree; {compared.n_moved:,} of "
+        f"{compared.n_neurons:,} neurons are in another class than published"
+    )
+    return Verification(compared.differences, (), said)
+
+
+def verify_rows(catalog: Handle, model: str | None) -> "pa.Table":
     """One row per table of each finished stage: rows stored and found, and whether they agree.
 
     Raises:
@@ -68,9 +102,9 @@ def verify_rows(catalog: Location, model: str | None, wait_s: float = DEFAULT_WA
     import pyarrow as pa
 
     checks: list[dict[str, Any]] = []
-    with reading(require_file(catalog), wait_s, beneath=True) as connection, explaining(catalog):
-        alias = chosen_model(connection, catalog, model)["model"]
-        runs = run_for_dicts(connection, own_sql("digests"), {"model": alias}, catalog)
+    with catalog.tables() as connection, explaining(catalog.location):
+        alias = chosen_model(connection, catalog.location, model)["model"]
+        runs = run_for_dicts(connection, own_sql("digests"), {"model": alias}, catalog.location)
         for run in runs:
             stored = _noted(run, catalog)
             found = rows_digest(

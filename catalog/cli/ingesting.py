@@ -3,10 +3,11 @@
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from catalog.api import Catalog
 from catalog.cli.interruption import stop_if_asked
 from catalog.cli.messages import confirm, console, error, note
-from catalog.errors import CatalogError
-from catalog.store.reading import fetch
+from catalog.errors import CatalogError, command_line
+from catalog.store.new_files import megabytes
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -79,43 +80,36 @@ class ProgressBars:
         return confirm(question, assume_yes=self._assume_yes)
 
 
-def ingest_all(requests: "list[IngestRequest]", *, assume_yes: bool) -> None:
+def ingest_all(catalog: Catalog, requests: "list[IngestRequest]", *, assume_yes: bool) -> None:
     """Ingest one model after another; one that fails does not keep the others back.
 
     Raises:
         CatalogError: the first failure, after all models were tried.
     """
-    from catalog.ingest.driver import ingest
+    from catalog.api import ingest
 
     failures: list[CatalogError] = []
     for request in requests:
         try:
             with ProgressBars(assume_yes=assume_yes) as bars:
                 outcome = ingest(request, bars)
-            summarise(request, outcome)
+            _summarise(catalog, outcome)
         except CatalogError as failure:
             failures.append(failure)
             if len(requests) > 1:
-                error(f"{request.source}: {failure}")
+                error(f"{request.source}: {failure.message(command_line)}")
     if failures:
         raise failures[0]
 
 
-def summarise(request: "IngestRequest", outcome: "IngestOutcome") -> None:
+def _summarise(catalog: Catalog, outcome: "IngestOutcome") -> None:
     """Say what is in the catalog now: neurons, classes, NULLs, seconds, file."""
-    classes = fetch(
-        request.catalog,
-        "select io_class, count(*) as neurons from neurons where model = $1 "
-        "group by io_class order by neurons desc, io_class",
-        [outcome.alias],
-        request.wait_s,
-    ).to_pylist()
-    total = sum(row["neurons"] for row in classes)
+    classes = catalog.summary(outcome.alias)
+    total = sum(neurons for _, neurons in classes)
     if total:
         note(f"{outcome.alias}: {total:,} neurons")
-    for row in classes:
-        name = row["io_class"] or "NULL (a vector is zero or not finite)"
-        note(f"  {name:24}{row['neurons']:>12,}  {row['neurons'] / total:7.2%}")
+    for io_class, neurons in classes:
+        name = io_class or "NULL (a vector is zero or not finite)"
+        note(f"  {name:24}{neurons:>12,}  {neurons / total:7.2%}")
     seconds = "  ".join(f"{each.stage} {each.seconds:.1f} s" for each in outcome.outcomes)
-    size = request.catalog.stat().st_size / 1e6
-    note(f"{seconds}   {request.catalog}: {size:,.1f} MB")
+    note(f"{seconds}   {catalog.path}: {megabytes(catalog.handle.file.stat().st_size)}")

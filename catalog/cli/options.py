@@ -44,18 +44,24 @@ def wait_option(command: Command) -> Command:
 
 
 def catalog_options(command: Command) -> Command:
-    """`--db`, a file that may be written, and `--wait`, passed on as `db` (Path) and `wait_s`."""
-    return _db_option(_CatalogFile(), "The catalog file.")(wait_option(command))
+    """`--db`, a file that may be written, and `--wait`, passed on as `catalog`."""
+    return _catalog_option(command, _CatalogFile(), "The catalog file.")
 
 
 def reading_options(command: Command) -> Command:
-    """`--db`, a file or a lake, and `--wait`, passed on as `db` (Location) and `wait_s`."""
+    """`--db`, a file or a lake, and `--wait`, passed on as `catalog`."""
     text = "The catalog file, or a lake: the folder or URL of a catalog export."
-    return _db_option(LOCATION, text)(wait_option(command))
+    return _catalog_option(command, LOCATION, text)
 
 
-def _db_option(kind: click.Path, text: str) -> Callable[[Command], Command]:
-    return click.option(
+def _catalog_option(command: Command, kind: click.Path, text: str) -> Command:
+    @functools.wraps(command)
+    def with_catalog(db: Location, wait_s: float, **values: Any) -> Any:
+        from catalog.api import at
+
+        return command(catalog=at(db, wait_s), **values)
+
+    option = click.option(
         "--db",
         type=kind,
         default="catalog.duckdb",
@@ -64,6 +70,7 @@ def _db_option(kind: click.Path, text: str) -> Callable[[Command], Command]:
         show_envvar=True,
         help=text,
     )
+    return cast(Command, option(wait_option(with_catalog)))
 
 
 class _Location(click.Path):
@@ -100,27 +107,43 @@ def model_option(command: Command) -> Command:
 
 
 def output_options(command: Command) -> Command:
-    """`--format`, `--output` and `--max-rows`, passed on as `format_name`, `output`, `max_rows`."""
-    from catalog.cli.formats import FORMATS
+    """`--format`, `--output` and `--max-rows`, passed on as one Output `output`."""
+    from catalog.formats import FORMATS
 
-    command = click.option(
+    @functools.wraps(command)
+    def with_output(format_name: str | None, output: Path | None, max_rows: int, **v: Any) -> Any:
+        from catalog.cli.output import Output
+
+        return command(output=Output(format_name, output, max_rows), **v)
+
+    decorated: Any = click.option(
         "--max-rows",
         type=NATURAL,
         default=100,
         show_default=True,
         help="Rows of a table that are shown; 0 for all.",
-    )(command)
-    command = click.option(
+    )(with_output)
+    decorated = click.option(
         "--output",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Write to this file instead of standard output.",
-    )(command)
+    )(decorated)
+    return cast(
+        Command,
+        click.option(
+            "--format",
+            "format_name",
+            type=click.Choice(sorted(FORMATS)),
+            default=None,
+            help="How to write the rows; by the ending of --output, else a table.",
+        )(decorated),
+    )
+
+
+def device_option(command: Command) -> Command:
+    """`--device`: where to compute."""
     return click.option(
-        "--format",
-        "format_name",
-        type=click.Choice(sorted(FORMATS)),
-        default=None,
-        help="How to write the rows; by the ending of --output, else a table.",
+        "--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True
     )(command)
 
 

@@ -1,12 +1,75 @@
-"""The file that `--output` names."""
+"""Where rows go: standard output, or the file that `--output` names, in a format."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from catalog.errors import UsageError
+from catalog.cli.messages import note
+from catalog.errors import Option, SqlError, UsageError
+from catalog.formats import FORMATS, LIMITED
+from catalog.rows import Rows
 from catalog.store.whole_files import explaining_writes, written_whole
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the user chose: a format, a file instead of standard output, and how many rows of a
+    table are shown (0 for all)."""
+
+    format_name: str | None
+    file: Path | None
+    max_rows: int
+
+    @property
+    def format(self) -> str:
+        """The format asked for, else that of the file's ending, else `table`."""
+        ending = self.file.suffix.lstrip(".").lower() if self.file else ""
+        return self.format_name or (ending if ending in FORMATS else "table")
+
+    @property
+    def limit(self) -> int | None:
+        """How many rows are needed to show as many, and to know whether there are more."""
+        return self.max_rows + 1 if self.max_rows and self.format in LIMITED else None
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether a table goes to standard output."""
+        return self.file is None and self.format == "table"
+
+    def write(self, rows: Rows) -> None:
+        """Write rows, and say what a table leaves out and what the rows' notes say."""
+        for sentence in rows.notes:
+            note(sentence)
+        table = shown = rows.arrow()
+        if self.format in LIMITED and self.max_rows and len(rows) > self.max_rows:
+            shown = table.slice(0, self.max_rows)
+        try:
+            with self._stream() as stream:
+                FORMATS[self.format]([shown], stream)
+        except OverflowError as error:
+            raise SqlError(
+                f"A value has no form in {self.format}: {error}. Cast it to text in SQL."
+            ) from error
+        if shown.num_rows < len(rows):
+            note(
+                f"The first {shown.num_rows:,} rows are shown, there are more. --max-rows 0 shows "
+                "all; so does --format csv, json or parquet."
+            )
+        if self.file:
+            note(f"{shown.num_rows:,} rows written to {self.file}")
+        elif self.format in LIMITED and not len(rows):
+            note("There are no such rows.")
+
+    @contextmanager
+    def _stream(self) -> Iterator[IO[bytes]]:
+        if self.file is None:
+            yield sys.stdout.buffer
+            return
+        with output_stream(self.file) as stream:
+            yield stream
 
 
 @contextmanager
@@ -35,5 +98,8 @@ def _refuse_database(target: Path) -> None:
         with target.open("rb") as file:
             if file.read(12)[8:] == b"DUCK":
                 raise UsageError(
-                    f"{target} is a DuckDB database and is not overwritten. Name another --output."
+                    f"{target} is a DuckDB database and is not overwritten.",
+                    "Name another ",
+                    Option("output"),
+                    ".",
                 )

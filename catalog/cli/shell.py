@@ -13,71 +13,23 @@ from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
-from catalog.cli.formats import write_rows
+from catalog.api import Catalog
 from catalog.cli.messages import error, note
-from catalog.errors import CatalogError
-from catalog.store.location import Location
-from catalog.store.reading import fetch, fetch_checked
+from catalog.cli.output import Output
+from catalog.errors import CatalogError, command_line
 
 _HELP: Final = (
     "One SELECT, ended by a semicolon; Tab completes views and columns, Ctrl-D leaves. "
     "Try: from models;"
-)
-_WORDS: Final = (
-    "select",
-    "from",
-    "where",
-    "group",
-    "by",
-    "order",
-    "limit",
-    "having",
-    "join",
-    "using",
-    "with",
-    "as",
-    "distinct",
-    "count",
-    "avg",
-    "median",
-    "min",
-    "max",
-    "sum",
-    "filter",
-    "over",
-    "partition",
-    "and",
-    "or",
-    "not",
-    "null",
-    "is",
-    "like",
-    "ilike",
-    "between",
-    "in",
-    "case",
-    "when",
-    "then",
-    "else",
-    "end",
-    "desc",
-    "asc",
-    "nulls",
-    "last",
-    "describe",
-    "show",
-    "tables",
-    "summarize",
-    "explain",
-    "io_classes",
 )
 
 
 class NameCompleter(Completer):
     """Completes views, their columns, and words of SQL."""
 
-    def __init__(self, views: dict[str, list[str]]) -> None:
+    def __init__(self, views: dict[str, list[str]], words: list[str]) -> None:
         self._names = sorted({*views, *(name for names in views.values() for name in names)})
+        self._words = words
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
@@ -85,29 +37,20 @@ class NameCompleter(Completer):
         """Names, then words of SQL, that begin as the word before the cursor does."""
         word = document.get_word_before_cursor()
         if word:
-            for name in (*self._names, *_WORDS):
+            for name in (*self._names, *self._words):
                 if name.startswith(word.lower()):
                     yield Completion(name, start_position=-len(word))
 
 
-def run_shell(db: Location, max_rows: int, wait_s: float) -> None:
+def run_shell(catalog: Catalog, max_rows: int) -> None:
     """Read statements until the end of input; each opens the catalog, fetches and closes."""
-    columns = fetch(
-        db,
-        "select table_name, column_name from duckdb_columns() "
-        "where table_name in (select view_name from duckdb_views() where not internal) "
-        "order by all",
-        wait_s=wait_s,
-    ).to_pylist()
-    views: dict[str, list[str]] = {}
-    for row in columns:
-        views.setdefault(row["table_name"], []).append(row["column_name"])
+    views = catalog.columns()
     session: PromptSession[str] = PromptSession(
         "catalog> ",
         multiline=True,
         prompt_continuation="     ...> ",
         lexer=PygmentsLexer(SqlLexer),
-        completer=NameCompleter(views),
+        completer=NameCompleter(views, catalog.keywords()),
         history=FileHistory(str(Path.home() / ".catalog_history")),
         key_bindings=_bindings(),
     )
@@ -122,17 +65,14 @@ def run_shell(db: Location, max_rows: int, wait_s: float) -> None:
         if statement.rstrip(";").strip().lower() in ("exit", "quit"):
             return
         if statement:
-            _answer(db, statement, max_rows, wait_s)
+            _answer(catalog, statement, Output("table", None, max_rows))
 
 
-def _answer(db: Location, statement: str, max_rows: int, wait_s: float) -> None:
+def _answer(catalog: Catalog, statement: str, output: Output) -> None:
     try:
-        rows = fetch_checked(
-            db, statement, wait_s=wait_s, max_rows=max_rows + 1 if max_rows else None
-        )
-        write_rows(rows, "table", None, max_rows)
+        output.write(catalog.sql(statement, max_rows=output.limit))
     except CatalogError as refused:
-        error(str(refused))
+        error(refused.message(command_line))
     except KeyboardInterrupt:
         error("Interrupted.")
 

@@ -1,7 +1,8 @@
 """The paper's figures, drawn from a catalog alone.
 
-Every module of `catalog.figures.kinds` is a figure of that name: its function `draw` takes the data
-and, by keyword, the options it knows. Adding a figure is adding such a module.
+Every module of `catalog.figures.kinds` is a figure of that name: its docstring says what it is, its
+function `draw` takes the data and, by keyword, the options that its `OPTIONS` declare. Adding a
+figure is adding such a module.
 """
 
 import difflib
@@ -10,7 +11,8 @@ import inspect
 import io
 import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from catalog.errors import NotFoundError, UsageError
 
@@ -26,6 +28,42 @@ _METADATA: Final[dict[str, dict[str, Any]]] = {
     "pdf": {"CreationDate": None},
 }
 FILE_FORMATS: Final = tuple(_METADATA)
+
+
+class OptionOf(NamedTuple):
+    """An option of a figure: of what kind it is, and what it means.
+
+    A fraction lies between 0 and 1; layers may be given several times; a flag is on or off.
+    """
+
+    kind: Literal["fraction", "layers", "flag"]
+    help: str
+
+
+class FigureOption(NamedTuple):
+    """An option and the figures that have it."""
+
+    name: str
+    kind: str
+    help: str
+
+
+def figure_options() -> list[FigureOption]:
+    """The options of all figures, in the order of figures and their options."""
+    found: dict[str, FigureOption] = {}
+    for figure in figure_names():
+        for name, option in getattr(_kind(figure), "OPTIONS", {}).items():
+            said = f"{figure}: {option.help}"
+            if name in found:
+                said = f"{found[name].help} {said}"
+            found[name] = FigureOption(name, option.kind, said)
+    return list(found.values())
+
+
+def figure_docs() -> dict[str, str]:
+    """What each figure is, by its name."""
+    docs = {name: (_kind(name).__doc__ or "").splitlines()[0] for name in figure_names()}
+    return {name: doc.rstrip(".") for name, doc in docs.items()}
 
 
 def figure_names() -> list[str]:
@@ -67,8 +105,12 @@ def _drawing(name: str) -> "Callable[..., Figure]":
         near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There is: {', '.join(names)}."
         raise NotFoundError(f"There is no figure {name!r}. {hint}")
-    draw: Callable[..., Figure] = importlib.import_module(f"catalog.figures.kinds.{name}").draw
+    draw: Callable[..., Figure] = _kind(name).draw
     return draw
+
+
+def _kind(name: str) -> ModuleType:
+    return importlib.import_module(f"catalog.figures.kinds.{name}")
 
 
 def _check_options(name: str, draw: "Callable[..., Figure]", options: dict[str, Any]) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from catalog.errors import NotFoundError
 from catalog.queries import named_query
 from catalog.queries.neuron_record import Row, chosen_model
-from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S
-from catalog.store.reading import reading, run_for_dicts, run_query
+from catalog.store.handle import Handle
+from catalog.store.reading import run_for_dicts, run_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,12 +18,9 @@ if TYPE_CHECKING:
 class FigureData:
     """The catalog as a figure sees it; nothing is opened before the figure asks."""
 
-    def __init__(
-        self, catalog: Location, names: Sequence[str] = (), wait_s: float = DEFAULT_WAIT_S
-    ) -> None:
+    def __init__(self, catalog: Handle, names: Sequence[str] = ()) -> None:
         self._catalog = catalog
         self._names = list(dict.fromkeys(names))
-        self._wait_s = wait_s
 
     def check_names(self) -> None:
         """Refuse unknown names, also for a figure that does not read the catalog."""
@@ -43,10 +39,14 @@ class FigureData:
         Raises:
             NotFoundError: the catalog is empty or lacks one of the names.
         """
-        with reading(self._catalog, self._wait_s) as connection:
+        with self._catalog.reading() as connection:
             if self._names:
-                return [chosen_model(connection, self._catalog, name) for name in self._names]
-            rows = run_for_dicts(connection, "from models order by model", (), self._catalog)
+                return [
+                    chosen_model(connection, self._catalog.location, name) for name in self._names
+                ]
+            rows = run_for_dicts(
+                connection, "from models order by model", (), self._catalog.location
+            )
         if not rows:
             raise NotFoundError(
                 f"{self._catalog} holds no model yet. Make a first one: catalog ingest demo"
@@ -65,8 +65,8 @@ class FigureData:
 
     def _rows(self, sql: str, parameters: dict[str, Any], model: Row) -> "pa.Table":
         parameters = parameters | {"model": model["model"]}
-        with reading(self._catalog, self._wait_s) as connection:
-            rows = run_query(connection, sql, parameters, self._catalog)
+        with self._catalog.reading() as connection:
+            rows = run_query(connection, sql, parameters, self._catalog.location)
         if rows.num_rows == 0:
             raise NotFoundError(
                 f"There is nothing to draw of {model['model']}: the catalog holds no such neurons "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from catalog.errors import DatabaseError, SqlError
+from catalog.formats.cells import JSON_METADATA
 from catalog.store.executing import interruptibly, without_pandas
 from catalog.store.location import Location
 from catalog.store.opening import DEFAULT_WAIT_S, explained, explaining, not_a_file
@@ -119,9 +120,9 @@ def run_query(
 
     def rows() -> "pa.Table":
         result = connection.execute(sql, parameters)
-        return _named_apart(
-            result.to_arrow_table() if max_rows is None else _first_rows(result, max_rows)
-        )
+        kinds = [str(kind) for _, kind, *_ in result.description or ()]
+        found = result.to_arrow_table() if max_rows is None else _first_rows(result, max_rows)
+        return _named_apart(_marked(found, kinds))
 
     with _explaining_queries(path, own), without_pandas():
         return interruptibly(connection, rows)
@@ -163,6 +164,15 @@ def _explaining_queries(path: Location, own: bool) -> Iterator[None]:
         raise explained(error, path) from error
     except duckdb.Error as error:
         raise SqlError(str(error)) from error
+
+
+def _marked(rows: "pa.Table", kinds: Sequence[str]) -> "pa.Table":
+    """Fields of JSON say so in their metadata; Arrow has texts there."""
+    for at, kind in enumerate(kinds):
+        if kind == "JSON":
+            field = rows.schema.field(at).with_metadata(JSON_METADATA)
+            rows = rows.set_column(at, field, rows.column(at))
+    return rows
 
 
 def _named_apart(rows: "pa.Table") -> "pa.Table":

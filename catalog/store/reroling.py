@@ -16,6 +16,7 @@ from catalog.store.opening import missing
 from catalog.store.role_notes import CALL, role_notes
 from catalog.store.staging import sole_ingest
 from catalog.store.upgrading import ensure_catalog
+from catalog.store.version import SCHEMA_VERSION
 from catalog.tables import stage_named
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ order by m.alias
 
 
 class Upgrade(NamedTuple):
-    """What an upgrade did: whether the schema changed, and the entries with new roles."""
+    """What an upgrade did: the schema's version, whether it changed, the entries with new roles."""
 
+    schema: str
     changed: bool
     reroled: tuple["Rerole", ...]
 
@@ -60,7 +62,8 @@ def upgrade(catalog: Handle) -> Upgrade:
 
 def upgraded(catalog: Handle) -> Upgrade:
     """The same for who holds off other ingests already."""
-    return Upgrade(ensure_catalog(catalog, upgrade=True), tuple(reroled(catalog)))
+    changed = ensure_catalog(catalog, upgrade=True)
+    return Upgrade(SCHEMA_VERSION, changed, tuple(reroled(catalog)))
 
 
 def reroled(catalog: Handle) -> Iterator[Rerole]:

@@ -6,14 +6,13 @@ stage stores and what a query recomputes cannot differ.
 
 from dataclasses import asdict
 from importlib.resources import files
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
 from catalog.role_rule import RoleRule
-from catalog.store.reading import fetch
+from catalog.store.handle import Handle
 from catalog.store.role_notes import CALL, role_notes
 
 _MACRO: Final = "45_functional_roles.sql"
@@ -30,18 +29,16 @@ class Roles(NamedTuple):
     notes: dict[str, object]
 
 
-def stored_moments(catalog: Path, alias: str, wait_s: float) -> pa.Table:
+def stored_moments(catalog: Handle, alias: str) -> pa.Table:
     """What the stages before computed of an entry's neurons, as far as the rule reads it.
 
     Returns:
         layer, neuron, cos_gate_in, vocab_variance, vocab_skew, vocab_kurtosis.
     """
-    return fetch(
-        catalog,
+    return catalog.fetch(
         "select layer, neuron, cos_gate_in, vocab_variance, vocab_skew, vocab_kurtosis "
         "from neurons where model = $1 order by layer, neuron",
         [alias],
-        wait_s,
     )
 
 

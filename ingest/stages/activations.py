@@ -1,7 +1,6 @@
 """Stage `activations`: statistics and exemplars of every neuron, from one pass over a corpus."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import torch
@@ -21,9 +20,10 @@ from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.vocab import pieces_table
 from catalog.ingest.vocabulary import Vocabulary
+from catalog.store.handle import Handle
 from catalog.store.staging import Staging
-from catalog.store.writing import register_vocabulary, writing
-from catalog.taxonomy import N_SAMPLED_POSITIONS, StageName
+from catalog.store.writing import register_vocabulary
+from catalog.taxonomy import N_SAMPLED_POSITIONS
 
 TOKENS_PER_BATCH: Final = 8192
 """Part of what a unit is, so the same on every machine: enough to fill a GPU at the 7B shape."""
@@ -34,7 +34,7 @@ SEED: Final = 0
 class ActivationsStage:
     """The checkpoint's own forward pass; rows of all layers come when all units are through."""
 
-    name: ClassVar[StageName] = "activations"
+    name: ClassVar[str] = "activations"
     bulk_tables: ClassVar[tuple[str, ...]] = (
         "activation_stat",
         "exemplar",
@@ -92,12 +92,12 @@ class ActivationsStage:
             "nonfinite": [[*place, n] for place, n in sorted(state.nonfinite.items())],
         }
 
-    def load_references(self, catalog: Path, model_id: int, wait_s: float) -> None:
-        with writing(catalog, wait_s) as connection:
+    def load_references(self, catalog: Handle, model_id: int) -> None:
+        with catalog.writing() as connection:
             register_vocabulary(
                 connection, model_id, self.vocabulary.digest, pieces_table(self.vocabulary)
             )
-        load_contexts(catalog, self.corpus, wait_s)
+        load_contexts(catalog, self.corpus)
 
     def _job(self) -> PassJob:
         corpus = self.corpus.tokenised

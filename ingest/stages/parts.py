@@ -6,14 +6,13 @@ from typing import Protocol
 from catalog.ingest.engines.engine import Engine, Part, PartsStage
 from catalog.ingest.progress import Progress
 from catalog.store.staging import Staging
-from catalog.taxonomy import StageName
 
 
 class StagedParts(PartsStage, Protocol):
     """A stage with a name to show, that knows what its parts are staged as."""
 
     @property
-    def name(self) -> StageName: ...
+    def name(self) -> str: ...
 
     def part_tables(self, part: Part) -> Sequence[str]:
         """The tables of which a part has rows."""

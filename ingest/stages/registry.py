@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -18,7 +17,8 @@ from catalog.ingest.stages.stage import Stage
 from catalog.ingest.stages.vocab import VocabStage
 from catalog.ingest.stages.weights import WeightsStage
 from catalog.ingest.vocabulary import Vocabulary, start_token, vocabulary_pieces
-from catalog.taxonomy import STAGES, StageName
+from catalog.store.handle import Handle
+from catalog.tables import STAGES, stage_named
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ class StageContext:
     weights: NeuronVectors
     device: torch.device
     top_tokens: int
-    catalog: Path
+    catalog: Handle
     alias: str
-    wait_s: float
     exemplars: int
     dtype: str
     checkpoint_every_s: float
@@ -47,7 +46,7 @@ def _vocab(context: StageContext) -> Stage:
 
 def _roles(context: StageContext) -> Stage:
     start = start_token(context.weights.checkpoint.tokenizer())
-    moments = partial(stored_moments, context.catalog, context.alias, context.wait_s)
+    moments = partial(stored_moments, context.catalog, context.alias)
     return RolesStage(context.weights, start, moments, context.device)
 
 
@@ -70,32 +69,25 @@ def _vocabulary(context: StageContext) -> Vocabulary:
     return vocabulary_pieces(tokenizer, context.weights.d_vocab)
 
 
-_BUILDERS: Final[Mapping[StageName, Callable[[StageContext], Stage]]] = {
+_BUILDERS: Final[Mapping[str, Callable[[StageContext], Stage]]] = {
     "weights": _weights,
     "vocab": _vocab,
     "roles": _roles,
     "activations": _activations,
 }
 
-_NEEDS: Final[Mapping[StageName, tuple[StageName, ...]]] = {
-    "weights": (),
-    "vocab": ("weights",),
-    "roles": ("weights", "vocab"),
-    "activations": (),
-}
 
-
-def build_stage(name: StageName, context: StageContext) -> Stage:
+def build_stage(name: str, context: StageContext) -> Stage:
     """The stage, bound to the entry of `context`."""
     return _BUILDERS[name](context)
 
 
-def dependents(name: StageName) -> list[StageName]:
+def dependents(name: str) -> list[str]:
     """The stages that read what this one computes."""
-    return [other for other in STAGES if name in _NEEDS[other]]
+    return [stage.name for stage in STAGES if name in stage.needs]
 
 
-def with_needed(stages: Sequence[StageName]) -> list[StageName]:
+def with_needed(stages: Sequence[str]) -> list[str]:
     """The stages asked for and those whose rows they read, in the order in which to run them."""
-    wanted = set(stages).union(*(_NEEDS[name] for name in stages))
-    return [name for name in STAGES if name in wanted]
+    wanted = set(stages).union(*(stage_named(name).needs for name in stages))
+    return [stage.name for stage in STAGES if stage.name in wanted]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -26,8 +25,8 @@ from catalog.ingest.roles.rule import Roles, assign_roles
 from catalog.ingest.roles.start_token import start_keys
 from catalog.ingest.vocabulary_matrices import unembedding
 from catalog.role_rule import RoleRule
+from catalog.store.handle import Handle
 from catalog.store.staging import Staging
-from catalog.taxonomy import StageName
 
 HEADS_KEPT: Final = 4
 """Heads kept of every neuron: at 6 bytes a row, 25 bytes a neuron, 100 MB for four million."""
@@ -53,7 +52,7 @@ class RolesStage:
         layers_ahead: of how many next layers the heads are scored.
     """
 
-    name: ClassVar[StageName] = "roles"
+    name: ClassVar[str] = "roles"
     bulk_tables: ClassVar[tuple[str, ...]] = ("neuron", "attention_score")
     corpus_id = None
 
@@ -126,7 +125,7 @@ class RolesStage:
             ),
         }
 
-    def load_references(self, catalog: Path, model_id: int, wait_s: float) -> None:
+    def load_references(self, catalog: Handle, model_id: int) -> None:
         """Neurons and scores refer to nothing else."""
 
     def _why_unscored(self) -> str | None:

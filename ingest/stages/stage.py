@@ -1,21 +1,20 @@
 """What every stage is to the driver: a name, its parameters, and rows staged by layer."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
 
 from catalog.ingest.engines.engine import Engine
 from catalog.ingest.progress import Progress
+from catalog.store.handle import Handle
 from catalog.store.staging import Staging
-from catalog.taxonomy import StageName
 
 
 class Stage(Protocol):
     """A stage bound to one entry, ready to compute."""
 
-    name: ClassVar[StageName]
+    name: ClassVar[str]
     bulk_tables: ClassVar[tuple[str, ...]]
     device: torch.device
     dtype: str
@@ -38,6 +37,6 @@ class Stage(Protocol):
         """
         ...
 
-    def load_references(self, catalog: Path, model_id: int, wait_s: float) -> None:
+    def load_references(self, catalog: Handle, model_id: int) -> None:
         """Load what the rows refer to (vocabulary, contexts), before the first of them."""
         ...

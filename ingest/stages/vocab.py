@@ -1,7 +1,6 @@
 """Stage `vocab`: the tokens that each weight vector points at, and the moments of w_out."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,9 +16,10 @@ from catalog.ingest.projection import Moments, TopTokens, VocabularyBasis
 from catalog.ingest.stages.parts import stage_parts
 from catalog.ingest.vocabulary import Vocabulary
 from catalog.ingest.vocabulary_matrices import embedding, unembedding
+from catalog.store.handle import Handle
 from catalog.store.staging import Staging
-from catalog.store.writing import register_vocabulary, writing
-from catalog.taxonomy import BASES, DIRECTIONS, SIGNS, Basis, Direction, StageName, Vector
+from catalog.store.writing import register_vocabulary
+from catalog.taxonomy import BASES, DIRECTIONS, SIGNS, Basis, Direction, Vector
 
 SCORES_PER_TILE = 2**26
 """Scores held at once (256 MiB): enough rows to keep the product at full speed."""
@@ -33,7 +33,7 @@ _ZERO_VECTORS = "zero_vectors"
 class VocabStage:
     """Multiplies every vector with W_U and W_E once; keeps k tokens at either end of the scores."""
 
-    name: ClassVar[StageName] = "vocab"
+    name: ClassVar[str] = "vocab"
     bulk_tables: ClassVar[tuple[str, ...]] = ("neuron", "top_token")
     corpus_id = None
 
@@ -104,8 +104,8 @@ class VocabStage:
         rows = {"neuron": _moment_rows(layer, moments)} if basis == "unembed" else {}
         return rows | {"top_token": LayerTop.joined(tops).rows(layer, basis, names)}
 
-    def load_references(self, catalog: Path, model_id: int, wait_s: float) -> None:
-        with writing(catalog, wait_s) as connection:
+    def load_references(self, catalog: Handle, model_id: int) -> None:
+        with catalog.writing() as connection:
             register_vocabulary(
                 connection, model_id, self.vocabulary.digest, pieces_table(self.vocabulary)
             )

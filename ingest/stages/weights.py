@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +14,9 @@ from catalog.ingest.geometry import cosines, gram, norms, pairs
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.parts import stage_parts
+from catalog.store.handle import Handle
 from catalog.store.staging import Staging
-from catalog.taxonomy import VECTORS, StageName
+from catalog.taxonomy import VECTORS
 
 COLUMNS = (
     *(f"cos_{first}_{second}" for first, second in pairs(VECTORS)),
@@ -27,7 +27,7 @@ COLUMNS = (
 class WeightsStage:
     """Reads each layer once, in blocks of neurons (docs/definitions.md, "Weight cosines")."""
 
-    name: ClassVar[StageName] = "weights"
+    name: ClassVar[str] = "weights"
     bulk_tables: ClassVar[tuple[str, ...]] = ("neuron",)
     corpus_id = None
 
@@ -75,7 +75,7 @@ class WeightsStage:
             }
         )
 
-    def load_references(self, catalog: Path, model_id: int, wait_s: float) -> None:
+    def load_references(self, catalog: Handle, model_id: int) -> None:
         """Neurons refer to nothing else."""
 
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from catalog.errors import NotFoundError, UsageError
 from catalog.queries.neuron_record import chosen_model
 from catalog.queries.own import own_sql
-from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S
-from catalog.store.reading import reading, run_query
+from catalog.store.handle import Handle
+from catalog.store.reading import run_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,9 +35,13 @@ def published_counts() -> "pa.Table":
     return csv.read_csv(pa.BufferReader(text))
 
 
-def compare_with_published(
-    catalog: Location, model: str | None, wait_s: float = DEFAULT_WAIT_S
-) -> PublishedComparison:
+def published_models() -> list[str]:
+    """The Hub ids of the paper's models."""
+    models: list[str] = published_counts()["model"].unique().to_pylist()
+    return models
+
+
+def compare_with_published(catalog: Handle, model: str | None) -> PublishedComparison:
     """Class counts of an entry beside the published ones of the model it came from.
 
     Raises:
@@ -46,9 +49,9 @@ def compare_with_published(
         UsageError: the entry does not hold folded weights, of which the figures are.
     """
     published = published_counts()
-    with reading(catalog, wait_s) as connection:
-        entry = chosen_model(connection, catalog, model)
-        known = published["model"].unique().to_pylist()
+    with catalog.reading() as connection:
+        entry = chosen_model(connection, catalog.location, model)
+        known = published_models()
         if entry["source"] not in known:
             raise NotFoundError(
                 f"Nothing was published of {entry['source']}. There are figures of: "
@@ -61,7 +64,7 @@ def compare_with_published(
             )
         connection.register("published", published)
         parameters = {"model": entry["model"], "source": entry["source"]}
-        rows = run_query(connection, own_sql("published"), parameters, catalog)
+        rows = run_query(connection, own_sql("published"), parameters, catalog.location)
     differences = [row for row in rows.to_pylist() if row["difference"]]
     return PublishedComparison(
         rows.from_pylist(differences, rows.schema),

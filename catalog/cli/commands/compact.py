@@ -1,15 +1,14 @@
 """`catalog compact`: the catalog rewritten without the space of what was deleted."""
 
-from pathlib import Path
-
 import click
 
+from catalog.api import Catalog
 from catalog.cli.options import catalog_options
 
 
 @click.command("compact")
 @catalog_options
-def command(db: Path, wait_s: float) -> None:
+def command(catalog: Catalog) -> None:
     """Rewrite the catalog into a smaller file, since a DuckDB file never shrinks by itself.
 
     The new file is written beside the old one, compared with it and put in its place; that takes
@@ -20,9 +19,7 @@ def command(db: Path, wait_s: float) -> None:
       catalog compact --db catalog.duckdb
     """
     from catalog.cli.messages import note
-    from catalog.store.compacting import compact
-    from catalog.store.handle import Handle
     from catalog.store.new_files import megabytes
 
-    done = compact(Handle(db, wait_s))
-    note(f"{db}: {megabytes(done.before)} before, {megabytes(done.after)} now")
+    done = catalog.compact()
+    note(f"{catalog.path}: {megabytes(done.before)} before, {megabytes(done.after)} now")

@@ -1,9 +1,8 @@
 """`catalog drop`: an entry, or one corpus of it, out of the catalog."""
 
-from pathlib import Path
-
 import click
 
+from catalog.api import Catalog
 from catalog.cli.options import catalog_options
 
 
@@ -14,7 +13,7 @@ from catalog.cli.options import catalog_options
 )
 @click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
 @catalog_options
-def command(model: str, corpus: str | None, yes: bool, db: Path, wait_s: float) -> None:
+def command(catalog: Catalog, model: str, corpus: str | None, yes: bool) -> None:
     """Remove MODEL from the catalog, and what only it refers to.
 
     The file keeps its size and uses the space for what comes next; `catalog compact` gives it back.
@@ -25,18 +24,17 @@ def command(model: str, corpus: str | None, yes: bool, db: Path, wait_s: float) 
       catalog drop olmo-7b-0424 --corpus wikitext
     """
     from catalog.cli.messages import confirm_loss, note
-    from catalog.errors import Declined
-    from catalog.store.dropping import drop, find_drop
-    from catalog.store.handle import Handle
+    from catalog.errors import Command, Declined, Option, command_line
 
-    found = find_drop(Handle(db, wait_s), model, corpus)
+    found = catalog.find_drop(model, corpus)
     what = model if corpus is None else f"the corpus {corpus} of {model}"
-    if found.model_id is not None:
+    done = f"dropped {what}"
+    if found.model_id is None:
+        done = "a drop that was interrupted is complete"
+    else:
         stages = ", ".join(found.stages) or "no finished stage"
-        if not confirm_loss(f"Drop {what} ({stages}) from {db}?", assume_yes=yes):
+        if not confirm_loss(f"Drop {what} ({stages}) from {catalog.path}?", assume_yes=yes):
             raise Declined("Nothing was dropped.")
-    drop(found)
-    done = (
-        "a drop that was interrupted is complete" if found.model_id is None else f"dropped {what}"
-    )
-    note(f"{done}; {db} keeps its size, and shrinks with: catalog compact --db {db}")
+    catalog.drop(found)
+    compact = command_line(Command("compact", options=(Option("db", str(catalog.path)),)))
+    note(f"{done}; {catalog.path} keeps its size, and shrinks with: {compact}")

@@ -1,15 +1,16 @@
 """`catalog find`: the everyday question without SQL."""
 
 import re
-from pathlib import Path
+from typing import Any
 
 import click
 
+from catalog.api import Catalog
 from catalog.cli.options import COUNT, model_option, output_options, reading_options
-from catalog.store.location import Location
+from catalog.cli.output import Output
+from catalog.queries.finding import ORDERS
 from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, SIGNS, VECTORS
 
-_ORDERS = ("kurtosis", "variance", "skew", "cos_gate_in", "cos_gate_out", "cos_in_out", "norm")
 _LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
 
 
@@ -45,7 +46,7 @@ def _layers(
 )
 @click.option(
     "--order",
-    type=click.Choice(_ORDERS),
+    type=click.Choice(ORDERS),
     default="kurtosis",
     show_default=True,
     help="What comes first: the largest; skew and cosines by magnitude.",
@@ -61,22 +62,7 @@ def _layers(
 @output_options
 @reading_options
 def command(
-    model: str | None,
-    io_class: str | None,
-    atypical: bool | None,
-    role: str | None,
-    layers: tuple[int, int] | None,
-    token: str | None,
-    vector: str | None,
-    sign: str | None,
-    basis: str,
-    order: str,
-    k: int,
-    format_name: str | None,
-    output: Path | None,
-    max_rows: int,
-    db: Location,
-    wait_s: float,
+    catalog: Catalog, output: Output, layers: tuple[int, int] | None, **sought: Any
 ) -> None:
     """Find neurons by class, role, layer and token.
 
@@ -84,27 +70,5 @@ def command(
     Example:
       catalog find --class depletion --layer 28-31 --token " again" --order kurtosis
     """
-    from catalog.cli.formats import write_rows
-    from catalog.queries.own import own_sql
-    from catalog.queries.parameters import require_known
-    from catalog.store.reading import reading, run_query
-
-    first_layer, last_layer = layers or (None, None)
-    parameters = {
-        "model": model,
-        "io_class": io_class,
-        "atypical": atypical,
-        "role": role,
-        "first_layer": first_layer,
-        "last_layer": last_layer,
-        "token": token,
-        "vector": vector,
-        "sign": sign,
-        "basis": basis,
-        "order": order,
-        "k": k,
-    }
-    with reading(db, wait_s) as connection:
-        require_known(connection, [("model", model), ("layer", last_layer)], db)
-        rows = run_query(connection, own_sql("find"), parameters, db)
-    write_rows(rows, format_name, output, max_rows)
+    first, last = layers or (None, None)
+    output.write(catalog.find(first_layer=first, last_layer=last, **sought))

@@ -1,42 +1,33 @@
 """`catalog ingest`: from a checkpoint to rows."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from catalog.cli.options import COUNT, NumberRange, catalog_options, corpus_options
-from catalog.taxonomy import STAGES, WEIGHT_KINDS, StageName
+from catalog.api import Catalog
+from catalog.cli.options import (
+    COUNT,
+    NumberRange,
+    catalog_options,
+    corpus_options,
+    device_option,
+)
+from catalog.tables import STAGES, default_stages
+from catalog.taxonomy import WEIGHT_KINDS
 
 if TYPE_CHECKING:
     from catalog.ingest.engines.choosing import EngineName
 
-PAPER_MODELS = (
-    "google/gemma-2-2b",
-    "google/gemma-2-9b",
-    "meta-llama/Llama-2-7b-hf",
-    "meta-llama/Llama-3.1-8B",
-    "meta-llama/Llama-3.2-1B",
-    "meta-llama/Llama-3.2-3B",
-    "allenai/OLMo-1B-hf",
-    "allenai/OLMo-7B-0424-hf",
-    "mistralai/Mistral-7B-v0.1",
-    "Qwen/Qwen2.5-0.5B",
-    "Qwen/Qwen2.5-7B",
-    "01-ai/Yi-6B",
-)
 
-
-def _stages(
-    _ctx: click.Context, _option: click.Parameter, text: str | None
-) -> tuple[StageName, ...]:
+def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in STAGES]
+    known = [stage.name for stage in STAGES]
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise click.BadParameter(f"{', '.join(unknown) or 'nothing'}; stages: {', '.join(STAGES)}")
-    return tuple(name for name in STAGES if name in names)
+        raise click.BadParameter(f"{', '.join(unknown) or 'nothing'}; stages: {', '.join(known)}")
+    return tuple(name for name in known if name in names)
 
 
 @click.command("ingest")
@@ -80,9 +71,7 @@ def _stages(
     show_default=True,
     help="Of the forward pass; auto is bfloat16 on CUDA, float32 on the CPU.",
 )
-@click.option(
-    "--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True
-)
+@device_option
 @click.option(
     "--checkpoint-every",
     "checkpoint_every_s",
@@ -109,16 +98,16 @@ def _stages(
 @click.option("--force", is_flag=True, help="Redo stages that are finished.")
 @catalog_options
 def command(
+    catalog: Catalog,
     models: tuple[str, ...],
     alias: str | None,
-    stages: tuple[StageName, ...],
+    stages: tuple[str, ...],
     corpus_choice: dict[str, Any],
     corpus_name: str | None,
     engine: "EngineName",
     ray_address: str | None,
     workers: int | None,
     yes: bool,
-    db: Path,
     **settings: Any,
 ) -> None:
     """Compute the neurons of each MODEL and put them into the catalog.
@@ -136,8 +125,11 @@ def command(
     from catalog.ingest.corpus import CorpusSpec
     from catalog.ingest.driver import IngestRequest
     from catalog.ingest.engines.choosing import EngineChoice
+    from catalog.queries.published import published_models
 
-    sources = [each for name in models for each in (PAPER_MODELS if name == "paper" else [name])]
+    sources = [
+        each for name in models for each in (published_models() if name == "paper" else [name])
+    ]
     if len(sources) > 1 and (alias or settings["revision"]):
         raise UsageError("--alias and --revision go with one MODEL.")
     choice = EngineChoice(engine, ray_address, workers)
@@ -146,14 +138,14 @@ def command(
         corpus = corpus_choice["source"] or ("demo" if source == "demo" else None)
         requests.append(
             IngestRequest(
-                catalog=db,
+                catalog=catalog.handle,
                 source=source,
                 alias=alias,
-                stages=stages or (STAGES if corpus else STAGES[:-1]),
+                stages=stages or default_stages(with_corpus=corpus is not None),
                 corpus=CorpusSpec(**{**corpus_choice, "source": corpus}) if corpus else None,
                 corpus_name=corpus_name,
                 engine=choice,
                 **settings,
             )
         )
-    ingest_all(requests, assume_yes=yes)
+    ingest_all(catalog, requests, assume_yes=yes)

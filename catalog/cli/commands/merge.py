@@ -35,8 +35,8 @@ def command(sources: tuple[Path, ...], target: Path, wait_s: float) -> None:
     Example:
       catalog merge mine.duckdb yours.duckdb --into ours.duckdb
     """
+    from catalog.api import merge
     from catalog.cli.messages import note
-    from catalog.store.combining import merge
     from catalog.store.new_files import megabytes
 
     combined = merge(sources, target, wait_s)

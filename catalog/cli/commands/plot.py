@@ -1,15 +1,40 @@
 """`catalog plot`: the paper's figures."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from catalog.cli.options import NATURAL, NumberRange, reading_options
-from catalog.store.location import Location
+from catalog.api import Catalog
+from catalog.cli.options import NATURAL, Command, NumberRange, reading_options
+from catalog.figures import figure_docs, figure_options
+
+_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "fraction": {"type": NumberRange(0, 1)},
+    "layers": {"type": NATURAL, "multiple": True},
+    "flag": {"is_flag": True},
+}
+"""How the command line takes an option of a figure, by its kind."""
 
 
-@click.command("plot")
+class _PlotCommand(click.Command):
+    """Its help lists the figures that there are."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Figures"):
+            formatter.write_dl(sorted(figure_docs().items()))
+
+
+def _figure_options(command: Command) -> Command:
+    """The options of all figures."""
+    for option in reversed(figure_options()):
+        kind = _KINDS[option.kind]
+        command = click.option(f"--{option.name}", help=option.help, **kind)(command)
+    return command
+
+
+@click.command("plot", cls=_PlotCommand)
 @click.argument("figure")
 @click.option("--model", "models", multiple=True, metavar="ALIAS", help="A model; without, all.")
 @click.option(
@@ -18,31 +43,12 @@ from catalog.store.location import Location
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file: .png, .svg or .pdf.",
 )
-@click.option(
-    "--threshold", type=NumberRange(0, 1), help="classes: a |cosine| beyond it counts. [0.5]"
-)
-@click.option("--layer", type=NATURAL, multiple=True, help="scatter: only these layers.")
-@click.option("--depth", is_flag=True, help="medians: over relative depth, not the layer.")
+@_figure_options
 @reading_options
 def command(
-    figure: str,
-    models: tuple[str, ...],
-    output: Path,
-    threshold: float | None,
-    layer: tuple[int, ...],
-    depth: bool,
-    db: Location,
-    wait_s: float,
+    catalog: Catalog, figure: str, models: tuple[str, ...], output: Path, **options: Any
 ) -> None:
     """Draw a FIGURE of the paper from the catalog.
-
-    \b
-    medians     median cos(w_in, w_out) by layer (figure 1)
-    definition  the six IO classes (2)
-    classes     shares of the IO classes by layer (3, 7, 8)
-    cosines     box plots of the three cosines by layer (4, 9, 10)
-    scatter     all neurons by their cosines, one panel a layer (5, 11-22)
-    swiglu      a gated neuron and its activation function (6)
 
     \b
     Example:
@@ -50,13 +56,10 @@ def command(
     """
     from catalog.cli.messages import note
     from catalog.cli.output import output_stream
-    from catalog.figures import render
-    from catalog.figures.data import FigureData
 
     file_format = _checked_format(output)
-    options: dict[str, Any] = {"threshold": threshold, "layer": layer, "depth": depth}
     given = {name: value for name, value in options.items() if value not in (None, (), False)}
-    picture = render(figure, FigureData(db, models, wait_s), file_format, **given)
+    picture = catalog.plot(figure, models, file_format, **given)
     with output_stream(output) as stream:
         stream.write(picture)
     note(f"{figure} drawn in {output}")

@@ -1,17 +1,10 @@
 """`catalog query`: the questions that come with the catalog."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import click
 
+from catalog.api import Catalog
 from catalog.cli.options import output_options, reading_options
-from catalog.store.location import Location
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from catalog.queries import NamedQuery
+from catalog.cli.output import Output
 
 
 def _query_names(_ctx: click.Context, _option: click.Parameter, begun: str) -> list[str]:
@@ -32,43 +25,11 @@ def _query_names(_ctx: click.Context, _option: click.Parameter, begun: str) -> l
 )
 @output_options
 @reading_options
-def command(
-    name: str | None,
-    settings: tuple[str, ...],
-    format_name: str | None,
-    output: Path | None,
-    max_rows: int,
-    db: Location,
-    wait_s: float,
-) -> None:
+def command(catalog: Catalog, output: Output, name: str | None, settings: tuple[str, ...]) -> None:
     """Run a named query; without NAME, list them with their parameters.
 
     \b
     Example:
       catalog query classes_by_layer -p threshold=0.4
     """
-    from catalog.cli.formats import write_rows
-    from catalog.queries import listing, named_query
-
-    if name is None:
-        rows = listing()
-    else:
-        query = named_query(name)
-        rows = _answer(query, query.bound(settings), db, wait_s)
-    write_rows(rows, format_name, output, max_rows)
-
-
-def _answer(query: "NamedQuery", values: dict[str, Any], db: Location, wait_s: float) -> "pa.Table":
-    """The rows; a stage that they need and nobody ingested yet is announced."""
-    from catalog.cli.messages import note
-    from catalog.queries.parameters import require_known
-    from catalog.queries.stages import missing_stages
-    from catalog.store.reading import reading, run_query
-
-    with reading(db, wait_s) as connection:
-        require_known(connection, [(p.type, values[p.name]) for p in query.parameters], db)
-        model = values.get("model")
-        for missing in missing_stages(connection, query.needs, model, db):
-            who = f"{model} lacks" if model else "No model has"
-            note(f"{who} the stage {missing.stage}. To ingest it: {missing.command}")
-        return run_query(connection, query.sql, values, db)
+    output.write(catalog.queries() if name is None else catalog.query(name, *settings))

@@ -2,8 +2,8 @@
 
 import click
 
+from catalog.api import Catalog
 from catalog.cli.options import model_option, reading_options
-from catalog.store.location import Location
 
 
 @click.command("show", context_settings={"ignore_unknown_options": True})
@@ -18,13 +18,12 @@ from catalog.store.location import Location
 @click.option("--json", "as_json", is_flag=True, help="All that is shown, as JSON.")
 @reading_options
 def command(
+    catalog: Catalog,
     neuron: str,
     model: str | None,
     corpus: str | None,
     canonical: bool,
     as_json: bool,
-    db: Location,
-    wait_s: float,
 ) -> None:
     """Show one NEURON, given as layer.neuron: its class, cosines, top tokens and exemplars.
 
@@ -32,18 +31,11 @@ def command(
     Example:
       catalog show 28.4737 --model olmo-7b-0424
     """
-    from catalog.neuron_id import NeuronId
-    from catalog.queries.neuron_record import read_neuron
-
-    record = read_neuron(db, NeuronId.parse(neuron), model, corpus, wait_s)
-    if canonical:
-        from catalog.queries.canonical import canonical_reading
-
-        record = canonical_reading(record)
+    record = catalog.neuron(neuron, model, corpus, canonical=canonical)
     if as_json:
-        from catalog.cli.formats import json_text
+        from catalog.formats.cells import dumped
 
-        click.echo(json_text(record.as_dict()))
+        click.echo(dumped(record.as_dict(), indent=2))
     else:
         from catalog.cli.report import print_report
 

@@ -5,10 +5,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from catalog.figures import OptionOf
 from catalog.figures.data import FigureData
 from catalog.figures.style import CLASS_COLOURS, facets, layer_axis, title_of
 from catalog.queries.neuron_record import Row
 from catalog.taxonomy import IO_THRESHOLD
+
+OPTIONS = {"threshold": OptionOf("fraction", "a |cosine| beyond it counts. [0.5]")}
 
 
 def draw(data: FigureData, *, threshold: float = IO_THRESHOLD) -> Figure:

@@ -2,6 +2,7 @@
 
 from matplotlib.figure import Figure
 
+from catalog.figures import OptionOf
 from catalog.figures.data import FigureData
 from catalog.figures.style import (
     COLUMN_IN,
@@ -12,6 +13,8 @@ from catalog.figures.style import (
     layer_axis,
     title_of,
 )
+
+OPTIONS = {"depth": OptionOf("flag", "over relative depth, not the layer.")}
 
 
 def draw(data: FigureData, *, depth: bool = False) -> Figure:

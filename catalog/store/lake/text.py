@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
-from catalog.errors import DatabaseError
+from catalog.errors import DatabaseError, Option
+from catalog.formats import FORMATS
 from catalog.store.lake.manifest import MANIFEST
 from catalog.store.lake.source import Layout, SourceRows
 from catalog.store.lake.storage import Storage
@@ -14,7 +15,7 @@ from catalog.views import VIEWS, View
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Write = Callable[[IO[bytes], Iterable["pa.Table"]], None]
+TEXT_FORMATS: Final = ("csv", "jsonl")
 
 
 def export_text(
@@ -27,8 +28,6 @@ def export_text(
     say: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Write `<view>.csv` or `<view>.jsonl` with the rows of the models, one after another.
-
-    Lists stand in CSV as JSON.
 
     Raises:
         NotFoundError: no such model.
@@ -44,16 +43,17 @@ def export_text(
     there = [name for name in names.values() if storage.exists(name)]
     if there and not force:
         raise DatabaseError(
-            f"{target} holds {', '.join(there)} already. Name another folder, or write it "
-            "anew with --force."
+            f"{target} holds {', '.join(there)} already.",
+            "Name another folder, or write it anew with ",
+            Option("force"),
+            ".",
         )
-    expressions, write = TEXT_FORMATS[format_name]
     layouts = source.layouts(VIEWS)
     with _all_or_none(storage) as written:
         for view in VIEWS:
-            select = expressions(layouts[view.name])
+            tables = _tables(source, view, aliases, layouts[view.name])
             with storage.writing(names[view.name]) as stream:
-                write(stream, _tables(source, view, aliases, select))
+                FORMATS[format_name](tables, stream)
             written.append(names[view.name])
             say(f"{target}: {names[view.name]} written")
 
@@ -71,44 +71,10 @@ def _all_or_none(storage: Storage) -> Iterator[list[str]]:
 
 
 def _tables(
-    source: SourceRows, view: View, aliases: Sequence[str], select: str
+    source: SourceRows, view: View, aliases: Sequence[str], layout: Layout
 ) -> "Iterable[pa.Table]":
-    yield source.no_rows(view, select)
+    columns = ", ".join(layout.columns)
+    yield source.no_rows(view, columns)
     for alias in aliases:
         with source.unchanged(alias):
-            yield from source.slices(view, alias, select)
-
-
-def _csv_columns(layout: Layout) -> str:
-    return ", ".join(
-        f"to_json({name})::varchar as {name}" if kind.endswith("[]") else name
-        for name, kind in layout.columns.items()
-    )
-
-
-def _write_csv(stream: IO[bytes], tables: "Iterable[pa.Table]") -> None:
-    from pyarrow import csv
-
-    parts = iter(tables)
-    header = next(parts)
-    with csv.CSVWriter(stream, header.schema) as writer:
-        for rows in parts:
-            writer.write_table(rows)
-
-
-def _json_object(layout: Layout) -> str:
-    fields = ", ".join(f"'{name}': {name}" for name in layout.columns)
-    return f"to_json({{{fields}}})::varchar as line"
-
-
-def _write_lines(stream: IO[bytes], tables: "Iterable[pa.Table]") -> None:
-    for rows in tables:
-        for batch in rows.to_batches(max_chunksize=10_000):
-            stream.write("".join(f"{line}\n" for line in batch[0].to_pylist()).encode())
-
-
-TEXT_FORMATS: Final[dict[str, tuple[Callable[[Layout], str], Write]]] = {
-    "csv": (_csv_columns, _write_csv),
-    "jsonl": (_json_object, _write_lines),
-}
-"""By name: the expressions that are read of a view, and what writes them."""
+            yield from source.slices(view, alias, columns)

@@ -1,0 +1,130 @@
+"""Writing rows: one function per format, found by its name; adding a format means adding one.
+
+A writer is given tables of one schema, at least one, and a binary stream.
+"""
+
+import io
+import sys
+from collections.abc import Callable, Iterable
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from catalog.errors import Option, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Writer = Callable[[Iterable["pa.Table"], IO[bytes]], None]
+
+_ROWS_AT_ONCE: Final = 10_000
+
+
+def _table(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
+    from catalog.formats.tables import Column, drawn
+
+    rows = _whole(tables)
+    columns = [
+        Column(
+            field.name,
+            [_shown(value) for value in column.to_pylist(maps_as_pydicts=None)],
+            str(field.type).startswith(("int", "float", "double", "uint", "decimal")),
+        )
+        for field, column in zip(rows.schema, rows.columns, strict=True)
+    ]
+    on_terminal = stream is sys.stdout.buffer and sys.stdout.isatty()
+    stream.write(drawn(columns, on_terminal=on_terminal).encode(errors="replace"))
+
+
+def _markdown(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
+    rows = _whole(tables)
+    lines = [rows.column_names, ["---"] * rows.num_columns]
+    lines += [[_shown(value) for value in row.values()] for row in rows.to_pylist()]
+    for line in lines:
+        cells = (cell.replace("|", "\\|") for cell in line)
+        stream.write(f"| {' | '.join(cells)} |\n".encode())
+
+
+def _csv(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
+    import pyarrow as pa
+
+    from catalog.formats.cells import csv_cells
+
+    for at, rows in enumerate(tables):
+        if at == 0:
+            header = csv_cells(pa.field("", pa.string()), pa.array(rows.column_names, pa.string()))
+            stream.write((",".join(header) + "\n").encode())
+        for batch in rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
+            columns = [csv_cells(f, c) for f, c in zip(rows.schema, batch.columns, strict=True)]
+            stream.write(
+                "".join(f"{','.join(row)}\n" for row in zip(*columns, strict=True)).encode()
+            )
+
+
+def _json(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
+    separator = "[\n"
+    for line in _objects(tables):
+        stream.write((separator + line).encode())
+        separator = ",\n"
+    stream.write(b"[]\n" if separator == "[\n" else b"\n]\n")
+
+
+def _jsonl(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
+    for line in _objects(tables):
+        stream.write((line + "\n").encode())
+
+
+def _parquet(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
+    import pyarrow.parquet as pq
+
+    if stream is sys.stdout.buffer and sys.stdout.isatty():
+        raise UsageError(
+            "Parquet is binary.", "Name a file with ", Option("output", "FILE.parquet"), "."
+        )
+    sink = io.BytesIO()
+    pq.write_table(_whole(tables), sink, compression="zstd")
+    stream.write(sink.getvalue())
+
+
+FORMATS: Final[dict[str, Writer]] = {
+    "table": _table,
+    "csv": _csv,
+    "json": _json,
+    "jsonl": _jsonl,
+    "markdown": _markdown,
+    "parquet": _parquet,
+}
+"""Formats by their name, which is also the ending of a file."""
+
+LIMITED: Final = ("table", "markdown")
+"""Formats for reading, of which the beginning is shown where there are many rows."""
+
+
+def _whole(tables: "Iterable[pa.Table]") -> "pa.Table":
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def _objects(tables: "Iterable[pa.Table]") -> Iterable[str]:
+    """Each row as a JSON object."""
+    from catalog.formats.cells import dumped, json_cells
+
+    for rows in tables:
+        names = [f"{dumped(name)}: " for name in rows.column_names]
+        for batch in rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
+            columns = [
+                [name + cell for cell in json_cells(field, column)]
+                for name, field, column in zip(names, rows.schema, batch.columns, strict=True)
+            ]
+            for row in zip(*columns, strict=True):
+                yield "{" + ", ".join(row) + "}"
+
+
+def _shown(value: Any) -> str:
+    """One value in a table: floats to six digits, control characters escaped."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_shown(item) for item in value) + "]"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))

@@ -1,0 +1,39 @@
+"""Answering named queries: their rows, and what the user should know about them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from catalog.queries import NamedQuery
+from catalog.queries.parameters import require_known
+from catalog.queries.stages import missing_stages
+from catalog.store.handle import Handle
+from catalog.store.reading import run_query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Answer(NamedTuple):
+    """Rows, and sentences about stages that they need and nobody ingested yet."""
+
+    rows: "pa.Table"
+    notes: tuple[str, ...]
+
+
+def answered(catalog: Handle, query: NamedQuery, values: Mapping[str, Any]) -> Answer:
+    """The rows of a named query; `values` are those of all its parameters.
+
+    Raises:
+        NotFoundError: the catalog has no such model, corpus, layer or neuron.
+    """
+    with catalog.reading() as connection:
+        given = [(parameter.type, values[parameter.name]) for parameter in query.parameters]
+        require_known(connection, given, catalog.location)
+        model = values.get("model")
+        who = f"{model} lacks" if model else "No model has"
+        notes = tuple(
+            f"{who} the stage {missing.stage}. To ingest it: {missing.command}"
+            for missing in missing_stages(connection, query.needs, model, catalog.location)
+        )
+        rows = run_query(connection, query.sql, dict(values), catalog.location)
+    return Answer(rows, notes)

@@ -1,0 +1,58 @@
+"""Rows of what neurons do on a text of the user's own."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from catalog.queries.own import own_sql
+from catalog.store.handle import Handle
+from catalog.store.reading import run_query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from catalog.ingest.own_text import NeuronOnText, TopNeuron
+
+
+def neuron_rows(on_text: "NeuronOnText") -> "pa.Table":
+    """One row per token: gate, in and post of the neuron."""
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "position": list(range(len(on_text.text.tokens))),
+            "token": on_text.text.tokens,
+            "gate": on_text.gate,
+            "in": on_text.x_in,
+            "post": on_text.post,
+        }
+    )
+
+
+def top_rows(catalog: Handle, model: str, found: "Sequence[TopNeuron]") -> "pa.Table":
+    """One row per token and neuron, with the neuron's class and role from the catalog."""
+    import pyarrow as pa
+
+    parameters = {
+        "model": model,
+        "layers": [each.layer for each in found],
+        "neurons": [each.neuron for each in found],
+    }
+    with catalog.reading() as connection:
+        rows = run_query(connection, own_sql("classes_of"), parameters, catalog.location)
+    kinds = {(row["layer"], row["neuron"]): row for row in rows.to_pylist()}
+    return pa.Table.from_pylist(
+        [
+            {
+                "position": each.position,
+                "token": each.token,
+                "rank": each.rank,
+                "neuron_id": f"{each.layer}.{each.neuron}",
+                "post": each.post,
+                "gate": each.gate,
+                "in": each.x_in,
+                "io_class": kinds.get((each.layer, each.neuron), {}).get("io_class"),
+                "functional_role": kinds.get((each.layer, each.neuron), {}).get("functional_role"),
+            }
+            for each in found
+        ]
+    )
