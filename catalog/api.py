@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from catalog.ingest.driver import IngestOutcome, IngestRequest
     from catalog.ingest.own_text import NeuronOnText
     from catalog.ingest.progress import Progress
-    from catalog.queries.neuron_record import NeuronRecord
+    from catalog.queries.records import NeuronRecord
     from catalog.queries.verification import Verification
     from catalog.store.combining import Combined
     from catalog.store.compacting import Compacted
@@ -77,24 +77,24 @@ class Catalog:
 
     def models(self) -> Rows:
         """One row per entry, with its finished stages."""
-        from catalog.queries.own import own_sql
+        from catalog.queries.sql import sql_text
 
-        return Rows(self._handle.fetch(own_sql("models")))
+        return Rows(self._handle.fetch(sql_text("models")))
 
     def columns(self) -> dict[str, list[str]]:
         """The names of the public views, each with those of its columns."""
-        from catalog.queries.own import own_sql
+        from catalog.queries.sql import sql_text
 
         views: dict[str, list[str]] = {}
-        for row in self._handle.rows(own_sql("columns")):
+        for row in self._handle.rows(sql_text("columns")):
             views.setdefault(row["view"], []).append(row["column"])
         return views
 
     def keywords(self) -> list[str]:
         """The words of the SQL dialect."""
-        from catalog.queries.own import own_sql
+        from catalog.queries.sql import sql_text
 
-        return [row["word"] for row in self._handle.rows(own_sql("keywords"))]
+        return [row["word"] for row in self._handle.rows(sql_text("keywords"))]
 
     def queries(self) -> Rows:
         """The named queries: name, parameters, what each answers."""
@@ -187,7 +187,7 @@ class Catalog:
         from catalog.queries.own_text import top_rows
 
         found = top_neurons(entry, text, k, device, dtype, tokenizer)
-        return Rows(top_rows(self._handle, entry["model"], found))
+        return Rows(top_rows(self._handle, entry.model, found))
 
     def plot(
         self,
@@ -283,9 +283,9 @@ class Catalog:
 
     def summary(self, model: str) -> list[tuple[str | None, int]]:
         """Neurons of an entry by IO class, the largest class first; None for those without one."""
-        from catalog.queries.own import own_sql
+        from catalog.queries.sql import sql_text
 
-        rows = self._handle.rows(own_sql("class_counts"), [model])
+        rows = self._handle.rows(sql_text("class_counts"), [model])
         return [(row["io_class"], row["neurons"]) for row in rows]
 
     def find_drop(self, model: str, corpus: str | None = None) -> "Drop":

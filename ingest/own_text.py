@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,6 +11,7 @@ from catalog.ingest.device import pick_device, pick_dtype
 from catalog.ingest.probe import Probe, open_probe
 from catalog.ingest.vocabulary import start_token
 from catalog.neuron_id import NeuronId
+from catalog.queries.records import Entry
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class TopNeuron:
 
 
 def neuron_on_text(
-    entry: dict[str, Any],
+    entry: Entry,
     text: str,
     neuron_id: NeuronId,
     device: str,
     dtype: str,
     tokenizer: Path | None = None,
 ) -> NeuronOnText:
-    """gate, in and post of one neuron at every token; `entry`: the model's row, with fingerprint.
+    """gate, in and post of one neuron at every token;
 
     Raises:
         CheckpointError: the checkpoint is gone, or not the one that was ingested.
@@ -70,11 +70,11 @@ def neuron_on_text(
     probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
     values = probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
     gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values)
-    return NeuronOnText(entry["model"], tokenised, gate, x_in, post)
+    return NeuronOnText(entry.model, tokenised, gate, x_in, post)
 
 
 def top_neurons(
-    entry: dict[str, Any],
+    entry: Entry,
     text: str,
     k: int,
     device: str,
@@ -87,13 +87,13 @@ def top_neurons(
         CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
     """
     probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
-    by_layer = probe.values(tokenised.token_ids, range(entry["n_layers"]))
+    by_layer = probe.values(tokenised.token_ids, range(entry.n_layers))
     post = torch.cat([by_layer[layer].post for layer in sorted(by_layer)], dim=1)  # [t, l * d_mlp]
     _, best = post.abs().topk(min(k, post.shape[1]), dim=1)
     found = []
     for position in range(tokenised.n_start, len(tokenised.tokens)):
         for rank, index in enumerate(best[position].tolist(), 1):
-            layer, neuron = divmod(index, entry["d_mlp"])
+            layer, neuron = divmod(index, entry.d_mlp)
             gate, x_in, own_post = (float(value[position, neuron]) for value in by_layer[layer])
             token = tokenised.tokens[position]
             found.append(TopNeuron(position, token, rank, layer, neuron, gate, x_in, own_post))
@@ -101,7 +101,7 @@ def top_neurons(
 
 
 def _prepared(
-    entry: dict[str, Any], text: str, device: str, dtype: str, tokenizer_folder: Path | None
+    entry: Entry, text: str, device: str, dtype: str, tokenizer_folder: Path | None
 ) -> tuple[Probe, TokenisedText]:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError("The text is no valid Unicode. Give it in UTF-8.")

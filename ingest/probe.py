@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -12,6 +11,7 @@ from catalog.errors import CheckpointError
 from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.checkpoint import Checkpoint, open_checkpoint
+from catalog.queries.records import DrawnExemplar, Entry
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class Probe:
 
 
 def open_probe(
-    entry: dict[str, Any], dtype: str, device: torch.device, tokenizer: Path | None = None
+    entry: Entry | DrawnExemplar, dtype: str, device: torch.device, tokenizer: Path | None = None
 ) -> Probe:
-    """Load the model of a catalog entry (a row of `models` with its fingerprint).
+    """Load the model of a catalog entry .
 
     Raises:
         CheckpointError: the checkpoint has changed since it was ingested, or is gone.
     """
-    checkpoint = open_checkpoint(entry["source"], entry["revision"], tokenizer=tokenizer)
-    if checkpoint.fingerprint != entry["fingerprint"]:
+    checkpoint = open_checkpoint(entry.source, entry.revision, tokenizer=tokenizer)
+    if checkpoint.fingerprint != entry.fingerprint:
         raise CheckpointError(
-            f"{entry['source']} is not the checkpoint that was ingested as {entry['model']}: its "
+            f"{entry.source} is not the checkpoint that was ingested as {entry.model}: its "
             "weights have changed. Ingest it anew under another --alias."
         )
     loaded = load_model(checkpoint, getattr(torch, dtype), device)

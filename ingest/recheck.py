@@ -9,14 +9,13 @@ import pyarrow as pa
 from catalog.ingest.activations.hooks import MlpValues
 from catalog.ingest.device import pick_device
 from catalog.ingest.probe import open_probe
-
-Row = dict[str, Any]
+from catalog.queries.records import DrawnExemplar
 
 TOLERANCES: Final = {"float32": 1e-3, "bfloat16": 6e-2}
 """Largest deviation allowed, as a share of the exemplar's own largest magnitude."""
 
 
-def recheck_exemplars(drawn: Sequence[Row], device: str) -> tuple[pa.Table, str]:
+def recheck_exemplars(drawn: Sequence[DrawnExemplar], device: str) -> tuple[pa.Table, str]:
     """Recompute exemplars (of one model), each context alone in a batch without padding.
 
     Returns:
@@ -27,48 +26,48 @@ def recheck_exemplars(drawn: Sequence[Row], device: str) -> tuple[pa.Table, str]
     Raises:
         CheckpointError: the checkpoint is not the one that was ingested.
     """
-    dtype = drawn[0]["dtype"]
+    dtype = drawn[0].dtype
     tolerance = TOLERANCES[dtype]
     probe = open_probe(drawn[0], dtype, pick_device(device))
-    checks: list[Row] = []
+    checks: list[dict[str, Any]] = []
     values: dict[int, MlpValues] = {}
     at: tuple[str, int] | None = None
     for exemplar in drawn:
-        place = exemplar["corpus"], exemplar["context_id"]
+        place = exemplar.corpus, exemplar.context_id
         if place != at:
-            layers = {e["layer"] for e in drawn if (e["corpus"], e["context_id"]) == place}
-            values, at = probe.values(exemplar["token_ids"], layers), place
-        checks.append(_checked(exemplar, values[exemplar["layer"]], tolerance))
+            layers = {e.layer for e in drawn if (e.corpus, e.context_id) == place}
+            values, at = probe.values(exemplar.token_ids, layers), place
+        checks.append(_checked(exemplar, values[exemplar.layer], tolerance))
     said = (
-        f"{len(checks)} exemplars of {drawn[0]['model']} recomputed in {dtype} on "
+        f"{len(checks)} exemplars of {drawn[0].model} recomputed in {dtype} on "
         f"{probe.device.type}, one context at a time; tolerance {tolerance:g} of the largest "
         "magnitude"
     )
     return pa.Table.from_pylist(checks), said
 
 
-def _checked(exemplar: Row, values: MlpValues, tolerance: float) -> Row:
-    position, neuron = exemplar["position"], exemplar["neuron"]
+def _checked(exemplar: DrawnExemplar, values: MlpValues, tolerance: float) -> dict[str, Any]:
+    position, neuron = exemplar.position, exemplar.neuron
     gate, x_in, post = (value[:, neuron].numpy() for value in values)
-    stored = np.array([exemplar["post"], exemplar["x_gate"], exemplar["x_in"]])
+    stored = np.array([exemplar.post, exemplar.x_gate, exemplar.x_in])
     found = np.array([post[position], gate[position], x_in[position]])
-    start = exemplar["window_start"]
-    window = np.array(exemplar["window_post"]) * exemplar["window_scale"]
+    start = exemplar.window_start
+    window = np.array(exemplar.window_post) * exemplar.window_scale
     there = post[start : start + len(window)]
-    half_step = exemplar["window_scale"] / 2
+    half_step = exemplar.window_scale / 2
     in_window = np.maximum(np.abs(window - there) - half_step, 0).max(initial=0)
     peak_deviation = float((np.abs(stored - found) / np.maximum(np.abs(stored), 1e-3)).max())
-    window_deviation = float(in_window / max(127 * exemplar["window_scale"], 1e-3))
+    window_deviation = float(in_window / max(127 * exemplar.window_scale, 1e-3))
     # Written so that NaN counts as a mismatch.
     agree = peak_deviation <= tolerance and window_deviation <= tolerance
     return {
-        "neuron_id": f"{exemplar['layer']}.{neuron}",
-        "corpus": exemplar["corpus"],
-        "sign_case": exemplar["sign_case"],
-        "rank": exemplar["rank"],
-        "context_id": exemplar["context_id"],
+        "neuron_id": f"{exemplar.layer}.{neuron}",
+        "corpus": exemplar.corpus,
+        "sign_case": exemplar.sign_case,
+        "rank": exemplar.rank,
+        "context_id": exemplar.context_id,
         "position": position,
-        "stored_post": exemplar["post"],
+        "stored_post": exemplar.post,
         "found_post": float(found[0]),
         "peak_deviation": peak_deviation,
         "window_deviation": window_deviation,

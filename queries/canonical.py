@@ -1,21 +1,24 @@
 """The reading of a neuron in which cos(w_gate, w_in) is not negative.
 
-(w_in, w_out) and (-w_in, -w_out) are the same neuron (DESIGN section 1, "Signs"). Flipping both
-swaps in+ with in-, negates in and post, and swaps the ends of the tokens of w_in and w_out.
+(w_in, w_out) and (-w_in, -w_out) are the same neuron (docs/definitions.md, "Canonical reading").
+Flipping both swaps in+ with in-, negates in and post, and swaps the ends of the tokens of w_in and
+w_out.
 """
 
 from dataclasses import replace
+from typing import Any, TypeVar
 
-from catalog.queries.neuron_record import NeuronRecord, Row, SignCase
-from catalog.taxonomy import SIGN_CASES
+from catalog.queries.records import Exemplar, NeuronRecord, Place, SignCase, TopToken
+from catalog.taxonomy import SIGN_CASES, Sign
 
-_OTHER_SIGN = {"+": "-", "-": "+"}
+_Record = TypeVar("_Record", bound=Any)
+_OTHER_SIGN: dict[str, Sign] = {"+": "-", "-": "+"}
 _FLIPPED_CASE = {case: f"{case[:-1]}{_OTHER_SIGN[case[-1]]}" for case in SIGN_CASES}
 
 
 def canonical_reading(record: NeuronRecord) -> NeuronRecord:
     """The record with w_in and w_out negated if cos_gate_in < 0, else as it is."""
-    if not record.neuron["flipped"]:
+    if not record.neuron.flipped:
         return record
     cases = {_FLIPPED_CASE[case]: _flipped_case(shown) for case, shown in record.cases.items()}
     return replace(
@@ -27,43 +30,49 @@ def canonical_reading(record: NeuronRecord) -> NeuronRecord:
     )
 
 
-def _negated(row: Row, *names: str) -> Row:
-    return row | {name: -row[name] for name in names if row[name] is not None}
+def _negated(record: _Record, *names: str) -> _Record:
+    values = {name: getattr(record, name) for name in names}
+    changed = {name: -value for name, value in values.items() if value is not None}
+    negated: _Record = replace(record, **changed)
+    return negated
 
 
-def _flipped_place(place: Row) -> Row:
-    if place["cosine"] == "cos_in_out":
+def _flipped_place(place: Place) -> Place:
+    if place.cosine == "cos_in_out":
         return place
-    turned = {
-        "value": place["value"],
-        "lowest": place["highest"],
-        "q1": place["q3"],
-        "median": place["median"],
-        "q3": place["q1"],
-        "highest": place["lowest"],
-    }
-    share = place["share_below"]
-    return _negated(place | turned, *turned) | {"share_below": None if share is None else 1 - share}
+    turned = replace(
+        place,
+        lowest=-place.highest,
+        q1=-place.q3,
+        median=-place.median,
+        q3=-place.q1,
+        highest=-place.lowest,
+        share_below=None if place.share_below is None else 1 - place.share_below,
+    )
+    return _negated(turned, "value")
 
 
-def _flipped_token(token: Row) -> Row:
-    if token["vector"] == "gate":
+def _flipped_token(token: TopToken) -> TopToken:
+    if token.vector == "gate":
         return token
-    return _negated(token, "score") | {"sign": _OTHER_SIGN[token["sign"]]}
+    return replace(token, score=-token.score, sign=_OTHER_SIGN[token.sign])
 
 
-def _token_order(token: Row) -> tuple[str, bool, str, int]:
-    return token["vector"], token["basis"] == "embed", token["sign"], token["rank"]
+def _token_order(token: TopToken) -> tuple[str, bool, str, int]:
+    return token.vector, token.basis == "embed", token.sign, token.rank
 
 
 def _flipped_case(behaviour: SignCase) -> SignCase:
-    case = _FLIPPED_CASE[behaviour.statistics["sign_case"]]
+    case = _FLIPPED_CASE[behaviour.statistics.sign_case]
     statistics = _negated(
         behaviour.statistics, "mean_post", "extreme_post", "mean_in", "extreme_in"
     )
-    exemplars = [
-        _negated(exemplar, "post", "x_in")
-        | {"sign_case": case, "window_post": [-post for post in exemplar["window_post"]]}
-        for exemplar in behaviour.exemplars
-    ]
-    return SignCase(statistics | {"sign_case": case}, exemplars)
+    return SignCase(
+        replace(statistics, sign_case=case),
+        [_flipped_exemplar(exemplar, case) for exemplar in behaviour.exemplars],
+    )
+
+
+def _flipped_exemplar(exemplar: Exemplar, case: str) -> Exemplar:
+    window = [-post for post in exemplar.window_post]
+    return replace(_negated(exemplar, "post", "x_in"), sign_case=case, window_post=window)

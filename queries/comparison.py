@@ -1,30 +1,21 @@
 """Two neurons side by side: what `catalog compare` shows."""
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from catalog.neuron_id import NeuronId
-from catalog.queries.neuron_record import NeuronRecord, read_neuron
+from catalog.queries.neuron_record import read_neuron
+from catalog.queries.records import Neuron, NeuronRecord
 from catalog.store.handle import Handle
 from catalog.taxonomy import BASES, SIGNS, VECTORS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FIELDS: Final = (
-    "io_class",
-    "atypical",
-    "functional_role",
-    "cos_gate_in",
-    "cos_gate_out",
-    "cos_in_out",
-    "norm_gate",
-    "norm_in",
-    "norm_out",
-    "vocab_variance",
-    "vocab_skew",
-    "vocab_kurtosis",
-    "null_space_share",
-)
+_NAMES: Final = ("model", "layer", "neuron", "neuron_id", "flipped")
+"""Of a neuron's columns, those that are no attribute of it; all others are compared."""
+
+_FIRST: Final = ("io_class", "atypical", "functional_role")
 
 
 def compared(catalog: Handle, first: str, second: str, model: str | None) -> "pa.Table":
@@ -39,11 +30,11 @@ def compared(catalog: Handle, first: str, second: str, model: str | None) -> "pa
     import pyarrow as pa
 
     left, right = (_read(catalog, text, model) for text in (first, second))
-    rows: list[tuple[str | None, ...]] = [
-        ("model", left.model["model"], right.model["model"], None)
-    ]
-    for name in _FIELDS:
-        rows.append((name, _shown(left.neuron[name]), _shown(right.neuron[name]), None))
+    rows: list[tuple[str | None, ...]] = [("model", left.model.model, right.model.model, None)]
+    attributes = [each.name for each in fields(Neuron) if each.name not in (*_NAMES, *_FIRST)]
+    for name in (*_FIRST, *attributes):
+        values = (getattr(record.neuron, name) for record in (left, right))
+        rows.append((name, *map(_shown, values), None))
     for vector in VECTORS:
         for basis in BASES:
             for sign in SIGNS:
@@ -53,7 +44,7 @@ def compared(catalog: Handle, first: str, second: str, model: str | None) -> "pa
                 rows.append(
                     (f"w_{vector} {basis} {sign}", *lists, " ".join(map(repr, shared)) or None)
                 )
-    names = ["attribute", f"{left.model['model']}:{left.id}", f"{right.model['model']}:{right.id}"]
+    names = ["attribute", f"{left.model.model}:{left.id}", f"{right.model.model}:{right.id}"]
     if names[1] == names[2]:
         names[2] += " again"
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
@@ -67,9 +58,9 @@ def _read(catalog: Handle, text: str, model: str | None) -> NeuronRecord:
 
 def _tokens(record: NeuronRecord, vector: str, basis: str, sign: str) -> list[str]:
     return [
-        row["token"]
-        for row in record.tokens
-        if (row["vector"], row["basis"], row["sign"]) == (vector, basis, sign)
+        each.token
+        for each in record.tokens
+        if (each.vector, each.basis, each.sign) == (vector, basis, sign)
     ]
 
 

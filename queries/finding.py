@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from catalog.errors import UsageError
-from catalog.queries.own import own_sql
 from catalog.queries.parameters import require_known
+from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
 from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, SIGNS, VECTORS
@@ -70,4 +70,4 @@ def found(catalog: Handle, sought: Sought) -> "pa.Table":
     with catalog.reading() as connection:
         given = [("model", sought.model), ("layer", sought.last_layer)]
         require_known(connection, given, catalog.location)
-        return run_query(connection, own_sql("find"), asdict(sought), catalog.location)
+        return run_query(connection, sql_text("find"), asdict(sought), catalog.location)

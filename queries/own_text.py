@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from catalog.queries.own import own_sql
+from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
 
@@ -38,7 +38,7 @@ def top_rows(catalog: Handle, model: str, found: "Sequence[TopNeuron]") -> "pa.T
         "neurons": [each.neuron for each in found],
     }
     with catalog.reading() as connection:
-        rows = run_query(connection, own_sql("classes_of"), parameters, catalog.location)
+        rows = run_query(connection, sql_text("classes_of"), parameters, catalog.location)
     kinds = {(row["layer"], row["neuron"]): row for row in rows.to_pylist()}
     return pa.Table.from_pylist(
         [

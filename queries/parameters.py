@@ -9,7 +9,8 @@ import duckdb
 
 from catalog.errors import UsageError
 from catalog.neuron_id import NeuronId
-from catalog.queries.neuron_record import Row, check_in_range, chosen_model, unknown_corpus
+from catalog.queries.neuron_record import check_in_range, chosen_model, unknown_corpus
+from catalog.queries.records import Model, record_of
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
 from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, LARGEST_INTEGER, SIGN_CASES, SIGNS, VECTORS
@@ -113,7 +114,7 @@ def require_known(
             chosen_model(connection, catalog, alias)
     within = named[0] if named else None
 
-    def rows(select: str) -> list[Row]:
+    def rows(select: str) -> list[dict[str, Any]]:
         sql = f"{select} where $1 is null or model = $1 order by all"
         return run_for_dicts(connection, sql, [within], catalog)
 
@@ -126,15 +127,16 @@ def require_known(
                 raise unknown_corpus(value, names, f"{within} has no" if within else "No model has")
         elif kind in ("layer", "neuron"):
             neuron_id = NeuronId(value, 0) if kind == "layer" else NeuronId.parse(value)
-            _require_neuron(neuron_id, rows("select n_layers, d_mlp, model from models"))
+            models = [record_of(Model, row) for row in rows("select * from models")]
+            _require_neuron(neuron_id, models)
 
 
-def _require_neuron(neuron_id: NeuronId, models: Sequence[Row]) -> None:
+def _require_neuron(neuron_id: NeuronId, models: Sequence[Model]) -> None:
     """Refuse a neuron that none of the models has; the last of them has the most layers."""
     fitting = [
         model
         for model in models
-        if neuron_id.layer < model["n_layers"] and neuron_id.neuron < model["d_mlp"]
+        if neuron_id.layer < model.n_layers and neuron_id.neuron < model.d_mlp
     ]
     if models and not fitting:
         check_in_range(neuron_id, models[-1])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from catalog.queries.own import own_sql
+from catalog.queries.sql import sql_text
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
 
@@ -24,7 +24,7 @@ def missing_stages(
 ) -> list[MissingStage]:
     """The stages among `needs` that `model`, or every model of the catalog, lacks."""
     parameters = {"needs": list(needs), "model": model}
-    rows = run_for_dicts(connection, own_sql("missing_stages"), parameters, path)
+    rows = run_for_dicts(connection, sql_text("missing_stages"), parameters, path)
     return [MissingStage(row["stage"], _command(**row)) for row in rows]
 
 

@@ -4,9 +4,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from catalog.errors import DatabaseError, NotFoundError
-from catalog.queries.neuron_record import Row, chosen_model
-from catalog.queries.own import own_sql
+from catalog.errors import Command, DatabaseError, NotFoundError, Option
+from catalog.queries.neuron_record import chosen_model
+from catalog.queries.records import DrawnExemplar, record_of
+from catalog.queries.sql import sql_text
 from catalog.store.digests import rows_digest
 from catalog.store.handle import Handle
 from catalog.store.opening import explaining
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[a-z_]+")
 
 
-def drawn_exemplars(catalog: Handle, model: str | None, corpus: str | None, n: int) -> list[Row]:
+def drawn_exemplars(
+    catalog: Handle, model: str | None, corpus: str | None, n: int
+) -> list[DrawnExemplar]:
     """`n` exemplars drawn at random, always the same ones, with all that recomputing them needs.
 
     Raises:
@@ -26,19 +29,20 @@ def drawn_exemplars(catalog: Handle, model: str | None, corpus: str | None, n: i
         UsageError: several models, and none was named.
     """
     with catalog.tables() as connection:
-        alias = chosen_model(connection, catalog.location, model)["model"]
+        alias = chosen_model(connection, catalog.location, model).model
         parameters = {"model": alias, "corpus": corpus, "n": n}
-        drawn = run_for_dicts(connection, own_sql("drawn_exemplars"), parameters, catalog.location)
+        drawn = run_for_dicts(connection, sql_text("drawn_exemplars"), parameters, catalog.location)
     if not drawn:
         on = f" on a corpus {corpus!r}" if corpus else ""
         raise NotFoundError(
-            f"{alias} has no exemplars{on} in the catalog. Run: catalog ingest MODEL "
-            "--corpus CORPUS"
+            f"{alias} has no exemplars{on} in the catalog.",
+            "Run: ",
+            Command("ingest", ("MODEL",), (Option("corpus", "CORPUS"),)),
         )
-    return drawn
+    return [record_of(DrawnExemplar, row) for row in drawn]
 
 
-def _noted(run: Row, catalog: Handle) -> dict[str, Any]:
+def _noted(run: dict[str, Any], catalog: Handle) -> dict[str, Any]:
     """n_rows, digest and columns that were noted when a run's rows of a table were loaded.
 
     Raises:
@@ -103,8 +107,8 @@ def verify_rows(catalog: Handle, model: str | None) -> "pa.Table":
 
     checks: list[dict[str, Any]] = []
     with catalog.tables() as connection, explaining(catalog.location):
-        alias = chosen_model(connection, catalog.location, model)["model"]
-        runs = run_for_dicts(connection, own_sql("digests"), {"model": alias}, catalog.location)
+        alias = chosen_model(connection, catalog.location, model).model
+        runs = run_for_dicts(connection, sql_text("digests"), {"model": alias}, catalog.location)
         for run in runs:
             stored = _noted(run, catalog)
             found = rows_digest(

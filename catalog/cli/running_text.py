@@ -8,11 +8,11 @@ if TYPE_CHECKING:
 
 def print_shaded(neuron: str, on_text: "NeuronOnText") -> None:
     """The text, each token shaded by the neuron's post there."""
-    from catalog.cli.report.exemplars import shaded
-    from catalog.cli.report.page import Page
+    from catalog.reports.blocks import Line, ShadedText
+    from catalog.reports.shading import shaded
+    from catalog.reports.terminal import Page
 
-    page = Page.standard_output()
     strongest = max(range(len(on_text.post)), key=lambda at: abs(on_text.post[at]))
-    page.line(f"{neuron} of {on_text.model}; the peak is marked, shades are shares of it")
-    page.line(shaded(on_text.text.text, on_text.text.tokens, on_text.post, strongest, page))
-    page.line()
+    said = f"{neuron} of {on_text.model}; the peak is marked, shades are shares of it"
+    pieces = shaded(on_text.text.text, on_text.text.tokens, on_text.post, strongest)
+    Page.standard_output().show([Line.of(said), ShadedText(pieces), Line.of("")])

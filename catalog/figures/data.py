@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.errors import NotFoundError
 from catalog.queries import named_query
-from catalog.queries.neuron_record import Row, chosen_model
+from catalog.queries.neuron_record import chosen_model, no_model_yet
+from catalog.queries.records import Model, record_of
 from catalog.store.handle import Handle
 from catalog.store.reading import run_for_dicts, run_query
 
@@ -28,12 +29,12 @@ class FigureData:
             _ = self.models
 
     @property
-    def named_models(self) -> list[Row]:
+    def named_models(self) -> list[Model]:
         """Rows of `models` for the names given, none without names."""
         return self.models if self._names else []
 
     @cached_property
-    def models(self) -> list[Row]:
+    def models(self) -> list[Model]:
         """Rows of `models`: those named, in that order, or all.
 
         Raises:
@@ -48,28 +49,26 @@ class FigureData:
                 connection, "from models order by model", (), self._catalog.location
             )
         if not rows:
-            raise NotFoundError(
-                f"{self._catalog} holds no model yet. Make a first one: catalog ingest demo"
-            )
-        return rows
+            raise no_model_yet(self._catalog)
+        return [record_of(Model, row) for row in rows]
 
-    def named_query(self, name: str, model: Row, **parameters: Any) -> "pa.Table":
+    def named_query(self, name: str, model: Model, **parameters: Any) -> "pa.Table":
         """Rows of a named query about one model, other parameters at their defaults."""
         query = named_query(name)
         return self._rows(query.sql, query.bound([]) | parameters, model)
 
-    def own_query(self, name: str, model: Row, **parameters: Any) -> "pa.Table":
+    def own_query(self, name: str, model: Model, **parameters: Any) -> "pa.Table":
         """Rows of a figure's own query, `<name>.sql` beside this module, about one model."""
         sql = (files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
         return self._rows(sql, parameters, model)
 
-    def _rows(self, sql: str, parameters: dict[str, Any], model: Row) -> "pa.Table":
-        parameters = parameters | {"model": model["model"]}
+    def _rows(self, sql: str, parameters: dict[str, Any], model: Model) -> "pa.Table":
+        parameters = parameters | {"model": model.model}
         with self._catalog.reading() as connection:
             rows = run_query(connection, sql, parameters, self._catalog.location)
         if rows.num_rows == 0:
             raise NotFoundError(
-                f"There is nothing to draw of {model['model']}: the catalog holds no such neurons "
+                f"There is nothing to draw of {model.model}: the catalog holds no such neurons "
                 "of it. `catalog models` lists finished stages and numbers of layers."
             )
         return rows

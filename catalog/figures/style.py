@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from catalog.queries.neuron_record import Row
+from catalog.queries.records import Model
 from catalog.taxonomy import IO_CLASSES
 
 COLUMN_IN: Final = 3.3
@@ -68,9 +68,9 @@ STYLE: Final[Any] = {
 }
 
 
-def title_of(model: Row) -> str:
+def title_of(model: Model) -> str:
     """Model and kind of weights, as every figure's title has them."""
-    return textwrap.fill(f"{model['model']} ({model['weights']} weights)", 38)
+    return textwrap.fill(f"{model.model} ({model.weights} weights)", 38)
 
 
 def facets(n: int, panel_height: float) -> tuple[Figure, list[Axes]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from catalog.errors import NotFoundError, UsageError
 from catalog.queries.neuron_record import chosen_model
-from catalog.queries.own import own_sql
+from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
 
@@ -52,19 +52,19 @@ def compare_with_published(catalog: Handle, model: str | None) -> PublishedCompa
     with catalog.reading() as connection:
         entry = chosen_model(connection, catalog.location, model)
         known = published_models()
-        if entry["source"] not in known:
+        if entry.source not in known:
             raise NotFoundError(
-                f"Nothing was published of {entry['source']}. There are figures of: "
+                f"Nothing was published of {entry.source}. There are figures of: "
                 f"{', '.join(known)}."
             )
-        if entry["weights"] != "folded":
+        if entry.weights != "folded":
             raise UsageError(
-                f"{entry['model']} holds {entry['weights']} weights, the published figures are of "
+                f"{entry.model} holds {entry.weights} weights, the published figures are of "
                 "folded ones. Ingest it with --weights folded."
             )
         connection.register("published", published)
-        parameters = {"model": entry["model"], "source": entry["source"]}
-        rows = run_query(connection, own_sql("published"), parameters, catalog.location)
+        parameters = {"model": entry.model, "source": entry.source}
+        rows = run_query(connection, sql_text("published"), parameters, catalog.location)
     differences = [row for row in rows.to_pylist() if row["difference"]]
     return PublishedComparison(
         rows.from_pylist(differences, rows.schema),

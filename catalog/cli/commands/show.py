@@ -37,6 +37,7 @@ def command(
 
         click.echo(dumped(record.as_dict(), indent=2))
     else:
-        from catalog.cli.report import print_report
+        from catalog.reports import report
+        from catalog.reports.terminal import Page
 
-        print_report(record)
+        Page.standard_output().show(report(record))

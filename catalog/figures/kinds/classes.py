@@ -1,5 +1,7 @@
 """Shares of the IO classes by layer, stacked (paper, figures 3, 7 and 8)."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,7 +10,7 @@ from matplotlib.patches import Patch
 from catalog.figures import OptionOf
 from catalog.figures.data import FigureData
 from catalog.figures.style import CLASS_COLOURS, facets, layer_axis, title_of
-from catalog.queries.neuron_record import Row
+from catalog.queries.records import Model
 from catalog.taxonomy import IO_THRESHOLD
 
 OPTIONS = {"threshold": OptionOf("fraction", "a |cosine| beyond it counts. [0.5]")}
@@ -31,7 +33,7 @@ def draw(data: FigureData, *, threshold: float = IO_THRESHOLD) -> Figure:
     return figure
 
 
-def _bars(axes: Axes, model: Row, rows: list[Row]) -> None:
+def _bars(axes: Axes, model: Model, rows: list[dict[str, Any]]) -> None:
     n_layers = max(row["layer"] for row in rows) + 1
     counts = {name: np.zeros(n_layers) for name in CLASS_COLOURS}
     totals = np.zeros(n_layers)

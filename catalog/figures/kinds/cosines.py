@@ -1,5 +1,7 @@
 """Box plots of the three cosines by layer (paper, figures 4, 9 and 10)."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -14,7 +16,6 @@ from catalog.figures.style import (
     layer_axis,
     title_of,
 )
-from catalog.queries.neuron_record import Row
 
 
 def draw(data: FigureData) -> Figure:
@@ -42,7 +43,7 @@ def draw(data: FigureData) -> Figure:
     return figure
 
 
-def _boxes(axes: Axes, cosine: str, rows: list[Row]) -> None:
+def _boxes(axes: Axes, cosine: str, rows: list[dict[str, Any]]) -> None:
     axes.axhline(0, color=FAINT, linewidth=0.5)
     line = {"linewidth": 0.5, "color": INK}
     axes.bxp(

@@ -25,7 +25,7 @@ def draw(data: FigureData, *, depth: bool = False) -> Figure:
     figure = Figure(figsize=(COLUMN_IN, 2.2 + legend_in), layout="constrained")
     axes = figure.subplots()
     axes.axhline(0, color=FAINT, linewidth=0.5)
-    kinds = {model["weights"] for model in models}
+    kinds = {model.weights for model in models}
     n_layers = 0
     for at, model in enumerate(models):
         rows = data.named_query("medians", model)
@@ -38,7 +38,7 @@ def draw(data: FigureData, *, depth: bool = False) -> Figure:
             linewidth=0.9,
             marker=marker,
             markersize=2 if rows.num_rows <= 64 else 0,
-            label=model["model"] if len(kinds) == 1 else title_of(model),
+            label=model.model if len(kinds) == 1 else title_of(model),
         )
         n_layers = max(n_layers, max(rows["layer"].to_pylist()) + 1)
     if depth:

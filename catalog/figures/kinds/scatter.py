@@ -16,7 +16,7 @@ from matplotlib.patches import Circle
 from catalog.figures import OptionOf
 from catalog.figures.data import FigureData
 from catalog.figures.style import COLUMN_IN, COSINE_LABELS, FAINT, PAGE_IN, STYLE, title_of
-from catalog.queries.neuron_record import Row
+from catalog.queries.records import Model
 
 Points = npt.NDArray[np.float32]
 """Rows of x, y and colour."""
@@ -76,7 +76,7 @@ def _columns(n: int) -> int:
     )
 
 
-def _points(data: FigureData, model: Row, layers: Sequence[int]) -> dict[int, Points]:
+def _points(data: FigureData, model: Model, layers: Sequence[int]) -> dict[int, Points]:
     """The points of every layer."""
     rows = data.own_query("points", model, layers=list(layers) or None)
     layer, *cosines = (column.to_numpy() for column in rows.columns)

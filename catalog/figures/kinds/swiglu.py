@@ -36,7 +36,7 @@ _GLU: Final = {"Swish": "SwiGLU", "GELU": "GeGLU"}
 def draw(data: FigureData) -> Figure:
     """The neuron's computation, and the activation function of the models named (else both)."""
     named = data.named_models
-    used = {model["activation_fn"] for model in named} & set(_FUNCTIONS) or set(_FUNCTIONS)
+    used = {model.activation_fn for model in named} & set(_FUNCTIONS) or set(_FUNCTIONS)
     functions = [_FUNCTIONS[name] for name in _FUNCTIONS if name in used]
     figure = Figure(figsize=(COLUMN_IN, 3.3), layout="constrained")
     schematic, curves = figure.subplots(2, 1, height_ratios=(1.25, 1))

@@ -1,0 +1,10 @@
+"""The report of a neuron: sections in order, from a record to blocks that each skin renders."""
+
+from catalog.queries.records import NeuronRecord
+from catalog.reports.blocks import Block
+from catalog.reports.sections import SECTIONS
+
+
+def report(record: NeuronRecord) -> list[Block]:
+    """All blocks of the sections that have something to say."""
+    return [block for section in SECTIONS for block in section(record)]

@@ -1,0 +1,64 @@
+"""Texts whose tokens are shaded by a neuron's post."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from catalog.queries.records import Exemplar
+from catalog.reports.blocks import Piece, ShadedText
+
+
+def shaded_exemplar(exemplar: Exemplar) -> ShadedText:
+    """The window of an exemplar, its post before it, and what the document goes on with."""
+    peak = exemplar.position - exemplar.window_start
+    tokens, posts = exemplar.window_tokens, exemplar.window_post
+    return ShadedText(
+        shaded(exemplar.text, tokens, posts, peak),
+        f"{exemplar.post:+.2f} ",
+        exemplar.next_token,
+        exemplar.next_token is None,
+    )
+
+
+def shaded(
+    text: str, tokens: Sequence[str], posts: Sequence[float], peak: int
+) -> tuple[Piece, ...]:
+    """The text in pieces, each with its share of the largest |post|."""
+    strongest = max((abs(post) for post in posts), default=0.0)
+    return tuple(
+        Piece(
+            part.text,
+            part.post,
+            1.0 if part.is_peak else abs(part.post) / strongest if strongest else 0.0,
+            part.is_peak,
+        )
+        for part in _parts(text, tokens, posts, peak)
+    )
+
+
+@dataclass
+class _Part:
+    text: str
+    post: float
+    is_peak: bool
+
+
+def _parts(text: str, tokens: Sequence[str], posts: Sequence[float], peak: int) -> Iterator[_Part]:
+    """The tokens as they follow each other in `text`, without a gap.
+
+    A character of several bytes may be split into several tokens, each of which stands for it: it
+    is one part, with the post of largest magnitude.
+    """
+    part, end = None, 0
+    for at, (token, post) in enumerate(zip(tokens, posts, strict=True)):
+        overlap = next((n for n in range(len(token) + 1) if text.startswith(token, end - n)), 0)
+        end += len(token) - overlap
+        if part is not None and overlap:
+            part.text += token[overlap:]
+            part.post = max(part.post, post, key=abs)
+            part.is_peak |= at == peak
+            continue
+        if part is not None:
+            yield part
+        part = _Part(token, post, at == peak)
+    if part is not None:
+        yield part

@@ -1,0 +1,194 @@
+"""A report in a terminal: blocks on a Rich console, with the glyphs that it can show."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from catalog.reports.blocks import (
+    Block,
+    Exemplars,
+    Heading,
+    Line,
+    Piece,
+    Ruler,
+    Rulers,
+    ShadedText,
+    TokenLists,
+)
+
+_BASIS_LABELS: Final = {"unembed": "W_U", "embed": "W_E"}
+
+# Diverging and colour-blind safe: orange for positive post, blue for negative, darker is stronger.
+_SHADES: Final = {
+    1: ("#fdd9b5", "#fdae6b", "#e6691a"),
+    -1: ("#c6dbef", "#7fb3d9", "#2b7bba"),
+}
+_FAINTEST: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """Characters of the report; `ASCII` is for terminals without UTF-8."""
+
+    space: str
+    newline: str
+    tab: str
+    more: str
+    arrow: str
+    whisker: str
+    box: str
+    median: str
+    own: str
+    opening: str
+    closing: str
+
+
+UNICODE = Glyphs("␣", "↵", "⇥", "…", "→", "─", "▒", "┃", "◆", "«", "»")
+ASCII = Glyphs("_", "\\n", "\\t", "...", "->", "-", "=", "|", "#", "<<", ">>")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where a report is printed."""
+
+    console: Console
+    glyphs: Glyphs
+
+    @classmethod
+    def standard_output(cls) -> "Page":
+        """Standard output: coloured on a terminal, 80 columns wide when piped."""
+        console = Console(highlight=False, soft_wrap=False)
+        encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+        return cls(console, UNICODE if encoding.startswith("utf") else ASCII)
+
+    @property
+    def width(self) -> int:
+        """Columns of the page."""
+        return self.console.width
+
+    def show(self, blocks: Iterable[Block]) -> None:
+        """Print blocks below each other."""
+        for block in blocks:
+            match block:
+                case Heading(text):
+                    self.heading(text)
+                case Line(spans):
+                    self.line(Text.assemble(*((s.text, "bold" if s.bold else "") for s in spans)))
+                case Rulers():
+                    self._rulers(block)
+                case TokenLists():
+                    self._token_lists(block)
+                case ShadedText():
+                    self.line(self._shaded(block))
+                case Exemplars(texts):
+                    for text_block in texts:
+                        self.line(self._shaded(text_block), indent=2)
+
+    def line(self, text: Text | str = "", *, indent: int = 0) -> None:
+        """Print a line, folded at the page's width with the same indent."""
+        body = text if isinstance(text, Text) else Text(text)
+        for folded in body.wrap(self.console, max(20, self.width - indent)):
+            folded.rstrip()
+            self.console.print(Text(" " * indent).append_text(folded), no_wrap=True, crop=False)
+
+    def heading(self, text: str) -> None:
+        """Print a heading, after an empty line."""
+        self.console.print()
+        self.console.print(Text(text, style="bold"))
+
+    def visible(self, token: str) -> str:
+        """A token with its white space and control characters made visible."""
+        glyphs = self.glyphs
+        shown = token.replace("\n", glyphs.newline).replace("\t", glyphs.tab)
+        bare = shown.strip(" ")
+        start = len(shown) - len(shown.lstrip(" "))
+        end = 0 if not bare else len(shown) - len(shown.rstrip(" "))
+        return glyphs.space * start + _printable(bare) + glyphs.space * end
+
+    def running(self, text: str) -> str:
+        """Running text with line ends and control characters made visible, spaces left alone."""
+        glyphs = self.glyphs
+        return _printable(text.replace("\n", glyphs.newline).replace("\t", glyphs.tab))
+
+    def _rulers(self, block: Rulers) -> None:
+        glyphs = self.glyphs
+        track = max(20, min(self.width - 34, 81))
+        scale = "-1" + "0".center(track - 4) + "+1"
+        self.line(f"{'':16}{'value':>8} {'below':>7}  {scale}")
+        for ruler in block.rulers:
+            if ruler.value is None:
+                self.line(f"{ruler.label:16}{'NULL':>8}")
+                continue
+            below = f"{100 * (ruler.share_below or 0.0):.1f}%"
+            strip = self._strip(ruler, ruler.value, track)
+            self.line(f"{ruler.label:16}{ruler.value:>+8.4f} {below:>7}  {strip}")
+        self.line(
+            f"{glyphs.own} this neuron, {glyphs.box} middle half, {glyphs.median} median, "
+            f"{glyphs.whisker} range; random vectors exceed {block.chance:.3f} once in 1,000."
+        )
+
+    def _strip(self, ruler: Ruler, value: float, track: int) -> str:
+        """The layer's distribution and the neuron's own value on a line from -1 to +1."""
+
+        def column(at: float) -> int:
+            return round((max(-1.0, min(1.0, at)) + 1) / 2 * (track - 1))
+
+        strip = [" "] * track
+        for low, high, glyph in (
+            (ruler.lowest, ruler.highest, self.glyphs.whisker),
+            (ruler.q1, ruler.q3, self.glyphs.box),
+            (ruler.median, ruler.median, self.glyphs.median),
+            (value, value, self.glyphs.own),
+        ):
+            for at in range(column(low), column(high) + 1):
+                strip[at] = glyph
+        return "".join(strip).rstrip()
+
+    def _token_lists(self, block: TokenLists) -> None:
+        cut = False
+        for each in block.lists:
+            head = f"w_{each.vector:<5}{_BASIS_LABELS[each.basis]} {each.sign}  "
+            body, was_cut = self._fitted(list(map(self.visible, each.tokens)), len(head))
+            cut |= was_cut
+            self.line(Text.assemble((head, "dim"), body))
+        if cut:
+            self.line(f"{self.glyphs.more} cut to the width; --json lists all.")
+
+    def _fitted(self, words: list[str], indent: int) -> tuple[Text, bool]:
+        """As many words as fit on the rest of a line, and whether some did not."""
+        text, room = Text(), self.width - indent - cell_len(self.glyphs.more) - 1
+        for word in words:
+            if cell_len(text.plain) + cell_len(word) + 2 > room:
+                return text.append(self.glyphs.more, "dim"), True
+            text.append(word).append("  ")
+        return text, False
+
+    def _shaded(self, block: ShadedText) -> Text:
+        glyphs, line = self.glyphs, Text(block.label)
+        for piece in block.pieces:
+            shown = self.running(piece.text)
+            if piece.is_peak:
+                marked = f"{glyphs.opening}{shown}{glyphs.closing}"
+                line.append(marked, style=f"bold {_style(piece)}")
+            else:
+                line.append(shown, style=_style(piece))
+        if block.ends_document or block.following is not None:
+            after = "end of document" if block.following is None else self.visible(block.following)
+            line.append(f"  {glyphs.arrow} {after}", style="italic")
+        return line
+
+
+def _style(piece: Piece) -> str:
+    if piece.strength < _FAINTEST:
+        return ""
+    shades = _SHADES[piece.direction]
+    return f"black on {shades[min(int(piece.strength * len(shades)), len(shades) - 1)]}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

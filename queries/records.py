@@ -1,0 +1,224 @@
+"""What the catalog knows of one neuron, as typed records that reports, pages and JSON share.
+
+The fields are the columns of the rows that they are read from; what a plain MLP lacks is None.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from catalog.neuron_id import NeuronId
+from catalog.taxonomy import Basis, Sign, Vector
+
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row of `models`."""
+
+    model: str
+    source: str
+    revision: str | None
+    family: str
+    activation_fn: str
+    n_layers: int
+    d_model: int
+    d_mlp: int
+    d_vocab: int
+    gated: bool
+    weights: str
+    quantization: str | None
+    chance_95: float
+    chance_999: float
+    ingested_at: datetime
+
+
+@dataclass(frozen=True)
+class Entry(Model):
+    """A row of `models`, and the digest that identifies its checkpoint."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A row of `neurons`."""
+
+    model: str
+    layer: int
+    neuron: int
+    neuron_id: str
+    cos_gate_in: float | None
+    cos_gate_out: float | None
+    cos_in_out: float | None
+    flipped: bool | None
+    norm_gate: float | None
+    norm_in: float | None
+    norm_out: float | None
+    io_class: str | None
+    atypical: bool | None
+    vocab_variance: float | None
+    vocab_skew: float | None
+    vocab_kurtosis: float | None
+    null_space_share: float | None
+    functional_role: str | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cosine stands among those of the layer: quartiles, and the share below it."""
+
+    cosine: str
+    value: float | None
+    lowest: float
+    q1: float
+    median: float
+    q3: float
+    highest: float
+    share_below: float | None
+
+
+@dataclass(frozen=True)
+class TopToken:
+    """A row of `top_tokens`."""
+
+    vector: Vector
+    basis: Basis
+    sign: Sign
+    rank: int
+    token_id: int
+    token: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A row of `corpora`."""
+
+    model: str
+    corpus: str
+    source: str
+    n_contexts: int
+    n_tokens: int
+    context_length: int
+    start_token_id: int | None
+    special_tokens: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class CaseStatistics:
+    """A row of `activation_stats`."""
+
+    sign_case: str
+    n_positions: int
+    frequency: float | None
+    mean_post: float | None
+    extreme_post: float | None
+    mean_gate: float | None
+    extreme_gate: float | None
+    mean_in: float | None
+    extreme_in: float | None
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A row of `exemplars`, with the document its context was cut from."""
+
+    sign_case: str
+    rank: int
+    post: float
+    x_gate: float | None
+    x_in: float
+    context_id: int
+    source_ref: str
+    position: int
+    token_id: int
+    token: str
+    next_token_id: int | None
+    next_token: str | None
+    text: str
+    window_start: int
+    window_tokens: list[str]
+    window_post: list[float]
+
+
+@dataclass(frozen=True)
+class DrawnExemplar:
+    """An exemplar with all that recomputing it needs; `window_post` are its bytes."""
+
+    model: str
+    source: str
+    revision: str | None
+    fingerprint: str
+    dtype: str
+    corpus: str
+    layer: int
+    neuron: int
+    sign_case: str
+    rank: int
+    post: float
+    x_gate: float | None
+    x_in: float
+    context_id: int
+    position: int
+    window_start: int
+    window_scale: float
+    window_post: list[int]
+    token_ids: list[int]
+
+
+@dataclass(frozen=True)
+class SignCase:
+    """How a neuron behaves in one sign case, and its strongest exemplars there."""
+
+    statistics: CaseStatistics
+    exemplars: list[Exemplar]
+
+
+@dataclass(frozen=True)
+class RoleCutoffs:
+    """What the rule that gave the role compared with; None where nothing qualified."""
+
+    partition_variance: float | None
+    kurtosis_cutoff: float | None
+    entropy_cutoff: float | None
+    attention_cutoff: float | None
+
+
+@dataclass(frozen=True, repr=False)
+class NeuronRecord:
+    """One neuron: its model's entry, its row of `neurons`, and what other views hold of it.
+
+    `cases`: by sign case, empty if no corpus was ingested.
+    """
+
+    id: NeuronId
+    model: Model
+    neuron: Neuron
+    places: list[Place]
+    tokens: list[TopToken]
+    corpus: Corpus | None
+    cases: dict[str, SignCase]
+    role_cutoffs: RoleCutoffs | None
+
+    def __repr__(self) -> str:
+        return f"NeuronRecord({self.id} of {self.model.model}: {self.neuron.io_class})"
+
+    def _repr_html_(self) -> str:
+        from catalog.reports import report
+        from catalog.reports.html import fragment
+
+        return fragment(report(self))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as plain values, for JSON."""
+        return dataclasses.asdict(self) | {"id": str(self.id)}
+
+
+def record_of(kind: type[_Record], row: dict[str, Any]) -> _Record:
+    """A record from the columns of a row that it has fields for."""
+    names = [each.name for each in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: row[name] for name in names if name in row})
