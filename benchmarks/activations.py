@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan_units, read_batch
 from catalog.ingest.activations.hooks import find_mlps, tap_mlps
@@ -40,6 +41,7 @@ from catalog.ingest.activations.run import (
     synchronise,
 )
 from catalog.ingest.activations.state import ActivationState, PassPlan
+from catalog.ingest.families import FAMILIES
 
 K = 16
 D_VOCAB = 1000
@@ -74,7 +76,7 @@ class RandomContexts:
         return [self.ids[i] for i in context_ids]
 
 
-def build(shape: Shape, dtype: torch.dtype, device: torch.device) -> nn.Module:
+def build(shape: Shape, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     from transformers import AutoModel, LlamaConfig
 
     config = LlamaConfig(
@@ -88,22 +90,23 @@ def build(shape: Shape, dtype: torch.dtype, device: torch.device) -> nn.Module:
     )
     torch.manual_seed(0)
     with device:
-        model: nn.Module = AutoModel.from_config(config, dtype=dtype)
-    return model.eval()
+        model: PreTrainedModel = AutoModel.from_config(config, dtype=dtype)
+    model.eval()
+    return model
 
 
 def make_work(
-    model: nn.Module, reader: RandomContexts, kernel: Kernel, tokens_per_batch: int
+    model: PreTrainedModel, reader: RandomContexts, kernel: Kernel, tokens_per_batch: int
 ) -> ActivationPass:
     rule = CountingRule((0,), skip_first=True)
     samples = draw_samples(reader, rule, seed=0)
-    mlp = find_mlps(model)
+    mlps = find_mlps(model, FAMILIES["llama"], model.config.num_hidden_layers)
     parameter = next(model.parameters())
     plan = PassPlan(
         "random",
         "random",
-        len(mlp),
-        mlp[0].down_proj.in_features,
+        len(mlps),
+        model.config.intermediate_size,
         K,
         len(samples.positions),
         tokens_per_batch,
@@ -114,7 +117,7 @@ def make_work(
         kernel.name,
     )
     units = plan_units(reader.lengths, tokens_per_batch)
-    return ActivationPass(model, reader, units, samples, rule, kernel, plan)
+    return ActivationPass(model, mlps, reader, units, samples, rule, kernel, plan)
 
 
 def fill_top_k(state: ActivationState) -> None:
@@ -131,7 +134,7 @@ def bench(work: ActivationPass, n_early: int, rounds: int, clock: Callable[[], f
     def timed(i: int, tapped: bool) -> float:
         synchronise(work.device)
         start = clock()
-        with torch.inference_mode(), tap_mlps(work.model, recorder) if tapped else nullcontext():
+        with torch.inference_mode(), tap_mlps(work.mlps, recorder) if tapped else nullcontext():
             forward(work, recorder, batches[i], 0)
         synchronise(work.device)
         return clock() - start

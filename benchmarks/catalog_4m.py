@@ -28,6 +28,7 @@ from catalog.store.writing import (
     start_run,
     writing,
 )
+from catalog.tables import stage_named
 
 Layer = Callable[[Rng, Shape, int], dict[str, pa.Table]]
 
@@ -85,7 +86,8 @@ def load_stage(
     extra: dict[str, pa.Table] | None = None,
 ) -> None:
     """Load every layer in its own transaction, then show the run."""
-    start = RunStart(stage, "cpu", "float32", {"weights": "folded"}, {}, shape.n_layers)
+    version = stage_named(stage).version
+    start = RunStart(stage, "cpu", "float32", {"weights": "folded"}, {}, shape.n_layers, version)
     tables: list[str] = list(extra or ())
     with writing(catalog) as connection:
         run_id = start_run(connection, model_id, start, corpus_id)

@@ -104,7 +104,7 @@ def top_token_rows(rng: Rng, shape: Shape, layer: int, k: int) -> pa.Table:
         scores = np.sort(rng.standard_gamma(4, lists, dtype=np.float32), axis=-1)[..., ::-1].copy()
         scores[:, :, 1] *= -1
         readable = np.ones(lists[:2], bool)
-        parts.append(LayerTop(scores, token_ids, readable).rows(layer, basis))
+        parts.append(LayerTop(scores, token_ids, readable).rows(layer, basis, VECTORS))
     return pa.concat_tables(parts)
 
 

@@ -34,10 +34,10 @@ def main(
     weights = NeuronVectors(Checkpoint.read(path, str(path)), "folded")
     listed = np.arange(D_VOCAB - 24, dtype=np.int32)  # OLMo's vocabulary is padded
     names = [f"token{i}" for i in listed]
-    vocabulary = Vocabulary(listed, names, "made-up", 0, [], None)
+    vocabulary = Vocabulary(listed, names, "made-up")
     stage = VocabStage(weights, vocabulary, top_tokens, torch.device(device))
     basis = stage.basis("unembed")
-    stacked = torch.cat(weights.block(0, 0, neurons, device))
+    stacked = torch.cat([*weights.block(0, 0, neurons, device).values()])
 
     def product() -> None:
         held = stacked @ basis.vectors.T

@@ -19,6 +19,7 @@ from measuring import (
 from safetensors import safe_open
 
 from catalog.ingest.checkpoint import Checkpoint
+from catalog.ingest.checkpoint.safetensors_files import SafetensorsFiles
 from catalog.ingest.engines.local import LocalEngine
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Silent
@@ -43,10 +44,11 @@ def main(layers: int, folder: Path, repeats: int, threads: int, memory_only: boo
     show_machine(threads)
     path = checkpoint_of_shape(folder / f"olmo-7b-{layers}", layers)
     checkpoint = Checkpoint.read(path, str(path))
+    tensors = SafetensorsFiles.read(path, str(path))
     stage = WeightsStage(NeuronVectors(checkpoint, "folded"), torch.device("cpu"))
     if not memory_only:
         actions = {
-            "baseline": lambda: whole_tensors(checkpoint.files[0].path),
+            "baseline": lambda: whole_tensors(tensors.files[0].path),
             "stage": lambda: stage.layer_rows(0),
         }
         show_ratio(interleaved(actions, repeats), "stage", "baseline", 1.3)

@@ -232,6 +232,7 @@ def opened(folder: Path) -> None:
     """Read all that the stages read of a checkpoint; it may refuse, and do nothing else."""
     from catalog.ingest.checkpoint import Checkpoint
     from catalog.ingest.neuron_vectors import NeuronVectors
+    from catalog.ingest.vocabulary_matrices import embedding
 
     try:
         checkpoint = Checkpoint.read(folder, "tiny")
@@ -240,7 +241,7 @@ def opened(folder: Path) -> None:
         weights.family.context_limit(checkpoint.config)
         weights.family.heads(checkpoint.config)
         weights.block(0, 0, 4)
-        weights.embedding()
+        embedding(weights)
     except CheckpointError:
         pass
 
@@ -357,7 +358,8 @@ def test_a_tokenizer_that_lies(
 @many
 @given(data=st.data())
 def test_any_tokenizer(once: Callable[..., Path], data: st.DataObject) -> None:
-    from catalog.ingest.vocabulary import read_tokenizer, vocabulary_pieces
+    from catalog.ingest.checkpoint.tokenizer import read_tokenizer
+    from catalog.ingest.vocabulary import vocabulary_pieces
 
     folder = base(once)
     name = data.draw(st.sampled_from(["tokenizer.json", "tokenizer_config.json"]))

@@ -152,7 +152,7 @@ def test_special_files(fault: Fault, activations: Ingest, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def tokenizer(once: Callable[..., Path]) -> Any:
-    from catalog.ingest.vocabulary import read_tokenizer
+    from catalog.ingest.checkpoint.tokenizer import read_tokenizer
     from tests import handmade
 
     return read_tokenizer(once("faults-checkpoint", lambda folder: handmade.save(folder)))

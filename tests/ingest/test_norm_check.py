@@ -10,10 +10,12 @@ import torch
 from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.families import FAMILIES, Mlp
-from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.neuron_vectors import Block, NeuronVectors
 from catalog.ingest.norm_check import TOLERANCE, check_norms
 from catalog.taxonomy import WEIGHT_KINDS, WeightKind
 from tests.tiny_checkpoints import N_LAYERS, TINY, build
+
+MLP = "layers.{layer}.mlp"
 
 
 @pytest.mark.parametrize("model_type", sorted(TINY))
@@ -52,7 +54,11 @@ def test_biases_of_the_mlp_and_half_precision_pass(tmp_path: Path) -> None:
         ),
         (
             "llama",
-            {"mlp": Mlp("layers.{layer}.mlp.up_proj", "layers.{layer}.mlp.gate_proj")},
+            {
+                "mlp": Mlp(
+                    {"gate": "layers.{layer}.mlp.up_proj", "in": "layers.{layer}.mlp.gate_proj"}
+                )
+            },
             r"silu\(gate\) \* in",
         ),
         ("gemma", {"defaults": {"hidden_act": "relu"}, "activation_keys": ("none",)}, None),
@@ -70,13 +76,13 @@ def test_a_wrong_description_is_refused(
 def test_a_norm_that_is_wrong_in_the_last_layer_only_is_refused(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(build("llama", tmp_path)))
     weights = NeuronVectors(checkpoint, "folded")
-    blocks = weights.mlp_block
+    blocks = weights.block
 
-    def spoiled(layer: int, start: int, stop: int, device: torch.device | str = "cpu") -> Any:
+    def spoiled(layer: int, start: int, stop: int, device: torch.device | str = "cpu") -> Block:
         block = blocks(layer, start, stop, device)
-        return block if layer == 0 else block._replace(w_in=block.w_in * 1.001)
+        return block if layer == 0 else block | {"in": block["in"] * 1.001}
 
-    weights.mlp_block = spoiled  # type: ignore[method-assign]
+    weights.block = spoiled  # type: ignore[method-assign]
     with pytest.raises(CheckpointError, match=f"layer {N_LAYERS - 1} .*w_in·x"):
         check_norms(weights)
 

@@ -9,11 +9,12 @@ import torch
 
 from catalog.errors import CheckpointError, CorpusError, EnvironmentFault
 from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan_units
-from catalog.ingest.activations.hooks import tap_mlps
+from catalog.ingest.activations.hooks import find_mlps, tap_mlps
 from catalog.ingest.activations.kernel import choose_kernel
 from catalog.ingest.activations.run import ActivationPass, UnitDone, measure, run_units
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.activations.tables import exemplar_table, sample_table, stat_table
+from catalog.ingest.families import FAMILIES
 from tests.ingest.activations.tiny import (
     RULE,
     ListContexts,
@@ -195,15 +196,12 @@ def test_small_corpora_are_not_compiled(work: ActivationPass) -> None:
 
 
 def test_a_model_without_gated_mlps() -> None:
-    with (
-        pytest.raises(CheckpointError, match="no gated MLP"),
-        tap_mlps(torch.nn.Linear(2, 2), print),
-    ):
-        pass
+    with pytest.raises(CheckpointError, match="no gated MLP"):
+        find_mlps(torch.nn.Linear(2, 2), FAMILIES["llama"], 1)
 
 
 def test_no_taps_are_left(work: ActivationPass) -> None:
-    with tap_mlps(work.model, print):
+    with tap_mlps(work.mlps, print):
         pass
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in work.model.modules())
 

@@ -65,7 +65,7 @@ def test_a_model_in_pieces_computes_the_same(tmp_path: Path) -> None:
     """Layers that accelerate keeps on disk, as it does with what no GPU has room for."""
     model = open_checkpoint(str(tiny_checkpoints.build("gemma2", tmp_path / "model")))
     cpu = torch.device("cpu")
-    whole, _ = load_model(model, torch.float32, cpu)
+    whole = load_model(model, torch.float32, cpu).model
     places: dict[str, str | int] = {
         "embed_tokens": "cpu",
         "layers.0": "cpu",
@@ -73,7 +73,8 @@ def test_a_model_in_pieces_computes_the_same(tmp_path: Path) -> None:
         "norm": "cpu",
     }
     on_disk: dict[str, str | int] = {"layers.1": "disk", "layers.2": "disk"}
-    pieces, _ = load_model(model, torch.float32, cpu, places | on_disk, tmp_path / "offloaded")
+    folder = tmp_path / "offloaded"
+    pieces = load_model(model, torch.float32, cpu, places | on_disk, folder).model
     assert any(parameter.is_meta for parameter in pieces.parameters())
     states = []
     for each in (whole, pieces):
@@ -94,7 +95,7 @@ def test_the_size_of_a_model_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_how_many_gpus_a_model_needs(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(str(tiny_checkpoints.build("llama", tmp_path)))
-    model, _ = load_model(checkpoint, torch.bfloat16, torch.device("cpu"))
+    model = load_model(checkpoint, torch.bfloat16, torch.device("cpu")).model
     n_bytes = sum(2 * parameter.numel() for parameter in model.parameters())
     assert weight_bytes(checkpoint, torch.bfloat16) == n_bytes
     assert [gpus_needed(n, 80 * 10**9) for n in (1, 56 * 10**9, 57 * 10**9, 140 * 10**9)] == [

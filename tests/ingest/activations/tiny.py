@@ -19,10 +19,11 @@ from catalog.ingest.activations.contexts import (
     draw_samples,
     plan_units,
 )
-from catalog.ingest.activations.hooks import MlpValues, tap_mlps
+from catalog.ingest.activations.hooks import MlpValues, TappedMlp, find_mlps, tap_mlps
 from catalog.ingest.activations.kernel import Kernel, plain_kernel
 from catalog.ingest.activations.run import ActivationPass
 from catalog.ingest.activations.state import ActivationState, PassPlan
+from catalog.ingest.families import FAMILIES
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE
 
 RULE = CountingRule(special_ids=(0, 1), skip_first=True)
@@ -77,6 +78,13 @@ def tiny_model(kind: str = "llama", d_mlp: int = 24, n_layers: int = 2) -> PreTr
     return model
 
 
+def mlps_of(model: nn.Module) -> list[TappedMlp]:
+    """The MLPs of a model, where its family has them."""
+    assert isinstance(model, PreTrainedModel)
+    family = FAMILIES[str(model.config.model_type)]
+    return find_mlps(model, family, model.config.num_hidden_layers)
+
+
 def make_pass(
     model: nn.Module,
     reader: ContextReader,
@@ -104,7 +112,7 @@ def make_pass(
         kernel=kernel.name,
     )
     units = plan_units(reader.lengths, tokens_per_batch)
-    return ActivationPass(model, reader, units, samples, rule, kernel, plan)
+    return ActivationPass(model, mlps_of(model), reader, units, samples, rule, kernel, plan)
 
 
 def empty_state(work: ActivationPass) -> ActivationState:
@@ -129,7 +137,7 @@ class Oracle:
             taken.append(torch.stack([post[0], gate[0], x_in[0]]).numpy())
 
         columns: tuple[list[ndarray], ...] = [], [], [], []
-        with torch.no_grad(), tap_mlps(model, tap):
+        with torch.no_grad(), tap_mlps(mlps_of(model), tap):
             for i, tokens in enumerate(reader.contexts):
                 taken.clear()
                 model(torch.from_numpy(tokens.astype(np.int64))[None], use_cache=False)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from catalog.errors import CheckpointError
+from catalog.ingest.attention_queries import queries
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.roles.attention import head_directions
@@ -20,6 +21,7 @@ from catalog.ingest.roles.geometry import (
     unit_rows,
 )
 from catalog.ingest.roles.start_token import start_keys
+from catalog.ingest.vocabulary_matrices import unembedding
 from catalog.taxonomy import WEIGHT_KINDS, WeightKind
 from tests.ingest.roles.plain import Plain
 from tests.tiny_checkpoints import N_LAYERS, TINY, build
@@ -79,7 +81,7 @@ def test_attention_scores(case: str, kind: WeightKind, model: Any) -> None:
     keys = list(start_keys(weights, TOKEN))
     for layer in range(N_LAYERS - 1):
         directions = head_directions(weights, layer + 1, keys[layer + 1])
-        w_out = weights.block(layer, 0, weights.d_mlp).w_out
+        w_out = weights.block(layer, 0, weights.d_mlp)["out"]
         cosines = direction_cosines(unit_rows(w_out), directions).numpy()
         np.testing.assert_allclose(cosines, plain.cosines(layer, layer + 1, kind), atol=1e-5)
 
@@ -89,9 +91,9 @@ def test_attention_scores(case: str, kind: WeightKind, model: Any) -> None:
 def test_null_space_shares(case: str, kind: WeightKind, model: Any) -> None:
     folder, plain = model(case)
     weights = weights_of(folder, kind)
-    basis = null_space(weights.unembedding(), n_null_directions(weights.d_model))
+    basis = null_space(unembedding(weights), n_null_directions(weights.d_model))
     for layer in range(N_LAYERS):
-        w_out = weights.block(layer, 0, weights.d_mlp).w_out
+        w_out = weights.block(layer, 0, weights.d_mlp)["out"]
         shares = null_space_shares(unit_rows(w_out), basis).numpy()
         np.testing.assert_allclose(shares, plain.shares(layer, kind), atol=1e-5)
 
@@ -122,4 +124,4 @@ def test_misshapen_queries_are_refused(tmp_path: Path) -> None:
     weights = weights_of(build("llama", tmp_path))
     weights.checkpoint.config["num_attention_heads"] = 8
     with pytest.raises(CheckpointError, match=r"q_proj.weight has shape \(32, 32\), expected"):
-        weights.queries(0)
+        queries(weights, 0)
