@@ -185,7 +185,7 @@ def test_a_text_export_into_a_lake_is_refused(cli: Cli, known: Path, tmp_path: P
 def test_csv_has_a_file_for_each_view(cli: Cli, known: Path, tmp_path: Path) -> None:
     assert cli("export", tmp_path / "csv", "--format", "csv", "--db", known).code == 0
     for view in VIEWS:
-        rows = fetch(known, f"{view.rows} order by model, {', '.join(view.order)}").to_pylist()
+        rows = fetch(known, f"from {view.name} order by model, {', '.join(view.order)}").to_pylist()
         text = (tmp_path / "csv" / f"{view.name}.csv").read_text()
         read = list(csv.DictReader(io.StringIO(text, newline="")))
         assert len(read) == len(rows)
@@ -204,8 +204,8 @@ def test_json_lines_hold_the_rows(cli: Cli, known: Path, tmp_path: Path) -> None
     target = tmp_path / "lines"
     assert cli("export", target, "--format", "jsonl", "--model", "alpha", "--db", known).code == 0
     for view in VIEWS:
-        sql = f"from ({view.rows}) where model = 'alpha' order by {', '.join(view.order)}"
-        names = fetch(known, f"select column_name from (describe {view.rows})")[0].to_pylist()
+        sql = f"from {view.name} where model = 'alpha' order by {', '.join(view.order)}"
+        names = fetch(known, f"select column_name from (describe {view.name})")[0].to_pylist()
         lines = (target / f"{view.name}.jsonl").read_text().split("\n")[:-1]
         assert all(list(json.loads(line)) == names for line in lines)
         assert len(lines) == fetch(known, sql).num_rows
