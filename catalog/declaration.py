@@ -6,7 +6,7 @@ from typing import Final, Literal
 ROWS_PER_TRANSACTION: Final = 2_500_000
 """Loading or copying this many takes DuckDB a second or two, in which nobody else can read."""
 
-Owner = Literal["program", "model", "vocabulary", "corpus", "run"]
+Owner = Literal["program", "model", "vocabulary", "corpus", "entry's corpus", "run"]
 """What rows of a table go with. Those of the program are alike in every catalog."""
 
 KEYS: Final[dict[Owner, str]] = {
@@ -47,15 +47,6 @@ class Table:
     stages: tuple[str, ...] = ()
     parted_by: str | None = None
     at_once: int = ROWS_PER_TRANSACTION
-
-    @property
-    def key(self) -> str:
-        """The column by which its owner finds its rows.
-
-        Raises:
-            KeyError: its rows belong to the program.
-        """
-        return KEYS[self.owner]
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -163,14 +163,14 @@ TABLES: Final = (
     Table(
         "model_corpus",
         "The name under which an entry knows a corpus as tokenised for it.",
-        "model",
+        "entry's corpus",
         (_MODEL_ID, _CORPUS_ID, Column("name", "TEXT", "name of the corpus")),
         ("activations",),
     ),
     Table(
         "ingest_run",
         "One row per stage of an ingest.",
-        "model",
+        "run",
         (
             _RUN_ID,
             _MODEL_ID,
@@ -197,7 +197,7 @@ TABLES: Final = (
     Table(
         "current_rows",
         "Which run's rows of a table the views show: one row per table, entry and corpus.",
-        "model",
+        "run",
         (Column("bulk_table", "TEXT", "name of the table"), _MODEL_ID, _RUN_ID, _OF_CORPUS),
     ),
     Table(
@@ -396,9 +396,9 @@ def table_named(name: str) -> Table:
 
 
 def bulk_tables(stage: str | None = None) -> tuple[str, ...]:
-    """Names of the tables whose rows belong to a run; with `stage`, of those that it fills."""
+    """Names of the tables with a run's results; with `stage`, of those that it fills."""
     return tuple(
         table.name
         for table in TABLES
-        if table.owner == "run" and (stage is None or stage in table.stages)
+        if table.owner == "run" and table.stages and (stage is None or stage in table.stages)
     )

@@ -1,119 +1,102 @@
-"""Copying rows from catalogs into a new one: a piece at a time, in the order they are stored.
+"""Copying rows from attached catalogs into a new one, under numbers that a plan gives them.
+
+A plan is three tables in the connection's memory, made by SQL over views of what the catalogs hold
+(`held_model`, ...: the rows of all of them with `held_in`, the position of a catalog):
+
+    ids(owner, held_in, old, new, taken)   numbers of owners; rows of those taken are copied
+    part(held_in, model_id, corpus_id)     corpora that go along with an entry
+    shown(held_in, bulk_table, run_id)     runs whose rows of a table go along
 
 Lookups find a neuron by zone maps over (run_id, layer, neuron), so a run is copied whole before the
-next, and a table's runs by ascending id. A piece goes in by layers, so memory is bounded.
+next, and a table's runs by ascending new id. Rows go in by layers, so memory is bounded.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
 
 import duckdb
 
-from catalog.declaration import ROWS_PER_TRANSACTION
+from catalog.declaration import KEYS, ROWS_PER_TRANSACTION, Table
 from catalog.errors import EnvironmentFault
-from catalog.store.digests import digest_where
-from catalog.store.executing import without_pandas
-from catalog.store.handle import Handle
-from catalog.store.new_files import appearing, spill_folder
-from catalog.store.opening import DEFAULT_WAIT_S, attach, explaining
-from catalog.store.upgrading import ensure_catalog
-from catalog.store.version import check_version, schema_version
-from catalog.store.walls import CONFIG, check_columns, check_kinds
-from catalog.tables import table_named
-
-TARGET: Final = "target"
-"""Name of the new catalog among the attached ones."""
-
-MEMORY_LIMIT: Final = "4GB"
-"""For DuckDB, whose default is most of the machine's; what does not fit goes to the disk."""
-
-Ids = Mapping[str, int | str | None]
+from catalog.store.attaching import TARGET, Source
+from catalog.store.digests import RowsDigest, digest_of
+from catalog.tables import TABLES, bulk_tables, table_named
 
 
 @dataclass(frozen=True)
-class Source:
-    """A catalog that is attached for reading, under a name of our own."""
+class Selection:
+    """Rows of a table that go along from one catalog: those of `condition`, in SQL.
 
-    name: str
-    path: Path
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The rows of one table with these values, and the ids that they get in the new catalog."""
+    `renumbered`: for columns that hold numbers of owners, the old ones and the new ones.
+    """
 
     source: Source
-    table: str
-    where: Ids
-    renumbered: Ids = field(default_factory=dict)
+    table: Table
+    condition: str
+    parameters: Mapping[str, Any]
+    renumbered: Mapping[str, tuple[Sequence[int], Sequence[int]]]
+
+    @property
+    def relation(self) -> str:
+        """The table in SQL."""
+        return f"{self.source.name}.{self.table.name}"
+
+    @property
+    def query(self) -> str:
+        """The rows under their new numbers, in the order in which they are stored."""
+        new = [f"map($old_{name}, $new_{name})[{name}] as {name}" for name in self.renumbered]
+        columns = f"* replace ({', '.join(new)})" if new else "*"
+        return f"select {columns} from {self.relation} where {self.condition}"
+
+    @property
+    def bound(self) -> dict[str, Any]:
+        """The values of the query's parameters."""
+        numbers = {
+            f"{age}_{name}": list(numbers)
+            for name, both in self.renumbered.items()
+            for age, numbers in zip(("old", "new"), both, strict=True)
+        }
+        return {**self.parameters, **numbers}
 
 
-@contextmanager
-def attached(
-    paths: Sequence[Path], wait_s: float = DEFAULT_WAIT_S
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Source]]]:
-    """A connection in memory with the catalogs attached read-only: nobody can write to them.
-
-    Raises:
-        SchemaOutdated, SchemaTooNew: one is of another version of the schema.
-        DatabaseError: and what `catalog.store.opening.attach` raises.
-    """
-    sources = [Source(f"source_{at}", path) for at, path in enumerate(paths)]
-    connection = duckdb.connect(
-        config=CONFIG | {"memory_limit": MEMORY_LIMIT, "temp_directory": ""}
-    )
-    try:
-        with without_pandas():
-            for source in sources:
-                attach(connection, source.path, source.name, read_only=True, wait_s=wait_s)
-                with explaining(source.path):
-                    check_kinds(connection, source.path, source.name)
-                    version = schema_version(connection, source.path, source.name)
-                    check_version(version, source.path)
-                    check_columns(connection, source.path, source.name)
-            yield connection, sources
-    finally:
-        connection.close()
+def hold(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:
+    """Make the views of what the catalogs hold, on which plans are made."""
+    for table in TABLES:
+        held = " union all by name ".join(
+            f"select {source.at} as held_in, * from {source.name}.{table.name}"
+            for source in sources
+        )
+        connection.execute(f"create view held_{table.name} as {held}")
 
 
-@contextmanager
-def new_catalog(
-    connection: duckdb.DuckDBPyConnection, target: Path, *, replacing: bool = False
-) -> Iterator[None]:
-    """A new catalog, attached as `TARGET`, that gets its name when the block ends well.
-
-    Raises:
-        EnvironmentFault: the disk refused; nothing is left.
-    """
-    with appearing(target, replacing=replacing) as unfinished:
-        ensure_catalog(Handle(unfinished))
-        spill = str(spill_folder(unfinished)).replace("'", "''")
-        connection.execute(f"set temp_directory = '{spill}'")
-        attach(connection, unfinished, TARGET, read_only=False)
-        try:
-            with explaining(unfinished):
-                yield
-                connection.execute(f"detach {TARGET}")
-        except BaseException:
-            with suppress(duckdb.Error):
-                connection.execute(f"detach {TARGET}")
-            raise
+def run_script(
+    connection: duckdb.DuckDBPyConnection, name: str, **variables: Sequence[str] | None
+) -> duckdb.DuckDBPyConnection:
+    """Run an SQL script of this folder, which finds `variables` by `getvariable`."""
+    for variable, value in variables.items():
+        connection.execute(f"set variable {variable} = $1", [value])
+    return connection.execute((files("catalog.store") / name).read_text(encoding="utf-8"))
 
 
-def fill(connection: duckdb.DuckDBPyConnection, pieces: Sequence[Piece]) -> None:
-    """Copy the pieces into the new catalog, and compare each with its source.
+def fill(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:
+    """Copy what the plan says into the new catalog, and compare each table with what was read.
 
     Raises:
         EnvironmentFault: the copy is not what was read.
     """
+    selected = {
+        table.name: list(_selections(connection, table, sources))
+        for table in TABLES
+        if table.owner != "program"
+    }
     connection.begin()
     try:
         n_rows = 0
-        for piece in pieces:
-            for n_copied in _copy(connection, piece):
+        for selection in [each for of_table in selected.values() for each in of_table]:
+            for n_copied in _copy(connection, selection):
                 n_rows += n_copied
                 if n_rows >= ROWS_PER_TRANSACTION:
                     connection.commit()
@@ -127,40 +110,32 @@ def fill(connection: duckdb.DuckDBPyConnection, pieces: Sequence[Piece]) -> None
         raise
     # Rows are compared as the checkpoint packed them, not as they came.
     connection.execute(f"checkpoint {TARGET}")
-    columns = columns_by_table(connection)
-    for piece in pieces:
-        _compare(connection, piece, columns[piece.table])
-
-
-def used_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """Bytes that hold anything in the attached catalogs: what a copy will need at most."""
-    row = connection.execute(
-        "select coalesce(sum(block_size * used_blocks), 0) from pragma_database_size() "
-        "where starts_with(database_name, 'source_')"
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+    for name, selections in selected.items():
+        _compare(connection, name, selections)
 
 
 def spans(
-    connection: duckdb.DuckDBPyConnection, relation: str, condition: str, ids: Ids
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    relation: str,
+    condition: str,
+    parameters: Mapping[str, Any],
 ) -> list[tuple[str, dict[str, int]]]:
     """Conditions that part rows by layers (contexts by ids), each with its bound values.
 
     A part takes a second or two, or is one layer if that takes longer.
     """
-    table = table_named(relation.rpartition(".")[2])
     if table.parted_by is None:
         return [("true", {})]
-    column, most = table.parted_by, table.at_once
+    column = table.parted_by
     counts = connection.execute(
         f"select {column}, count(*) from {relation} where {condition} group by all order by all",
-        dict(ids),
+        dict(parameters),
     ).fetchall()
     parts: list[list[int]] = []
-    n_rows = most
+    n_rows = table.at_once
     for at, n in counts:
-        if n_rows + n > most:
+        if n_rows + n > table.at_once:
             parts.append([at, at])
             n_rows = 0
         parts[-1][1] = at
@@ -169,54 +144,77 @@ def spans(
     return [(between, {"first": first, "last": last}) for first, last in parts]
 
 
-def columns_by_table(connection: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
-    """Columns of every table of the new catalog, in order."""
-    rows = connection.execute(
-        "select table_name, list(column_name order by column_index) from duckdb_columns() "
-        "where database_name = $1 group by all",
-        [TARGET],
-    ).fetchall()
-    return dict(rows)
+def _selections(
+    connection: duckdb.DuckDBPyConnection, table: Table, sources: Sequence[Source]
+) -> Iterator[Selection]:
+    """What the plan says of a table: run after run where its rows belong to runs."""
+    if table.name in bulk_tables():
+        runs = connection.execute(
+            "select i.held_in, i.old, i.new from ids i join shown s "
+            "on s.held_in = i.held_in and s.run_id = i.old and s.bulk_table = $1 "
+            "where i.owner = 'run' and i.taken order by i.new",
+            [table.name],
+        ).fetchall()
+        for held_in, old, new in runs:
+            renumbered = {} if old == new else {"run_id": ([old], [new])}
+            yield Selection(
+                sources[held_in], table, "run_id = $run_id", {"run_id": old}, renumbered
+            )
+        return
+    for source in sources:
+        if table.owner == "entry's corpus":
+            taken = f"select model_id, corpus_id from part where held_in = {source.at}"
+            condition = f"(model_id, corpus_id) in ({taken})"
+        else:
+            taken = f"select old from ids where owner = '{table.owner}' and taken"
+            condition = f"{KEYS[table.owner]} in ({taken} and held_in = {source.at})"
+        yield Selection(source, table, condition, {}, _renumbered(connection, table, source))
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, piece: Piece) -> Iterator[int]:
-    """Copy a piece part by part; yields the number of rows of each."""
-    relation = f"{piece.source.name}.{piece.table}"
-    condition, ids = _condition(piece.where)
-    new = [f"${name}_new::integer as {name}" for name in piece.renumbered]
-    columns = f"* replace ({', '.join(new)})" if new else "*"
-    new_ids = {f"{name}_new": value for name, value in piece.renumbered.items()}
-    for part, bounds in spans(connection, relation, condition, ids):
+def _renumbered(
+    connection: duckdb.DuckDBPyConnection, table: Table, source: Source
+) -> dict[str, tuple[Sequence[int], Sequence[int]]]:
+    """The columns of a table that get new numbers."""
+    found: dict[str, tuple[Sequence[int], Sequence[int]]] = {}
+    for owner, column in KEYS.items():
+        pairs = connection.execute(
+            "select old, new from ids where owner = $1 and held_in = $2 order by old",
+            [owner, source.at],
+        ).fetchall()
+        old, new = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        if column in table.ids and old != new:
+            found[column] = (old, new)
+    return found
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[int]:
+    """Copy rows part by part; yields the number of rows of each."""
+    table = selection.table
+    for part, bounds in spans(
+        connection, table, selection.relation, selection.condition, selection.parameters
+    ):
         row = connection.execute(
-            f"insert into {TARGET}.{piece.table} by name "
-            f"select {columns} from {relation} where {condition} and {part}",
-            {**new_ids, **ids, **bounds},
+            f"insert into {TARGET}.{table.name} by name {selection.query} and {part}",
+            {**selection.bound, **bounds},
         ).fetchone()
         assert row is not None
         yield int(row[0])
 
 
-def _compare(connection: duckdb.DuckDBPyConnection, piece: Piece, columns: Sequence[str]) -> None:
-    kept = [name for name in columns if name not in piece.renumbered]
-    read, written = (
-        digest_where(connection, f"{database}.{piece.table}", kept, *_condition(ids))
-        for database, ids in (
-            (piece.source.name, piece.where),
-            (TARGET, {**piece.where, **piece.renumbered}),
-        )
-    )
-    if read != written:
-        raise EnvironmentFault(
-            f"The copy of {piece.table} from {piece.source.path} is not what was read: "
-            f"{written.n_rows} rows of {read.n_rows}, or other values. Nothing was changed; run "
-            "the same command again, and check the disk and the memory if it fails again."
-        )
-
-
-def _condition(ids: Ids) -> tuple[str, dict[str, int | str]]:
-    """`column = $column` for every id; all rows without any."""
-    terms = [
-        f"{name} is null" if value is None else f"{name} = ${name}" for name, value in ids.items()
+def _compare(
+    connection: duckdb.DuckDBPyConnection, name: str, selections: Sequence[Selection]
+) -> None:
+    columns = [column.name for column in table_named(name).columns]
+    read = [
+        digest_of(connection, f"({selection.query})", columns, selection.bound)
+        for selection in selections
     ]
-    given = {name: value for name, value in ids.items() if value is not None}
-    return " and ".join(terms) or "true", given
+    written = digest_of(connection, f"{TARGET}.{name}", columns)
+    if written != RowsDigest.of_all(read):
+        paths = ", ".join(sorted({str(selection.source.path) for selection in selections}))
+        n_read = sum(each.n_rows for each in read)
+        raise EnvironmentFault(
+            f"The copy of {name} from {paths} is not what was read: {written.n_rows} rows of "
+            f"{n_read}, or other values. Nothing was changed; run the same command again, and "
+            "check the disk and the memory if it fails again."
+        )

@@ -1,7 +1,7 @@
 """A count and a digest of stored rows: taken when they are loaded, checked by `catalog verify`."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import duckdb
 
@@ -12,26 +12,33 @@ class RowsDigest(NamedTuple):
     n_rows: int
     digest: str
 
+    @classmethod
+    def of_all(cls, parts: Iterable[Self]) -> Self:
+        """The digest of rows of which each part was taken by itself."""
+        parts = list(parts)
+        return cls(
+            sum(each.n_rows for each in parts), f"{sum(int(each.digest, 16) for each in parts):x}"
+        )
+
 
 def rows_digest(
     connection: duckdb.DuckDBPyConnection, table: str, run_id: int, columns: Sequence[str]
 ) -> RowsDigest:
     """Count and digest of a run's rows of a bulk table, over some of its columns."""
-    return digest_where(connection, table, columns, "run_id = $run_id", {"run_id": run_id})
+    rows = f"(from {table} where run_id = $run_id)"
+    return digest_of(connection, rows, columns, {"run_id": run_id})
 
 
-def digest_where(
+def digest_of(
     connection: duckdb.DuckDBPyConnection,
-    table: str,
+    rows: str,
     columns: Sequence[str],
-    condition: str,
-    parameters: Mapping[str, object],
+    parameters: Mapping[str, Any] | None = None,
 ) -> RowsDigest:
-    """Count and digest of the rows of a table that a condition names, over some of its columns."""
+    """Count and digest of rows, a table or a query in parentheses, over some of its columns."""
     row = connection.execute(
-        f"select count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0) "
-        f"from {table} where {condition}",
-        dict(parameters),
+        f"select count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0) from {rows}",
+        dict(parameters or {}),
     ).fetchone()
     assert row is not None
     return RowsDigest(int(row[0]), f"{int(row[1]):x}")

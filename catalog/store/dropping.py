@@ -18,7 +18,7 @@ from catalog.store.copying import spans
 from catalog.store.handle import Handle
 from catalog.store.opening import check_path, explaining
 from catalog.store.staging import Staging, folder_name, sole_ingest, staging_root
-from catalog.tables import STAGES, bulk_tables
+from catalog.tables import STAGES, bulk_tables, table_named
 
 NO_MODEL: Final = 0
 """The model of runs whose rows are being deleted; ids of models begin at 1."""
@@ -128,7 +128,7 @@ def _delete_hidden(catalog: Handle) -> None:
             for run_id in _hidden_runs(connection)
             for table in bulk_tables()
             for condition, bounds in spans(
-                connection, table, "run_id = $run_id", {"run_id": run_id}
+                connection, table_named(table), table, "run_id = $run_id", {"run_id": run_id}
             )
         ]
     while parts:

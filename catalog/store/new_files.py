@@ -1,6 +1,5 @@
 """A catalog file that appears whole: made under another name, synced to disk, then renamed."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +7,39 @@ from pathlib import Path
 from typing import Final
 
 from catalog.errors import DatabaseError, EnvironmentFault
-from catalog.store.whole_files import explaining_writes
+from catalog.store.whole_files import explaining_writes, written_whole
 
+_ENDING: Final = ".unfinished"
 _WAY_OUT: Final = "Nothing was changed; make room or allow it, then run the same command again."
+
+
+@contextmanager
+def appearing(target: Path, *, replacing: bool = False) -> Iterator[Path]:
+    """A path beside `target` to make a catalog at, renamed to it when the block ends well.
+
+    What a killed process left at that path is removed first, so the caller holds a lock.
+
+    Raises:
+        DatabaseError: `target` appeared meanwhile and is not to be replaced.
+        EnvironmentFault: the disk refused.
+    """
+    unfinished = target.with_name(target.name + _ENDING)
+    _remove(unfinished)
+    try:
+        with (
+            explaining_writes(unfinished, _WAY_OUT),
+            written_whole(target, ending=_ENDING, synced=True),
+        ):
+            yield unfinished
+            if log_of(unfinished).exists():
+                raise EnvironmentFault(f"{unfinished} could not be completed. Run this again.")
+            if replacing:
+                shutil.copymode(target, unfinished)
+            else:
+                refuse_existing(target)
+    except BaseException:
+        _remove(unfinished)
+        raise
 
 
 def refuse_existing(target: Path) -> None:
@@ -28,35 +57,6 @@ def refuse_existing(target: Path) -> None:
             )
     if not target.parent.is_dir():
         raise EnvironmentFault(f"The folder {target.parent} does not exist. Make it first.")
-
-
-@contextmanager
-def appearing(target: Path, *, replacing: bool = False) -> Iterator[Path]:
-    """A path beside `target` to make a catalog at, renamed to it when the block ends well.
-
-    What a killed process left at that path is removed first, so the caller holds a lock.
-
-    Raises:
-        DatabaseError: `target` appeared meanwhile and is not to be replaced.
-        EnvironmentFault: the disk refused.
-    """
-    unfinished = target.with_name(target.name + ".unfinished")
-    _remove(unfinished)
-    try:
-        yield unfinished
-        with explaining_writes(unfinished, _WAY_OUT):
-            if log_of(unfinished).exists():
-                raise EnvironmentFault(f"{unfinished} could not be completed. Run this again.")
-            if replacing:
-                shutil.copymode(target, unfinished)
-            else:
-                refuse_existing(target)
-            _sync(unfinished)
-            unfinished.replace(target)
-            _sync(target.parent)
-    except BaseException:
-        _remove(unfinished)
-        raise
 
 
 def require_space(folder: Path, n_bytes: int) -> None:
@@ -83,22 +83,13 @@ def log_of(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
-def _remove(unfinished: Path) -> None:
-    with explaining_writes(unfinished, _WAY_OUT):
-        for path in (unfinished, log_of(unfinished)):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(spill_folder(unfinished), ignore_errors=True)
-
-
 def spill_folder(path: Path) -> Path:
     """Where DuckDB puts what does not fit in memory while the file is made."""
     return path.with_name(path.name + ".tmp")
 
 
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _remove(unfinished: Path) -> None:
+    with explaining_writes(unfinished, _WAY_OUT):
+        for path in (unfinished, log_of(unfinished)):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(spill_folder(unfinished), ignore_errors=True)

@@ -25,6 +25,7 @@ from catalog.errors import (
     EnvironmentFault,
     Option,
 )
+from catalog.store.duckdb_errors import Fault, fault_of
 from catalog.store.location import Location
 
 DEFAULT_WAIT_S: Final = 60.0
@@ -32,13 +33,6 @@ DEFAULT_WAIT_S: Final = 60.0
 STORAGE_VERSION: Final = "v1.0.0"
 """Of new files, so that every DuckDB since 1.0 reads them, whichever wrote them."""
 
-_DAMAGE = (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
-_SAID_OF_DAMAGE: Final = (
-    "not a valid DuckDB database",
-    "Corrupt",
-    "Could not read enough bytes",
-    "Failed to load metadata pointer",
-)
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
 
@@ -82,7 +76,7 @@ def _patiently(
         try:
             return once()
         except duckdb.Error as error:
-            if not _is_taken(error):
+            if fault_of(error) is not Fault.TAKEN:
                 raise explained(error, path) from error
             if time.monotonic() >= deadline:
                 raise _locked(path, str(error), wait_s) from error
@@ -104,34 +98,29 @@ def explained(error: duckdb.Error, path: Location) -> CatalogError:
     """The catalog's error for what DuckDB said of the file `path`."""
     text = str(error)
     first_line = text.splitlines()[0] if text else type(error).__name__
-    if "database does not exist" in text:
-        return missing(path)
-    if (
-        "No space left" in text
-        or "File too large" in text
-        or "Disk quota" in text
-        or "could not write all bytes" in text.lower()
-    ):
-        return EnvironmentFault(
-            f"No space left while writing {path}. Free some space and run the same command again; "
-            "what was computed is kept."
-        )
-    if "Permission denied" in text or "Read-only file system" in text:
-        return EnvironmentFault(f"{path} cannot be opened: no permission ({first_line}).")
-    if "Too many open files" in text:
-        return EnvironmentFault(
-            f"{path} cannot be opened: too many open files. Raise the limit (ulimit -n)."
-        )
-    if "out of memory" in text.lower() or "bad allocation" in text:
-        return EnvironmentFault(
-            f"DuckDB ran out of memory ({first_line}). Ask for fewer rows, or aggregate more."
-        )
-    damaged = any(said in text for said in _SAID_OF_DAMAGE)
-    if damaged or isinstance(error, _DAMAGE):
-        return DatabaseCorrupt(
-            f"{path} is not a catalog, or it is damaged ({first_line}). Restore it from a copy, or "
-            "move it away and ingest again."
-        )
+    match fault_of(error):
+        case Fault.MISSING:
+            return missing(path)
+        case Fault.NO_SPACE:
+            return EnvironmentFault(
+                f"No space left while writing {path}. Free some space and run the same command "
+                "again; what was computed is kept."
+            )
+        case Fault.NO_PERMISSION:
+            return EnvironmentFault(f"{path} cannot be opened: no permission ({first_line}).")
+        case Fault.TOO_MANY_FILES:
+            return EnvironmentFault(
+                f"{path} cannot be opened: too many open files. Raise the limit (ulimit -n)."
+            )
+        case Fault.NO_MEMORY:
+            return EnvironmentFault(
+                f"DuckDB ran out of memory ({first_line}). Ask for fewer rows, or aggregate more."
+            )
+        case Fault.DAMAGED:
+            return DatabaseCorrupt(
+                f"{path} is not a catalog, or it is damaged ({first_line}). Restore it from a "
+                "copy, or move it away and ingest again."
+            )
     return DatabaseError(f"{path}: {first_line}")
 
 
@@ -167,13 +156,6 @@ def not_a_file(location: Location) -> DatabaseError:
         f"{location} is not a catalog file. A lake of Parquet files is only read, and holds the "
         "public views alone: name the .duckdb file."
     )
-
-
-def _is_taken(error: duckdb.Error) -> bool:
-    text = str(error)
-    # The other texts are DuckDB's for the same file opened otherwise within this process.
-    others = ("with a different configuration", "Unique file handle conflict")
-    return "Could not set lock" in text or any(each in text for each in others)
 
 
 def _locked(path: Path, text: str, wait_s: float) -> DatabaseLocked:

@@ -18,6 +18,7 @@ from catalog.store.version import SCHEMA_VERSION, check_version, not_a_catalog, 
 from catalog.store.walls import open_writer
 from catalog.views import comment_on_views, view_scripts
 
+_MIGRATIONS = files("catalog.migrations")
 _NAMES_IN_FILE = """
 select table_name from duckdb_tables()
 union all select view_name from duckdb_views() where not internal
@@ -90,7 +91,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
         "duckdb://", creator=lambda: ConnectionWrapper(connection), poolclass=StaticPool
     )
     config = Config()
-    config.set_main_option("script_location", str(files("catalog.migrations")))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["views"] = view_scripts()
     try:
         with engine.begin() as config.attributes["connection"]:

@@ -1,5 +1,7 @@
-"""Files that are there whole or not at all: written under another name, then renamed."""
+"""Files and folders that are there whole or not at all: made under another name, then renamed."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +14,26 @@ UNFINISHED: Final = ".part"
 
 
 @contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write at, renamed to it when the block ends well, else removed."""
-    unfinished = target.with_name(target.name + UNFINISHED)
+def written_whole(
+    target: Path, *, ending: str = UNFINISHED, folder: bool = False, synced: bool = False
+) -> Iterator[Path]:
+    """A path beside `target` to write at, renamed to it when the block ends well, else removed.
+
+    `folder`: it is a folder, made empty; the one there before is replaced. `synced`: what was
+    written is on the disk before it gets its name, and the name is before this returns.
+    """
+    unfinished = target.with_name(target.name + ending)
+    if folder:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
     try:
         yield unfinished
-        unfinished.replace(target)
+        _put_in_place(unfinished, target, synced=synced)
     finally:
-        unfinished.unlink(missing_ok=True)
+        if folder:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        else:
+            unfinished.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -34,3 +48,25 @@ def explaining_writes(path: Path, *way_out: HintPart) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise EnvironmentFault(f"{path} could not be written: {reason}.", *way_out) from error
+
+
+def _put_in_place(unfinished: Path, target: Path, *, synced: bool) -> None:
+    if synced:
+        for path in sorted(unfinished.rglob("*")) if unfinished.is_dir() else [unfinished]:
+            if path.is_file():
+                _sync(path)
+    if unfinished.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+    unfinished.replace(target)
+    if synced and os.name == "posix":  # other systems open no folder, and keep names by themselves
+        _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    # Some systems sync only what is open for writing.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -15,6 +15,7 @@ from catalog.errors import (
     NotFoundError,
     SchemaOutdated,
     UsageError,
+    command_line,
 )
 from catalog.queries.verification import verify_rows
 from catalog.store.combining import copy_entries, merge
@@ -51,7 +52,7 @@ def refusal(*sources: Path) -> str:
     with pytest.raises(MergeConflict) as refused:
         merge(sources, target)
     assert not target.exists()
-    return str(refused.value)
+    return refused.value.message(command_line)
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
@@ -317,7 +318,7 @@ def test_inputs_may_be_read_meanwhile_and_are_not_changed(build: Build) -> None:
 def test_killed_at_any_moment_a_merge_leaves_no_half_catalog(build: Build) -> None:
     a, b = build("a", x=Part(2, P)), build("b", x=Part(1, Q), y=Part(2))
     before = [a.read_bytes(), b.read_bytes()]
-    copying, files = "catalog.store.copying", "catalog.store.new_files"
+    copying, files = "catalog.store.copying", "catalog.store.whole_files"
     moments = [
         Moment(copying, "_copy", 1),
         Moment(copying, "_copy", 9),
@@ -344,7 +345,7 @@ def test_killed_at_any_moment_a_merge_leaves_no_half_catalog(build: Build) -> No
 def test_a_merge_killed_after_its_last_step_is_whole(build: Build) -> None:
     a, b = build("a", x=Part()), build("b", y=Part())
     target = a.with_name("c.duckdb")
-    moment = Moment("catalog.store.new_files", "_sync", AFTER_RENAMED)
+    moment = Moment("catalog.store.whole_files", "_sync", AFTER_RENAMED)
     assert killed([(moment, ["merge", a, b, "--into", target])]) == [-9]
     shown = public_rows(target)["neurons"]
     assert shown == public_rows(a)["neurons"] + public_rows(b)["neurons"]

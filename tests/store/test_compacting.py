@@ -154,7 +154,7 @@ def test_writers_and_ingests_are_waited_for(filled: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_one_whole_catalog_is_there(tmp_path: Path) -> None:
-    copying, files = "catalog.store.copying", "catalog.store.new_files"
+    copying, files = "catalog.store.copying", "catalog.store.whole_files"
     moments = [
         Moment(copying, "_copy", 1),
         Moment(copying, "_copy", 12),

@@ -35,7 +35,7 @@ class Manifest:
     """
 
     kind: str = _KIND
-    schema: str = SCHEMA_VERSION
+    schema: str = field(default_factory=lambda: SCHEMA_VERSION)
     program: str = field(default_factory=lambda: version("neuron-catalog"))
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, LakeFile]] = field(default_factory=dict)
