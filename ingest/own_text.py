@@ -1,6 +1,7 @@
 """`catalog run`: the activations of a model's neurons on a text of the user's own."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,30 +52,42 @@ class TopNeuron:
 
 
 def neuron_on_text(
-    entry: dict[str, Any], text: str, neuron_id: NeuronId, device: str, dtype: str
+    entry: dict[str, Any],
+    text: str,
+    neuron_id: NeuronId,
+    device: str,
+    dtype: str,
+    tokenizer: Path | None = None,
 ) -> NeuronOnText:
     """gate, in and post of one neuron at every token; `entry`: the model's row, with fingerprint.
+
+    `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own.
 
     Raises:
         CheckpointError: the checkpoint is gone, or not the one that was ingested.
         CorpusError: the text is empty, or longer than the model takes.
         UsageError: it holds bytes that are no Unicode.
     """
-    probe, tokenised = _prepared(entry, text, device, dtype)
+    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
     values = probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
     gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values)
     return NeuronOnText(tokenised, gate, x_in, post)
 
 
 def top_neurons(
-    entry: dict[str, Any], text: str, k: int, device: str, dtype: str
+    entry: dict[str, Any],
+    text: str,
+    k: int,
+    device: str,
+    dtype: str,
+    tokenizer: Path | None = None,
 ) -> list[TopNeuron]:
     """The k neurons of largest |post| at each token but the start token, in all layers.
 
     Raises:
         CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
     """
-    probe, tokenised = _prepared(entry, text, device, dtype)
+    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
     by_layer = probe.values(tokenised.token_ids, range(entry["n_layers"]))
     post = torch.cat([by_layer[layer].post for layer in sorted(by_layer)], dim=1)  # [t, l * d_mlp]
     _, best = post.abs().topk(min(k, post.shape[1]), dim=1)
@@ -89,12 +102,12 @@ def top_neurons(
 
 
 def _prepared(
-    entry: dict[str, Any], text: str, device: str, dtype: str
+    entry: dict[str, Any], text: str, device: str, dtype: str, tokenizer_folder: Path | None
 ) -> tuple[Probe, TokenisedText]:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError("The text is no valid Unicode. Give it in UTF-8.")
     where = pick_device(device)
-    probe = open_probe(entry, pick_dtype(dtype, where), where)
+    probe = open_probe(entry, pick_dtype(dtype, where), where, tokenizer_folder)
     tokenizer = probe.checkpoint.tokenizer()
     own = next(encode(text_encoder(tokenizer), [text]))
     start = start_token(tokenizer)

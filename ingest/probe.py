@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,13 +37,17 @@ class Probe:
         return seen
 
 
-def open_probe(entry: dict[str, Any], dtype: str, device: torch.device) -> Probe:
+def open_probe(
+    entry: dict[str, Any], dtype: str, device: torch.device, tokenizer: Path | None = None
+) -> Probe:
     """Load the model of a catalog entry (a row of `models` with its fingerprint).
+
+    `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own.
 
     Raises:
         CheckpointError: the checkpoint has changed since it was ingested, or is gone.
     """
-    checkpoint = open_checkpoint(entry["source"], entry["revision"])
+    checkpoint = open_checkpoint(entry["source"], entry["revision"], tokenizer=tokenizer)
     if checkpoint.fingerprint != entry["fingerprint"]:
         raise CheckpointError(
             f"{entry['source']} is not the checkpoint that was ingested as {entry['model']}: its "

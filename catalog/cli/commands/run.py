@@ -27,6 +27,12 @@ from catalog.store.location import Location
     default="auto",
     show_default=True,
 )
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with the tokenizer, where a GGUF file's own cannot be used.",
+)
 @output_options
 @reading_options
 def command(
@@ -36,6 +42,7 @@ def command(
     top: int | None,
     device: str,
     dtype: str,
+    tokenizer: Path | None,
     format_name: str | None,
     output: Path | None,
     max_rows: int,
@@ -61,12 +68,12 @@ def command(
     if neuron_id is not None:
         from catalog.ingest.own_text import neuron_on_text
 
-        on_text = neuron_on_text(entry, text, neuron_id, device, dtype)
+        on_text = neuron_on_text(entry, text, neuron_id, device, dtype, tokenizer)
         if format_name in (None, "table") and output is None:
             print_shaded(neuron_id, entry, on_text)
         write_rows(neuron_rows(on_text), format_name, output, max_rows)
     else:
         from catalog.ingest.own_text import top_neurons
 
-        found = top_neurons(entry, text, top or 3, device, dtype)
+        found = top_neurons(entry, text, top or 3, device, dtype, tokenizer)
         write_rows(top_rows(db, entry["model"], found, wait_s), format_name, output, max_rows)
