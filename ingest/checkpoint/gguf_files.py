@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,6 @@ from torch import Tensor
 
 from catalog.errors import CheckpointError, EnvironmentFault
 from catalog.ingest.checkpoint.gguf_header import GgufHeader, GgufTensor
-
-if TYPE_CHECKING:
-    pass
 
 SAMPLE_BYTES: Final = 4096
 _PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -106,15 +103,16 @@ class GgufFiles:
         return torch.float32
 
     def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
-        wanted = np.arange(start, stop)
-        if self.permuted is not None and any(each in self.stored[name] for each in _PERMUTED):
-            wanted = self._permutation(name)[start:stop]
+        order = self._order(name)
+        wanted = slice(start, stop) if order is None else order[start:stop]
         return self._dequantised(name, self._raw_rows(name)[wanted])
 
     def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
         block, n_bytes = _block(self._found(name)[1])
         first, last = start // block, -(-stop // block)
         raw = self._raw_rows(name)[:, first * n_bytes : last * n_bytes]
+        order = self._order(name)
+        raw = raw if order is None else raw[order]
         return self._dequantised(name, raw)[:, start - first * block : stop - first * block]
 
     def tensor(self, name: str) -> Float[Tensor, "..."]:
@@ -175,11 +173,22 @@ class GgufFiles:
         values = dequantize(np.ascontiguousarray(raw), _kind(self._found(name)[1]))
         return torch.from_numpy(np.require(values, np.float32, "W"))
 
-    def _permutation(self, name: str) -> npt.NDArray[np.int64]:
-        """Where each row of queries or keys lies: the file has a head's halves interleaved."""
-        assert self.permuted is not None
-        n_heads = self.permuted["attn_k." in self.stored[name]]
+    def _order(self, name: str) -> npt.NDArray[np.int64] | None:
+        """Where each row of queries or keys lies, if the file has a head's halves interleaved.
+
+        Raises:
+            CheckpointError: the rows are not those of whole heads.
+        """
+        stored = self.stored[name]
+        if self.permuted is None or not any(each in stored for each in _PERMUTED):
+            return None
+        n_heads = self.permuted["attn_k." in stored]
         n_rows = self.shape(name)[0]
+        if n_rows % (2 * n_heads):
+            raise CheckpointError(
+                f"{self.source}: tensor {stored} has {n_rows} rows, which are not those of "
+                f"{n_heads} heads."
+            )
         rows = np.arange(n_rows).reshape(n_heads, n_rows // n_heads // 2, 2)
         return rows.swapaxes(1, 2).reshape(-1)
 

@@ -83,7 +83,7 @@ def _local(path: Path, source: str, file: str | None, tokenizer: Path | None) ->
             return Checkpoint.read(path, source)
         path = path / file
     if not path.is_file() or not _is_gguf(path):
-        what = "is no GGUF file" if path.is_file() else "does not exist"
+        what = "is a file, but no GGUF file" if is_there(path) else "does not exist"
         raise CheckpointError(
             f"{path} {what}; a checkpoint is a folder with a config.json, or a GGUF file."
         )

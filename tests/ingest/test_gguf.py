@@ -1,4 +1,4 @@
-"""GGUF files give the rows of the safetensors that they were made from, and refuse what they lack."""
+"""GGUF files give the rows of the safetensors they were made from; bad ones are refused."""
 
 import json
 import math
@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from tests.support import Answer, Row, public_rows, query
 
 Q8_0 = GGMLQuantizationType.Q8_0
 # Blocks of 32 values run along d_model and along d_mlp; the embedding has a row for each piece.
-SIZES = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 300}
+SIZES: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 300}
 MODELS = ("llama", "qwen2", "gemma2", "phi3")
 COLUMNS = {"source", "fingerprint"}
 Cli = Callable[..., Answer]
@@ -129,18 +130,18 @@ def test_activations_run_and_verify(
 
 
 @pytest.mark.parametrize("model_type", MODELS)
-def test_eight_bits_are_near(
-    model_type: str, folders: dict[str, Path], tmp_path: Path, cli: Cli
-) -> None:
-    folder, catalog = folders[model_type], tmp_path / "c.duckdb"
+def test_eight_bits_are_near(model_type: str, tmp_path: Path, cli: Cli) -> None:
+    catalog = tmp_path / "c.duckdb"
+    folder = tiny_checkpoints.build(model_type, tmp_path / "m", **SIZES | {"hidden_size": 128})
     file = write_gguf(folder, tmp_path / "q8.gguf", Q8_0)
     words = ("--stages", "weights", "--db", catalog)
     assert cli("ingest", folder, "--alias", "a", *words).code == 0
     answer = cli("ingest", file, "--alias", "b", *words)
     assert answer.code == 0, answer.err
-    sql = "select cos_gate_in, cos_gate_out, cos_in_out from neurons where model = ? order by all"
-    sql = sql.replace("order by all", "order by layer, neuron")
-    ours, theirs = (np.array(query(catalog, sql, model)) for model in "ba")
+    sql = "select cos_gate_in, cos_gate_out, cos_in_out from neurons where model = ? "
+    sql += "order by layer, neuron"
+    ours: Matrix = np.array(query(catalog, sql, "b"))
+    theirs: Matrix = np.array(query(catalog, sql, "a"))
     np.testing.assert_allclose(ours, theirs, atol=3e-3)
     assert np.abs(ours - theirs).max() > 1e-6
     assert query(catalog, "select model, quantization from models order by model") == [
@@ -192,7 +193,7 @@ def refusal(cli: Cli, source: Path, *words: object) -> str:
     assert answer.code == 4, answer
     said = " ".join(answer.err[answer.err.find("Error: ") :].split())
     assert said.startswith("Error: ") and said.endswith("."), answer.err
-    assert "Traceback" not in answer.err and answer.err.strip().count("\n") == 0, answer.err
+    assert "Traceback" not in answer.err and ".." not in said, answer.err
     return said
 
 
