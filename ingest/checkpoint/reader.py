@@ -67,9 +67,8 @@ class Checkpoint:
             CheckpointError: whatever keeps its tensors from being read.
         """
         tensors = GgufFiles.read(file, source)
-        return cls(
-            source, revision, file.parent, tensors.config, tensors, file.name, tokenizer_folder
-        )
+        first = tensors.parts[0].path.name
+        return cls(source, revision, file.parent, tensors.config, tensors, first, tokenizer_folder)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -170,13 +170,15 @@ def test_columns_and_rows_at_the_borders_of_blocks(
             assert torch.equal(checkpoint.rows(full, start, stop), whole[start:stop])
 
 
-def test_two_parts_give_the_same_tensors(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_two_parts_give_the_same_tensors(
+    folders: dict[str, Path], tmp_path: Path, cli: Cli
+) -> None:
     folder = folders["llama"]
-    write_gguf(folder, tmp_path / "m.gguf", per_part=20)
+    write_gguf(folder, tmp_path / "m.gguf", per_part=20, tokenizer=True)
     parts = sorted(path.name for path in tmp_path.iterdir())
     assert parts == ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"]
     whole = NeuronVectors(open_checkpoint(str(folder)), "folded")
-    for source in (tmp_path, tmp_path / parts[0]):
+    for source in (tmp_path, tmp_path / parts[0], tmp_path / parts[1]):
         split = NeuronVectors(open_checkpoint(str(source)), "folded")
         assert sorted(split.checkpoint.names) == sorted(whole.checkpoint.names)
         for layer in range(tiny_checkpoints.N_LAYERS):
@@ -184,6 +186,9 @@ def test_two_parts_give_the_same_tensors(folders: dict[str, Path], tmp_path: Pat
             assert all(torch.equal(ours[vector], theirs[vector]) for vector in VECTORS)
     with pytest.raises(CheckpointError, match="split into 2 parts, which transformers does not"):
         split.checkpoint.base_model(torch.float32)
+    words = ("--stages", "weights,vocab,roles", "--db", tmp_path / "c.duckdb")
+    answer = cli("ingest", tmp_path / parts[1], *words)
+    assert answer.code == 0, answer.err
 
 
 def refusal(cli: Cli, source: Path, *words: object) -> str:
@@ -223,7 +228,7 @@ SPOILED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "header cut short": (cut(300), "is truncated or no valid GGUF file"),
     "only the magic": (cut(4), "is truncated or no valid GGUF file"),
     "tensors cut short": (lambda whole: whole[:-5000], r"is truncated: tensor .* ends beyond its"),
-    "another magic": (lambda whole: b"GGML" + whole[4:], "is no GGUF file"),
+    "another magic": (lambda whole: b"GGML" + whole[4:], "is a file, but no GGUF file"),
     "version 1": (
         lambda whole: whole[:4] + b"\1\0\0\0" + whole[8:],
         "is GGUF version 1; versions 2 and 3 in little-endian order are read",
@@ -341,7 +346,7 @@ def test_a_file_without_suffix_is_known_by_its_magic(
     answer = cli("ingest", blob, "--stages", "weights,vocab", "--db", tmp_path / "c.duckdb")
     assert answer.code == 0, answer.err
     blob.write_text("no model")
-    assert "is no GGUF file" in refusal(cli, blob)
+    assert "is a file, but no GGUF file" in refusal(cli, blob)
 
 
 def test_without_the_package(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
