@@ -86,9 +86,9 @@ class GgufFiles:
         )
         if not kinds or set(kinds) <= set(_PLAIN):
             return None
-        stated = self.parts[0].field("general.file_type")
+        stated = self.parts[0].number("general.file_type")
         known = {each.value: each.name.removeprefix("MOSTLY_") for each in LlamaFileType}
-        mix = known.get(stated, "")
+        mix = "" if stated is None else known.get(stated, "")
         return mix if "_K_" in mix else kinds.most_common(1)[0][0]
 
     @property
@@ -130,7 +130,7 @@ class GgufFiles:
         digest = hashlib.sha256()
         for header in self.parts:
             mapped = self._map(header)
-            data = min(tensor.begin for tensor in header.tensors.values())
+            data = min((tensor.begin for tensor in header.tensors.values()), default=0)
             digest.update(mapped[:data].tobytes())
             for _, tensor in sorted(header.tensors.items()):
                 n_bytes = _n_bytes(tensor)
@@ -170,7 +170,14 @@ class GgufFiles:
     def _dequantised(self, name: str, raw: npt.NDArray[np.uint8]) -> Float[Tensor, "n columns"]:
         from gguf.quants import dequantize
 
-        values = dequantize(np.ascontiguousarray(raw), _kind(self._found(name)[1]))
+        kind = _kind(self._found(name)[1])
+        try:
+            values = dequantize(np.ascontiguousarray(raw), kind)
+        except NotImplementedError as error:
+            raise CheckpointError(
+                f"{self.source}: tensor {self.stored[name]} is stored as {kind.name}, which "
+                "cannot be dequantised here. Use a file of another quantisation."
+            ) from error
         return torch.from_numpy(np.require(values, np.float32, "W"))
 
     def _order(self, name: str) -> npt.NDArray[np.int64] | None:
@@ -197,6 +204,11 @@ class GgufFiles:
         for header in self.parts:
             for name, tensor in header.tensors.items():
                 _kind(tensor, f"{self.source}: tensor {name}")
+                if not all(tensor.shape) or math.prod(tensor.shape[-1:]) % _block(tensor)[0]:
+                    raise CheckpointError(
+                        f"{self.source}: tensor {name} has shape {tensor.shape}, which its "
+                        "quantisation cannot have."
+                    )
                 if tensor.begin + _n_bytes(tensor) > header.n_bytes:
                     raise CheckpointError(
                         f"{header.path} is truncated: tensor {name} ends beyond its "
@@ -217,7 +229,7 @@ def _require_gguf(source: str) -> None:
 def _parts(path: Path) -> tuple[GgufHeader, ...]:
     """The headers of all parts of the file, in their order."""
     first = GgufHeader.read(path)
-    count = int(first.field("split.count", 0) or 1)
+    count = first.number("split.count") or 1
     match = _PART.fullmatch(path.name)
     if count == 1:
         return (first,)
@@ -235,14 +247,14 @@ def _parts(path: Path) -> tuple[GgufHeader, ...]:
                 "parts side by side."
             )
         header = GgufHeader.read(part)
-        if (header.field("split.no"), header.field("split.count")) != (number - 1, count):
+        if (header.number("split.no"), header.number("split.count")) != (number - 1, count):
             raise CheckpointError(
                 f"{part} is not part {number} of {count}, as its name says: parts are mixed up. "
                 "Download them again."
             )
         headers.append(header)
     names = [name for header in headers for name in header.tensors]
-    stated = headers[0].field("split.tensors.count")
+    stated = headers[0].number("split.tensors.count")
     if len(set(names)) != len(names) or stated not in (None, len(names)):
         raise CheckpointError(f"The parts of {path} do not belong together. Download them again.")
     return tuple(headers)
