@@ -11,7 +11,7 @@ from typing import Any
 from scipy.special import betaincinv
 
 from catalog.errors import SchemaOutdated, UsageError
-from catalog.ingest.checkpoint import open_checkpoint
+from catalog.ingest.checkpoint import Checkpoint, gguf_checkpoints, open_checkpoint
 from catalog.ingest.corpora import EnteredCorpus, enter_corpus, forget_corpus
 from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.device import pick_dtype
@@ -105,6 +105,7 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
         checkpoint = open_checkpoint(
             request.source, request.revision, request.file, request.tokenizer
         )
+        _note_passed_over(checkpoint, progress)
         weights = NeuronVectors(checkpoint, request.weights)
         model_id, entry = _enter(request, weights, progress)
         context = StageContext(
@@ -152,6 +153,16 @@ def _ensure_current(request: IngestRequest, progress: Progress) -> None:
         if not progress.confirm(f"{request.catalog} is of an older schema. Upgrade it now?"):
             raise
         upgraded(request.catalog)
+
+
+def _note_passed_over(checkpoint: Checkpoint, progress: Progress) -> None:
+    """Say that GGUF files beside the safetensors are not read."""
+    beside = [] if checkpoint.gguf_file else gguf_checkpoints(checkpoint.folder)
+    if beside:
+        progress.note(
+            f"{checkpoint.source}: safetensors are read, not {', '.join(beside)} beside them; "
+            "--file chooses one of those"
+        )
 
 
 def _enter(

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+<<<<<<< HEAD
+=======
+from typing import Any
+>>>>>>> srctests
 
 import torch
 
@@ -53,7 +57,11 @@ class TopNeuron:
 
 
 def neuron_on_text(
+<<<<<<< HEAD
     entry: Entry,
+=======
+    entry: dict[str, Any],
+>>>>>>> srctests
     text: str,
     neuron_id: NeuronId,
     device: str,
@@ -61,6 +69,8 @@ def neuron_on_text(
     tokenizer: Path | None = None,
 ) -> NeuronOnText:
     """gate, in and post of one neuron at every token;
+
+    `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own.
 
     Raises:
         CheckpointError: the checkpoint is gone, or not the one that was ingested.
@@ -74,7 +84,11 @@ def neuron_on_text(
 
 
 def top_neurons(
+<<<<<<< HEAD
     entry: Entry,
+=======
+    entry: dict[str, Any],
+>>>>>>> srctests
     text: str,
     k: int,
     device: str,
@@ -87,7 +101,11 @@ def top_neurons(
         CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
     """
     probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
+<<<<<<< HEAD
     by_layer = probe.values(tokenised.token_ids, range(entry.n_layers))
+=======
+    by_layer = probe.values(tokenised.token_ids, range(entry["n_layers"]))
+>>>>>>> srctests
     post = torch.cat([by_layer[layer].post for layer in sorted(by_layer)], dim=1)  # [t, l * d_mlp]
     _, best = post.abs().topk(min(k, post.shape[1]), dim=1)
     found = []
@@ -101,7 +119,11 @@ def top_neurons(
 
 
 def _prepared(
+<<<<<<< HEAD
     entry: Entry, text: str, device: str, dtype: str, tokenizer_folder: Path | None
+=======
+    entry: dict[str, Any], text: str, device: str, dtype: str, tokenizer_folder: Path | None
+>>>>>>> srctests
 ) -> tuple[Probe, TokenisedText]:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError("The text is no valid Unicode. Give it in UTF-8.")

@@ -132,13 +132,12 @@ def run_units(
     checkpoint: Path | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     progress: Callable[[UnitDone], None] | None = None,
-    stop: Callable[[], bool] | None = None,
 ) -> None:
     """Bring the units that `state` does not hold yet into it; all of them, or those in `only`.
 
     `least` as in `Recorder`: contexts that no merged top-k can hold are left out.
-    Saves to `checkpoint` every `checkpoint_every_s` and at the end. `stop` is asked between units:
-    True saves and returns. An exception leaves the last checkpoint valid and `state` not.
+    Saves to `checkpoint` every `checkpoint_every_s` and at the end. An exception leaves the last
+    checkpoint valid and `state` not.
     Raises MismatchError if `state` is of another pass, EnvironmentFault where not even one context
     fits in memory.
     """
@@ -153,8 +152,6 @@ def run_units(
         closing(_read_ahead(work, todo)) as batches,
     ):
         for n_done, (u, batch) in enumerate(batches, 1):
-            if stop is not None and stop():
-                break
             n_parts = _run_unit(work, state, recorder, u, batch)
             n_tokens += work.units[u].n_slots
             now = time.monotonic()

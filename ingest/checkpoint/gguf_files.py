@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,6 @@ from torch import Tensor
 
 from catalog.errors import CheckpointError, EnvironmentFault
 from catalog.ingest.checkpoint.gguf_header import GgufHeader, GgufTensor
-
-if TYPE_CHECKING:
-    pass
 
 SAMPLE_BYTES: Final = 4096
 _PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -89,9 +86,9 @@ class GgufFiles:
         )
         if not kinds or set(kinds) <= set(_PLAIN):
             return None
-        stated = self.parts[0].field("general.file_type")
+        stated = self.parts[0].number("general.file_type")
         known = {each.value: each.name.removeprefix("MOSTLY_") for each in LlamaFileType}
-        mix = known.get(stated, "")
+        mix = "" if stated is None else known.get(stated, "")
         return mix if "_K_" in mix else kinds.most_common(1)[0][0]
 
     @property
@@ -106,15 +103,16 @@ class GgufFiles:
         return torch.float32
 
     def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
-        wanted = np.arange(start, stop)
-        if self.permuted is not None and any(each in self.stored[name] for each in _PERMUTED):
-            wanted = self._permutation(name)[start:stop]
+        order = self._order(name)
+        wanted = slice(start, stop) if order is None else order[start:stop]
         return self._dequantised(name, self._raw_rows(name)[wanted])
 
     def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
         block, n_bytes = _block(self._found(name)[1])
         first, last = start // block, -(-stop // block)
         raw = self._raw_rows(name)[:, first * n_bytes : last * n_bytes]
+        order = self._order(name)
+        raw = raw if order is None else raw[order]
         return self._dequantised(name, raw)[:, start - first * block : stop - first * block]
 
     def tensor(self, name: str) -> Float[Tensor, "..."]:
@@ -132,7 +130,7 @@ class GgufFiles:
         digest = hashlib.sha256()
         for header in self.parts:
             mapped = self._map(header)
-            data = min(tensor.begin for tensor in header.tensors.values())
+            data = min((tensor.begin for tensor in header.tensors.values()), default=0)
             digest.update(mapped[:data].tobytes())
             for _, tensor in sorted(header.tensors.items()):
                 n_bytes = _n_bytes(tensor)
@@ -172,14 +170,32 @@ class GgufFiles:
     def _dequantised(self, name: str, raw: npt.NDArray[np.uint8]) -> Float[Tensor, "n columns"]:
         from gguf.quants import dequantize
 
-        values = dequantize(np.ascontiguousarray(raw), _kind(self._found(name)[1]))
+        kind = _kind(self._found(name)[1])
+        try:
+            values = dequantize(np.ascontiguousarray(raw), kind)
+        except NotImplementedError as error:
+            raise CheckpointError(
+                f"{self.source}: tensor {self.stored[name]} is stored as {kind.name}, which "
+                "cannot be dequantised here. Use a file of another quantisation."
+            ) from error
         return torch.from_numpy(np.require(values, np.float32, "W"))
 
-    def _permutation(self, name: str) -> npt.NDArray[np.int64]:
-        """Where each row of queries or keys lies: the file has a head's halves interleaved."""
-        assert self.permuted is not None
-        n_heads = self.permuted["attn_k." in self.stored[name]]
+    def _order(self, name: str) -> npt.NDArray[np.int64] | None:
+        """Where each row of queries or keys lies, if the file has a head's halves interleaved.
+
+        Raises:
+            CheckpointError: the rows are not those of whole heads.
+        """
+        stored = self.stored[name]
+        if self.permuted is None or not any(each in stored for each in _PERMUTED):
+            return None
+        n_heads = self.permuted["attn_k." in stored]
         n_rows = self.shape(name)[0]
+        if n_rows % (2 * n_heads):
+            raise CheckpointError(
+                f"{self.source}: tensor {stored} has {n_rows} rows, which are not those of "
+                f"{n_heads} heads."
+            )
         rows = np.arange(n_rows).reshape(n_heads, n_rows // n_heads // 2, 2)
         return rows.swapaxes(1, 2).reshape(-1)
 
@@ -188,6 +204,11 @@ class GgufFiles:
         for header in self.parts:
             for name, tensor in header.tensors.items():
                 _kind(tensor, f"{self.source}: tensor {name}")
+                if not all(tensor.shape) or math.prod(tensor.shape[-1:]) % _block(tensor)[0]:
+                    raise CheckpointError(
+                        f"{self.source}: tensor {name} has shape {tensor.shape}, which its "
+                        "quantisation cannot have."
+                    )
                 if tensor.begin + _n_bytes(tensor) > header.n_bytes:
                     raise CheckpointError(
                         f"{header.path} is truncated: tensor {name} ends beyond its "
@@ -208,7 +229,7 @@ def _require_gguf(source: str) -> None:
 def _parts(path: Path) -> tuple[GgufHeader, ...]:
     """The headers of all parts of the file, in their order."""
     first = GgufHeader.read(path)
-    count = int(first.field("split.count", 0) or 1)
+    count = first.number("split.count") or 1
     match = _PART.fullmatch(path.name)
     if count == 1:
         return (first,)
@@ -226,14 +247,14 @@ def _parts(path: Path) -> tuple[GgufHeader, ...]:
                 "parts side by side."
             )
         header = GgufHeader.read(part)
-        if (header.field("split.no"), header.field("split.count")) != (number - 1, count):
+        if (header.number("split.no"), header.number("split.count")) != (number - 1, count):
             raise CheckpointError(
                 f"{part} is not part {number} of {count}, as its name says: parts are mixed up. "
                 "Download them again."
             )
         headers.append(header)
     names = [name for header in headers for name in header.tensors]
-    stated = headers[0].field("split.tensors.count")
+    stated = headers[0].number("split.tensors.count")
     if len(set(names)) != len(names) or stated not in (None, len(names)):
         raise CheckpointError(f"The parts of {path} do not belong together. Download them again.")
     return tuple(headers)

@@ -21,6 +21,7 @@ _SCALARS: Final = {
     **{10: "<Q", 11: "<q", 12: "<d"},
 }
 _MOST_DIMENSIONS: Final = 4
+_DAMAGE: Final = (struct.error, IndexError, ValueError, OverflowError, MemoryError, RecursionError)
 
 
 class GgufTensor(NamedTuple):
@@ -55,11 +56,16 @@ class GgufHeader:
                     return _parsed(path, mapped)
         except OSError as error:
             raise EnvironmentFault(f"{path} cannot be read: {error.strerror}.") from error
-        except (struct.error, IndexError, ValueError, OverflowError, MemoryError) as error:
+        except _DAMAGE as error:
             raise _damaged(path) from error
 
     def __contains__(self, name: str) -> bool:
         return name in self._fields
+
+    def number(self, name: str) -> int | None:
+        """The value of a field that holds a whole number; None where it is missing or another."""
+        value = self.field(name)
+        return value if isinstance(value, int) else None
 
     def field(self, name: str, default: Any = None) -> Any:
         """The value of a field: a number, text, truth value, or list of such."""
@@ -72,7 +78,7 @@ class GgufHeader:
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
             ):
                 return _Cursor(mapped, at).value(kind)
-        except (struct.error, IndexError, ValueError, OverflowError) as error:
+        except _DAMAGE as error:
             raise _damaged(self.path) from error
 
 
@@ -155,7 +161,9 @@ def _parsed(path: Path, mapped: mmap.mmap) -> GgufHeader:
     alignment = _DEFAULT_ALIGNMENT
     if "general.alignment" in fields:
         kind, at = fields["general.alignment"]
-        alignment = int(_Cursor(mapped, at).value(kind))
+        alignment = _Cursor(mapped, at).value(kind)
+        if not isinstance(alignment, int) or alignment < 1:
+            raise ValueError(f"an alignment of {alignment!r}")
     data = -(-cursor.at // alignment) * alignment
     tensors = {
         name: GgufTensor(shape, kind, data + at) for name, (shape, kind, at) in found.items()

@@ -1,5 +1,6 @@
 """What a GGUF file calls things: names of tensors and fields, derived from what a family says."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,6 +9,8 @@ from catalog.ingest.checkpoint.gguf_header import GgufHeader, GgufTensor
 
 if TYPE_CHECKING:
     from catalog.ingest.families.family import Family
+
+_BLOCK: Final = re.compile(r"blk\.(\d{1,6})\.")
 
 _FIELDS: Final = {
     "embedding_length": "hidden_size",
@@ -74,10 +77,8 @@ def stored_names(family: "Family", tensors: Mapping[str, GgufTensor]) -> dict[st
         family.weight(module): f"{stored}.weight" for module, stored in outside.items() if module
     }
     names[f"{family.unembedding[0]}.weight"] = "output.weight"
-    n_layers = 1 + max(
-        (int(name.split(".")[1]) for name in tensors if name.startswith("blk.")), default=-1
-    )
-    for layer in range(n_layers):
+    found = map(_BLOCK.match, tensors)
+    for layer in sorted({int(match[1]) for match in found if match}):
         for module, stored in blocks.items():
             names[family.weight(module, layer)] = f"blk.{layer}.{stored}.weight"
             names[family.bias(module, layer)] = f"blk.{layer}.{stored}.bias"

@@ -1,6 +1,5 @@
 """A checkpoint: its config, its tensors slice by slice, and the only door to transformers."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,14 +67,13 @@ class Checkpoint:
             CheckpointError: whatever keeps its tensors from being read.
         """
         tensors = GgufFiles.read(file, source)
-        return cls(
-            source, revision, file.parent, tensors.config, tensors, file.name, tokenizer_folder
-        )
+        first = tensors.parts[0].path.name
+        return cls(source, revision, file.parent, tensors.config, tensors, first, tokenizer_folder)
 
     @property
-    def names(self) -> Collection[str]:
+    def names(self) -> tuple[str, ...]:
         """Names of all tensors, sorted."""
-        return sorted(self.tensors.names)
+        return tuple(sorted(self.tensors.names))
 
     @property
     def quantization(self) -> str | None:
@@ -131,9 +129,9 @@ class Checkpoint:
         """
         from catalog.ingest.checkpoint.tokenizer import gguf_tokenizer, read_tokenizer
 
-        if self.gguf_file is None or self.tokenizer_folder is not None:
-            return read_tokenizer(self.tokenizer_folder or self.folder)
-        return gguf_tokenizer(self.folder, self.gguf_file)
+        if self.tokenizer_folder is None and isinstance(self.tensors, GgufFiles):
+            return gguf_tokenizer(self.tensors.parts[0])
+        return read_tokenizer(self.tokenizer_folder or self.folder)
 
     @cached_property
     def auto_config(self) -> Any:

@@ -62,7 +62,7 @@ def open_checkpoint(
         folder = _download(source, revision, _HUB_FILES)
         if _has_safetensors(folder):
             return Checkpoint.read(folder, source, revision=folder.name)
-        file = _only_file(_hub_files(source, revision), source)
+        file = _only_file(_first_parts(_hub_files(source, revision)), source)
         if file is None:
             return Checkpoint.read(folder, source, revision=folder.name)
     folder = _download(source, revision, [file, *_TOKENIZER_FILES])
@@ -78,13 +78,12 @@ def _local(path: Path, source: str, file: str | None, tokenizer: Path | None) ->
         )
     if path.is_dir():
         if file is None and not _has_safetensors(path):
-            names = [each.name for each in path.glob(f"*{GGUF_ENDING}")]
-            file = _only_file(sorted(names), source)
+            file = _only_file(gguf_checkpoints(path), source)
         if file is None:
             return Checkpoint.read(path, source)
         path = path / file
     if not path.is_file() or not _is_gguf(path):
-        what = "is no GGUF file" if path.is_file() else "does not exist"
+        what = "is a file, but no GGUF file" if is_there(path) else "does not exist"
         raise CheckpointError(
             f"{path} {what}; a checkpoint is a folder with a config.json, or a GGUF file."
         )
@@ -103,14 +102,22 @@ def _has_safetensors(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (SINGLE_NAME, INDEX_NAME))
 
 
-def _only_file(names: list[str], source: str) -> str | None:
-    """The only GGUF checkpoint among the files, None without any.
+def gguf_checkpoints(folder: Path) -> list[str]:
+    """Names of the GGUF files in a folder, of split ones the first part; sorted."""
+    return _first_parts(sorted(path.name for path in folder.iterdir()))
+
+
+def _first_parts(names: list[str]) -> list[str]:
+    files = [name for name in names if name.endswith(GGUF_ENDING)]
+    return [name for name in files if not _LATER_PART.search(name)]
+
+
+def _only_file(checkpoints: list[str], source: str) -> str | None:
+    """The only GGUF checkpoint, None without any.
 
     Raises:
         CheckpointError: there are several; the message names them.
     """
-    files = [name for name in names if name.endswith(GGUF_ENDING)]
-    checkpoints = [name for name in files if not _LATER_PART.search(name)]
     if len(checkpoints) > 1:
         raise CheckpointError(
             f"{source} has several GGUF files: {', '.join(checkpoints)}.",

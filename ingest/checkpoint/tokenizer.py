@@ -1,15 +1,20 @@
 """Reading the fast tokenizer of a checkpoint: a folder's, or the one inside a GGUF file."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from catalog.errors import CheckpointError, Option
+from catalog.ingest.checkpoint.gguf_header import GgufHeader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 DEFINITION_FILE: Final = "tokenizer.json"
 TOKENIZER_FILES: Final = (DEFINITION_FILE, "tokenizer.model", "vocab.json", "vocab.txt")
+_UNUSED: Final = 5
+"""Type of a token of a GGUF file that only fills up the embedding."""
+
 _WAY_OUT: Final = "`--stages weights` works without a tokenizer"
 
 FIXED_STRINGS: Final = (
@@ -96,35 +101,69 @@ def tokenizer_of_class(folder: Path) -> "PreTrainedTokenizerFast":
 
 def first_line(error: Exception) -> str:
     """Return the class of an error and the first line of its text."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".")
 
 
-def gguf_tokenizer(folder: Path, file: str) -> "PreTrainedTokenizerFast":
+def gguf_tokenizer(header: GgufHeader) -> "PreTrainedTokenizerFast":
     """Rebuild the tokenizer that a GGUF file holds, and try it on `FIXED_STRINGS`.
+
+    Tokens that only fill up the embedding, and those that transformers adds, have no name in it.
 
     Raises:
         CheckpointError: there is none, it cannot be rebuilt, or a string does not come back.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    path = header.path
     hint = ("Name a folder with its tokenizer: ", Option("tokenizer", "DIR"), f"; {_WAY_OUT}.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            folder, gguf_file=file, local_files_only=True, trust_remote_code=False
+            path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # transformers raises nothing more specific
         raise CheckpointError(
-            f"The tokenizer in {folder / file} cannot be read: {first_line(error)}.", *hint
+            f"The tokenizer in {path} cannot be read: {first_line(error)}.", *hint
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise CheckpointError(f"The tokenizer in {folder / file} has no fast version.", *hint)
+        raise CheckpointError(f"The tokenizer in {path} has no fast version.", *hint)
+    tokenizer = _with_tokens_of(header, tokenizer)
     for text in FIXED_STRINGS:
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         back = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
         if str(back).strip() != text.strip():
             raise CheckpointError(
-                f"The tokenizer rebuilt from {folder / file} does not give {text!r} back, so texts "
+                f"The tokenizer rebuilt from {path} does not give {text!r} back, so texts "
                 "would be read wrongly.",
                 *hint,
             )
     return tokenizer
+
+
+def _with_tokens_of(
+    header: GgufHeader, tokenizer: "PreTrainedTokenizerFast"
+) -> "PreTrainedTokenizerFast":
+    """The tokenizer with the tokens that the file has and uses, no others."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    n_tokens = len(header.field("tokenizer.ggml.tokens", []))
+    types = header.field("tokenizer.ggml.token_type", [])
+    unused = {token_id for token_id, kind in enumerate(types) if kind == _UNUSED}
+
+    def named(token_id: int) -> bool:
+        return token_id < n_tokens and token_id not in unused
+
+    definition = json.loads(tokenizer.backend_tokenizer.to_str())
+    definition["added_tokens"] = [t for t in definition["added_tokens"] if named(t["id"])]
+    vocabulary = definition["model"]["vocab"]
+    if isinstance(vocabulary, dict):  # in others, ids are the places in a list
+        kept = {piece: token_id for piece, token_id in vocabulary.items() if named(token_id)}
+        definition["model"]["vocab"] = kept
+    ids = tokenizer.get_vocab()
+    roles = {
+        role: token
+        for role, token in tokenizer.special_tokens_map.items()
+        if isinstance(token, str) and named(ids[token])
+    }
+    core = Tokenizer.from_str(json.dumps(definition))
+    return PreTrainedTokenizerFast(tokenizer_object=core, **roles)

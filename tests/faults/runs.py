@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from catalog.errors import CatalogError
+from catalog.errors import CatalogError, command_line
 from catalog.ingest.progress import Progress, Silent
 from tests.ingest import processes
 from tests.support import Answer, Row, public_rows
@@ -69,7 +69,7 @@ class Ingest:
         try:
             ingest(request, progress)
         except CatalogError as refused:
-            return Answer(int(refused.exit_code), "", f"Error: {refused}")
+            return Answer(int(refused.exit_code), "", f"Error: {refused.message(command_line)}")
         return Answer(0, "", "")
 
     def end_of(self, process: ForkServerProcess) -> Answer:

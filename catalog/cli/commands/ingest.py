@@ -37,6 +37,15 @@ def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
 )
 @click.option("--revision", help="Branch, tag or commit of a Hub repository.")
 @click.option(
+    "--file", metavar="NAME", help="Which GGUF file, where a folder or repository has several."
+)
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with the tokenizer, where a GGUF file's own cannot be used.",
+)
+@click.option(
     "--weights",
     type=click.Choice(WEIGHT_KINDS),
     default="folded",
@@ -112,9 +121,9 @@ def command(
 ) -> None:
     """Compute the neurons of each MODEL and put them into the catalog.
 
-    MODEL is a Hub id, a local folder, or `demo`; `paper` stands for the paper's twelve. With a
-    corpus, the texts that drive each neuron are found too (`demo` brings its own). A finished stage
-    is left alone, an interrupted one is carried on.
+    MODEL is a Hub id, a local folder, a GGUF file, or `demo`; `paper` stands for the paper's
+    twelve. With a corpus, the texts that drive each neuron are found too (`demo` brings its own). A
+    finished stage is left alone, an interrupted one is carried on.
 
     \b
     Example:
@@ -127,11 +136,18 @@ def command(
     from catalog.ingest.engines.choosing import EngineChoice
     from catalog.queries.published import published_models
 
+<<<<<<< HEAD
     sources = [
         each for name in models for each in (published_models() if name == "paper" else [name])
     ]
     if len(sources) > 1 and (alias or settings["revision"]):
         raise UsageError("--alias and --revision go with one MODEL.")
+=======
+    sources = [each for name in models for each in (PAPER_MODELS if name == "paper" else [name])]
+    alone = ("revision", "file", "tokenizer")
+    if len(sources) > 1 and (alias or any(settings[name] for name in alone)):
+        raise UsageError("--alias, --revision, --file and --tokenizer go with one MODEL.")
+>>>>>>> srctests
     choice = EngineChoice(engine, ray_address, workers)
     requests = []
     for source in sources:
