@@ -27,9 +27,7 @@ corpora_run as (
         list(distinct c.corpus order by c.corpus) filter (where c.corpus is not null) as names
     from models m
     join ingest_runs r on r.model = m.model and r.stage = 'roles' and r.status = 'finished'
-    left join ingest_runs c
-        on c.model = m.model and c.stage = 'activations' and c.status = 'finished'
-        and ($corpus is null or c.corpus = $corpus)
+    left join corpora c on c.model = m.model and ($corpus is null or c.corpus = $corpus)
     where $sign = 'observed' and ($model is null or m.model = $model)
     group by m.model, m.gated
 ),
