@@ -10,7 +10,6 @@ import click
 from catalog.cli.main import cli
 from catalog.queries import named_query, query_names
 from catalog.store.handle import Handle
-from catalog.store.reading import fetch
 from catalog.store.upgrading import ensure_catalog
 
 FOLDER = Path(__file__).parent
@@ -52,14 +51,13 @@ def schema_page() -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.duckdb"
         ensure_catalog(Handle(path))
-        views = fetch(
-            path,
-            "select view_name, comment from duckdb_views() where not internal order by view_name",
+        catalog = Handle(path)
+        views = catalog.fetch_checked(
+            "select view_name, comment from duckdb_views() where not internal order by view_name"
         ).to_pylist()
-        columns = fetch(
-            path,
+        columns = catalog.fetch_checked(
             "select table_name, column_name, data_type, comment from duckdb_columns() "
-            "order by table_name, column_index",
+            "order by table_name, column_index"
         ).to_pylist()
     parts = [
         "# SQL schema",

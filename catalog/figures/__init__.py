@@ -1,18 +1,19 @@
 """The paper's figures, drawn from a catalog alone.
 
 Every module of `catalog.figures.kinds` is a figure of that name: its docstring says what it is, its
-function `draw` takes the data and, by keyword, the options that its `OPTIONS` declare. Adding a
-figure is adding such a module.
+function `draw` takes the data and, by keyword, the options that its `OPTIONS` declare: kind and
+meaning by name, as a literal. Adding a figure is adding such a module.
 """
 
+import ast
 import difflib
 import importlib
 import inspect
 import io
 import pkgutil
 from collections.abc import Callable
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from catalog.errors import NotFoundError, UsageError
 
@@ -30,18 +31,12 @@ _METADATA: Final[dict[str, dict[str, Any]]] = {
 FILE_FORMATS: Final = tuple(_METADATA)
 
 
-class OptionOf(NamedTuple):
-    """An option of a figure: of what kind it is, and what it means.
-
-    A fraction lies between 0 and 1; layers may be given several times; a flag is on or off.
-    """
-
-    kind: Literal["fraction", "layers", "flag"]
-    help: str
-
-
 class FigureOption(NamedTuple):
-    """An option and the figures that have it."""
+    """An option and the figures that have it.
+
+    `kind`: a 'fraction' lies between 0 and 1, 'layers' may be given several times, a 'flag' is on
+    or off.
+    """
 
     name: str
     kind: str
@@ -52,18 +47,18 @@ def figure_options() -> list[FigureOption]:
     """The options of all figures, in the order of figures and their options."""
     found: dict[str, FigureOption] = {}
     for figure in figure_names():
-        for name, option in getattr(_kind(figure), "OPTIONS", {}).items():
-            said = f"{figure}: {option.help}"
+        for name, (kind, meaning) in _declared(figure).items():
+            said = f"{figure}: {meaning}"
             if name in found:
                 said = f"{found[name].help} {said}"
-            found[name] = FigureOption(name, option.kind, said)
+            found[name] = FigureOption(name, kind, said)
     return list(found.values())
 
 
 def figure_docs() -> dict[str, str]:
     """What each figure is, by its name."""
-    docs = {name: (_kind(name).__doc__ or "").splitlines()[0] for name in figure_names()}
-    return {name: doc.rstrip(".") for name, doc in docs.items()}
+    docs = {name: ast.get_docstring(_source(name)) or "" for name in figure_names()}
+    return {name: doc.splitlines()[0].rstrip(".") for name, doc in docs.items()}
 
 
 def figure_names() -> list[str]:
@@ -105,12 +100,24 @@ def _drawing(name: str) -> "Callable[..., Figure]":
         near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There is: {', '.join(names)}."
         raise NotFoundError(f"There is no figure {name!r}. {hint}")
-    draw: Callable[..., Figure] = _kind(name).draw
+    draw: Callable[..., Figure] = importlib.import_module(f"catalog.figures.kinds.{name}").draw
     return draw
 
 
-def _kind(name: str) -> ModuleType:
-    return importlib.import_module(f"catalog.figures.kinds.{name}")
+def _source(name: str) -> ast.Module:
+    """A figure's module as it is written: to import it takes matplotlib, which no help needs."""
+    text = (files("catalog.figures.kinds") / f"{name}.py").read_text(encoding="utf-8")
+    return ast.parse(text)
+
+
+def _declared(name: str) -> dict[str, tuple[str, str]]:
+    """The figure's `OPTIONS`: kind and meaning by name."""
+    for statement in _source(name).body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id="OPTIONS"), value=ast.expr() as value):
+                declared: dict[str, tuple[str, str]] = ast.literal_eval(value)
+                return declared
+    return {}
 
 
 def _check_options(name: str, draw: "Callable[..., Figure]", options: dict[str, Any]) -> None:

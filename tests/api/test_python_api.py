@@ -47,7 +47,7 @@ def test_a_variable_of_the_notebook_is_no_table(opened: catalog.Catalog) -> None
 
 def test_a_neuron_is_a_record(opened: catalog.Catalog) -> None:
     record = opened.neuron("28.4737", model="alpha")
-    assert (str(record.id), record.neuron["io_class"]) == ("28.4737", "enrichment")
+    assert (str(record.id), record.neuron.io_class) == ("28.4737", "enrichment")
     with pytest.raises(UsageError):
         opened.neuron("28", model="alpha")
     with pytest.raises(NotFoundError):
@@ -64,7 +64,7 @@ USE = """
 import sys, catalog
 opened = catalog.open(sys.argv[1])
 assert opened.sql("select count(*) as n from neurons").fetchall() == [(12,)]
-assert opened.neuron("28.4737", model="alpha").neuron["io_class"] == "enrichment"
+assert opened.neuron("28.4737", model="alpha").neuron.io_class == "enrichment"
 from catalog.queries import query_names, named_query
 assert named_query("classes").sql
 from catalog.cli.main import run

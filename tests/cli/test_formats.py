@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import catalog
-from catalog.cli.formats import FORMATS, LIMITED
+from catalog.formats import FORMATS, LIMITED
+from catalog.views import VIEWS
 from tests.support import Answer, query
 
 SNAPSHOTS = Path(__file__).parent.parent / "snapshots"
@@ -153,3 +154,46 @@ def test_a_failed_write_leaves_the_old_file(
     target.write_text("old")
     assert cli("sql", "selec", "--output", target, "--db", known).code == 5
     assert target.read_text() == "old"
+
+
+SPELT = (
+    "select true as flag, 0.1::float as score, [0.1, null]::float[] as scores, "
+    "timestamp '2026-01-02 03:04:05' as moment, '{\"a\": [1, null]}'::json as settings, "
+    "e'a\\rb' as text, '' as empty, null as nothing"
+)
+
+
+def test_csv_spells_values_in_one_way(cli: Callable[..., Answer], known: Path) -> None:
+    answer = cli("sql", SPELT, "--format", "csv", "--db", known)
+    assert answer.out.split("\n")[1] == (
+        'true,0.1,"[0.1, null]",2026-01-02T03:04:05,"{""a"": [1, null]}","a\rb",,'
+    )
+    (row,) = list(csv.reader(io.StringIO(answer.out, newline="")))[1:]
+    assert row[5] == "a\rb"
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl"])
+def test_json_spells_values_in_one_way(cli: Callable[..., Answer], known: Path, name: str) -> None:
+    found = json.loads(cli("sql", SPELT, "--format", name, "--db", known).out)
+    (row,) = found if name == "json" else [found]
+    assert row == {
+        "flag": True,
+        "score": 0.1,
+        "scores": [0.1, None],
+        "moment": "2026-01-02T03:04:05",
+        "settings": {"a": [1, None]},
+        "text": "a\rb",
+        "empty": "",
+        "nothing": None,
+    }
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl"])
+def test_an_export_and_a_query_write_the_same_bytes(
+    cli: Callable[..., Answer], known: Path, tmp_path: Path, name: str
+) -> None:
+    assert cli("export", tmp_path, "--format", name, "--db", known).code == 0
+    for view in VIEWS:
+        sql = f"from {view.name} order by model, {', '.join(view.order)}"
+        answer = cli("sql", sql, "--format", name, "--db", known)
+        assert (tmp_path / f"{view.name}.{name}").read_bytes() == answer.out.encode(), view.name

@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from catalog.cli.report.exemplars import shaded
-from catalog.cli.report.page import UNICODE, Page
-
-PAGE = Page(Console(file=io.StringIO()), UNICODE)
+from catalog.reports.blocks import ShadedText
+from catalog.reports.shading import shaded
+from catalog.reports.terminal import UNICODE, Page
 
 
 def tokens_between(text: str, cuts: set[int]) -> list[str]:
@@ -21,7 +20,10 @@ def tokens_between(text: str, cuts: set[int]) -> list[str]:
 
 
 def shown(text: str, tokens: list[str], peak: int) -> str:
-    return shaded(text, tokens, [1.0] * len(tokens), peak, PAGE).plain
+    page = Page(Console(file=io.StringIO(), width=1000), UNICODE)
+    page.show([ShadedText(shaded(text, tokens, [1.0] * len(tokens), peak))])
+    assert isinstance(page.console.file, io.StringIO)
+    return page.console.file.getvalue().rstrip("\n")
 
 
 @given(st.text("aé漢🙂", max_size=12), st.sets(st.integers(1, 48)))

@@ -52,19 +52,19 @@ class Ingest:
         """Run it in this process, telling `progress` what it does; errors as the command's."""
         from catalog.ingest.corpus import CorpusSpec
         from catalog.ingest.driver import IngestRequest, ingest
+        from catalog.store.handle import Handle
 
         words = dict(zip(self.options[::2], self.options[1::2], strict=True))
         corpus = words.get("--corpus")
         request = IngestRequest(
-            catalog=self.db,
+            catalog=Handle(self.db, 0.3),
             source=str(self.checkpoint),
             alias="tiny",
             weights="raw",
-            stages=(words["--stages"],),  # type: ignore[arg-type]
+            stages=(words["--stages"],),
             corpus=CorpusSpec(corpus, context_length=8) if corpus else None,
             exemplars=2,
             device="cpu",
-            wait_s=0.3,
         )
         try:
             ingest(request, progress)

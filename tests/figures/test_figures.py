@@ -52,40 +52,40 @@ def test_figures_are_found() -> None:
 def test_every_figure_in_every_format_is_the_same_each_time(
     known: Path, name: str, file_format: str
 ) -> None:
-    picture = render(name, FigureData(known), file_format)
+    picture = render(name, FigureData(Handle(known)), file_format)
     assert picture.startswith(FIRST_BYTES[file_format])
-    assert picture == render(name, FigureData(known), file_format)
+    assert picture == render(name, FigureData(Handle(known)), file_format)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("models", [["one"], ["many"], ["one", "many"]])
 def test_one_layer_hundreds_and_several_models(layers: Path, name: str, models: list[str]) -> None:
-    assert render(name, FigureData(layers, models), "png")
+    assert render(name, FigureData(Handle(layers), models), "png")
 
 
 def test_titles_name_model_and_kind_of_weights(known: Path) -> None:
     for name in ("classes", "medians"):
-        picture = render(name, FigureData(known, ["beta"]), "svg").decode()
+        picture = render(name, FigureData(Handle(known), ["beta"]), "svg").decode()
         assert "<!-- beta (raw weights) -->" in picture
 
 
 def test_a_selection_without_neurons_is_refused(known: Path, layers: Path) -> None:
     with pytest.raises(NotFoundError, match="nothing to draw of alpha"):
-        render("scatter", FigureData(known, ["alpha"]), "png", layer=(99,))
+        render("scatter", FigureData(Handle(known), ["alpha"]), "png", layer=(99,))
     with pytest.raises(NotFoundError, match="nothing to draw of null"):
-        render("scatter", FigureData(layers, ["null"]), "png")
+        render("scatter", FigureData(Handle(layers), ["null"]), "png")
 
 
 def test_neurons_without_a_class_leave_the_bar_open(layers: Path) -> None:
-    assert render("classes", FigureData(layers, ["null"]), "png")
-    assert render("medians", FigureData(layers, ["null"]), "png")
+    assert render("classes", FigureData(Handle(layers), ["null"]), "png")
+    assert render("medians", FigureData(Handle(layers), ["null"]), "png")
     with pytest.raises(NotFoundError, match="nothing to draw"):
-        render("cosines", FigureData(layers, ["null"]), "png")
+        render("cosines", FigureData(Handle(layers), ["null"]), "png")
 
 
 def test_an_option_of_another_figure_is_refused(known: Path) -> None:
     with pytest.raises(UsageError, match="medians has no option --threshold"):
-        render("medians", FigureData(known), "png", threshold=0.4)
+        render("medians", FigureData(Handle(known)), "png", threshold=0.4)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_plot_writes_the_file_and_says_so(
 
 
 def test_a_figure_without_data_needs_no_catalog(tmp_path: Path) -> None:
-    assert render("definition", FigureData(tmp_path / "none.duckdb"), "png")
-    assert render("swiglu", FigureData(tmp_path / "none.duckdb"), "png")
+    assert render("definition", FigureData(Handle(tmp_path / "none.duckdb")), "png")
+    assert render("swiglu", FigureData(Handle(tmp_path / "none.duckdb")), "png")
 
 
 def test_help_does_not_import_matplotlib() -> None:

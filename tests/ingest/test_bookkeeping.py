@@ -8,6 +8,7 @@ import pytest
 
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
+from catalog.store.handle import Handle
 from tests import handmade
 from tests.support import Answer, Row, public_rows, query
 
@@ -119,7 +120,7 @@ class Watching(Silent):
 def test_old_rows_are_shown_until_the_new_are_complete(ingested: Ingest) -> None:
     watching = Watching(ingested.db)
     request = IngestRequest(
-        catalog=ingested.db,
+        catalog=Handle(ingested.db),
         source=str(ingested.checkpoint),
         weights="raw",
         stages=("weights", "vocab"),
@@ -186,7 +187,7 @@ def test_staged_rows_left_by_a_killed_run_go_with_the_next(ingested: Ingest) -> 
                 seen.extend(staged.glob("weights-*"))
 
     request = IngestRequest(
-        catalog=ingested.db,
+        catalog=Handle(ingested.db),
         source=str(ingested.checkpoint),
         weights="raw",
         stages=("weights",),

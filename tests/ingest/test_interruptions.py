@@ -18,13 +18,12 @@ from catalog.ingest.progress import Silent
 from catalog.store.handle import Handle
 from catalog.store.staging import staging_root
 from catalog.store.upgrading import ensure_catalog
-from catalog.taxonomy import StageName
 from tests import handmade
 from tests.ingest import processes
 from tests.support import Row, command, held, public_rows, wait_until
 
 N_LAYERS = 6
-STAGES: tuple[StageName, ...] = ("weights", "vocab")
+STAGES: tuple[str, ...] = ("weights", "vocab")
 OPTIONS = ("--weights", "raw", "--stages", ",".join(STAGES), "--device", "cpu")
 N_KILLS = 3
 
@@ -233,12 +232,11 @@ def test_a_load_that_gives_up_keeps_what_was_computed(
 ) -> None:
     def request(wait_s: float) -> IngestRequest:
         return IngestRequest(
-            catalog=new,
+            catalog=Handle(new, wait_s),
             source=str(undisturbed.checkpoint),
             weights="raw",
             stages=STAGES,
             device="cpu",
-            wait_s=wait_s,
         )
 
     title = f"loading {stage}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
+from catalog.store.handle import Handle
 from catalog.taxonomy import WeightKind
 from tests import handmade
 from tests.support import Row, query
@@ -80,7 +81,7 @@ def make(folder: Path) -> None:
     handmade.save(folder / "checkpoint", edit=awkward)
     for kind in KINDS:
         request = IngestRequest(
-            catalog=folder / "c.duckdb",
+            catalog=Handle(folder / "c.duckdb"),
             source=str(folder / "checkpoint"),
             alias=kind,
             weights=kind,
@@ -168,7 +169,7 @@ def test_the_class_survives_scaling_of_a_vector(ingested: Ingested, tmp_path: Pa
     handmade.save(tmp_path / "scaled", edit=scaled)
     db = tmp_path / "scaled.duckdb"
     request = IngestRequest(
-        catalog=db,
+        catalog=Handle(db),
         source=str(tmp_path / "scaled"),
         alias="raw",
         weights="raw",
@@ -244,7 +245,7 @@ def test_more_tokens_than_there_are_lists_them_all(tmp_path: Path) -> None:
     handmade.save(tmp_path / "checkpoint")
     db = tmp_path / "c.duckdb"
     request = IngestRequest(
-        catalog=db,
+        catalog=Handle(db),
         source=str(tmp_path / "checkpoint"),
         weights="raw",
         stages=("weights", "vocab"),

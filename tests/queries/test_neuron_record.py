@@ -10,7 +10,9 @@ import catalog
 from catalog.errors import CatalogError, NotFoundError, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.queries.canonical import canonical_reading
-from catalog.queries.neuron_record import NeuronRecord, read_neuron
+from catalog.queries.neuron_record import read_neuron
+from catalog.queries.records import NeuronRecord
+from catalog.store.handle import Handle
 from catalog.taxonomy import DIRECTIONS, SIGN_CASES
 from tests.support import Answer, execute
 
@@ -23,7 +25,7 @@ MALFORMED = [
 
 @pytest.fixture
 def record(known: Path) -> NeuronRecord:
-    return read_neuron(known, ID, "alpha")
+    return read_neuron(Handle(known), ID, "alpha")
 
 
 @pytest.mark.parametrize("text", MALFORMED)
@@ -43,7 +45,7 @@ def test_an_id_reads_back(text: str) -> None:
 )
 def test_a_neuron_out_of_range_is_told_the_range(known: Path, neuron: str, said: str) -> None:
     with pytest.raises(NotFoundError, match=said):
-        read_neuron(known, NeuronId.parse(neuron), "alpha")
+        read_neuron(Handle(known), NeuronId.parse(neuron), "alpha")
 
 
 @pytest.mark.parametrize(
@@ -61,60 +63,61 @@ def test_what_is_not_there_is_told_with_what_is(
 ) -> None:
     neuron = NeuronId(0, 0) if model == "beta" else ID
     with pytest.raises(error, match=said):
-        read_neuron(known, neuron, model, corpus)
+        read_neuron(Handle(known), neuron, model, corpus)
 
 
 def test_the_only_model_need_not_be_named(db: Path) -> None:
     execute(db, "delete from model where alias = 'beta'")
-    assert read_neuron(db, ID).model["model"] == "alpha"
+    assert read_neuron(Handle(db), ID).model.model == "alpha"
 
 
 def test_the_record_has_what_the_views_have(record: NeuronRecord) -> None:
-    assert record.neuron["io_class"] == "enrichment"
-    listed = {(row["vector"], row["basis"], row["sign"]) for row in record.tokens}
+    assert record.neuron.io_class == "enrichment"
+    listed = {(row.vector, row.basis, row.sign) for row in record.tokens}
     assert listed == set(DIRECTIONS)
     assert list(record.cases) == list(SIGN_CASES)
-    assert record.corpus is not None and record.corpus["corpus"] == "web"
+    assert record.corpus is not None and record.corpus.corpus == "web"
     first = record.cases["gate+_in+"].exemplars[0]
-    assert "".join(first["window_tokens"]) == first["text"] == "Once again the 界 was \n naïve."
-    assert len(first["window_tokens"]) == len(first["window_post"])
+    assert "".join(first.window_tokens) == first.text == "Once again the 界 was \n naïve."
+    assert len(first.window_tokens) == len(first.window_post)
 
 
 def test_a_model_without_activations_has_none(known: Path) -> None:
-    record = read_neuron(known, NeuronId(0, 0), "beta")
+    record = read_neuron(Handle(known), NeuronId(0, 0), "beta")
     assert (record.corpus, record.cases, record.tokens) == (None, {}, [])
 
 
 def test_places_are_where_the_cosines_stand(record: NeuronRecord) -> None:
-    place = next(row for row in record.places if row["cosine"] == "cos_in_out")
-    assert place["value"] == pytest.approx(0.706)
-    assert place["share_below"] == 0.5
-    assert place["lowest"] == pytest.approx(0.5982)
+    place = next(row for row in record.places if row.cosine == "cos_in_out")
+    assert place.value == pytest.approx(0.706)
+    assert place.share_below == 0.5
+    assert place.lowest == pytest.approx(0.5982)
 
 
 def flippable(db: Path) -> NeuronRecord:
     """The same neuron with w_in and w_out negated in the file."""
     execute(db, "update neuron set cos_gate_in = -cos_gate_in, cos_gate_out = -cos_gate_out")
-    return read_neuron(db, ID, "alpha")
+    return read_neuron(Handle(db), ID, "alpha")
 
 
 def test_the_canonical_reading_negates_what_the_design_says(db: Path) -> None:
     plain = flippable(db)
     read = canonical_reading(plain)
-    assert plain.neuron["flipped"]
+    assert plain.neuron.flipped
     for name, sign in (("cos_gate_in", -1), ("cos_gate_out", -1), ("cos_in_out", 1)):
-        assert read.neuron[name] == sign * plain.neuron[name]
-    assert read.neuron["io_class"] == plain.neuron["io_class"]
-    assert read.neuron["vocab_skew"] == -plain.neuron["vocab_skew"]
-    assert read.neuron["vocab_variance"] == plain.neuron["vocab_variance"]
+        assert getattr(read.neuron, name) == sign * getattr(plain.neuron, name)
+    assert read.neuron.io_class == plain.neuron.io_class
+    assert plain.neuron.vocab_skew is not None
+    assert read.neuron.vocab_skew == -plain.neuron.vocab_skew
+    assert read.neuron.vocab_variance == plain.neuron.vocab_variance
 
 
 def test_the_canonical_reading_swaps_the_ends_of_in_and_out(db: Path) -> None:
     plain = flippable(db)
 
     def tokens(record: NeuronRecord, vector: str, sign: str) -> list[tuple[str, float]]:
-        rows = [r for r in record.tokens if (r["vector"], r["sign"]) == (vector, sign)]
-        return [(row["token"], row["score"]) for row in rows if row["basis"] == "unembed"]
+        rows = [r for r in record.tokens if (r.vector, r.sign) == (vector, sign)]
+        return [(row.token, row.score) for row in rows if row.basis == "unembed"]
 
     read = canonical_reading(plain)
     assert tokens(read, "gate", "+") == tokens(plain, "gate", "+")
@@ -127,10 +130,10 @@ def test_the_canonical_reading_swaps_the_sign_cases(db: Path) -> None:
     plain = flippable(db)
     read = canonical_reading(plain)
     mine, other = read.cases["gate+_in-"], plain.cases["gate+_in+"]
-    assert [e["post"] for e in mine.exemplars] == [-e["post"] for e in other.exemplars]
-    assert mine.statistics["mean_gate"] == other.statistics["mean_gate"]
-    assert mine.statistics["mean_in"] == -other.statistics["mean_in"]
-    assert mine.statistics["frequency"] == other.statistics["frequency"]
+    assert [e.post for e in mine.exemplars] == [-e.post for e in other.exemplars]
+    assert mine.statistics.mean_gate == other.statistics.mean_gate
+    assert mine.statistics.mean_in == -(other.statistics.mean_in or 0.0)
+    assert mine.statistics.frequency == other.statistics.frequency
     assert list(read.cases) == list(SIGN_CASES)
 
 

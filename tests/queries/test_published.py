@@ -71,7 +71,7 @@ def test_moved_neurons_are_reported_by_layer(tmp_path: Path) -> None:
             "select min(neuron) from neuron where layer = 3 and cos_in_out > 0.5 "
             "and cos_gate_out = 0 and cos_gate_in = 0)"
         )
-    compared = compare_with_published(path, "olmo")
+    compared = compare_with_published(Handle(path), "olmo")
     assert compared.n_neurons == 32 * 11008
     assert compared.n_moved == 1
     assert [

@@ -5,10 +5,9 @@ from pathlib import Path
 from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
-from catalog.taxonomy import StageName
 from tests import tiny_checkpoints
 
-WEIGHTS: tuple[StageName, ...] = ("weights", "vocab", "roles")
+WEIGHTS: tuple[str, ...] = ("weights", "vocab", "roles")
 TEXTS = {
     "p": "The class statement binds a name\nAn iterator raises StopIteration\nfor key in mapping",
     "q": "Texts of another corpus\nname a class, return None\nfurther items: print(key, value)",
@@ -34,7 +33,7 @@ def make(folder: Path) -> None:
 def add(
     catalog: Path,
     model: str,
-    stages: tuple[StageName, ...],
+    stages: tuple[str, ...],
     corpus: str | None = None,
     **changed: object,
 ) -> None:

@@ -66,7 +66,7 @@ def test_two_catalogs_merged_are_one_that_ingested_both(
     assert all(expected.values())
     assert public_rows(target) == expected
     for model in combined.aliases:
-        assert all(verify_rows(target, model)["agree"].to_pylist())
+        assert all(verify_rows(Handle(target), model)["agree"].to_pylist())
 
 
 def test_rows_lie_in_the_order_in_which_an_ingest_loads_them(

@@ -1,19 +1,18 @@
 """Shares of the IO classes by layer, stacked (paper, figures 3, 7 and 8)."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from catalog.figures import OptionOf
 from catalog.figures.data import FigureData
 from catalog.figures.style import CLASS_COLOURS, facets, layer_axis, title_of
 from catalog.queries.records import Model
 from catalog.taxonomy import IO_THRESHOLD
 
-OPTIONS = {"threshold": OptionOf("fraction", "a |cosine| beyond it counts. [0.5]")}
+OPTIONS: Final = {"threshold": ("fraction", "a |cosine| beyond it counts. [0.5]")}
 
 
 def draw(data: FigureData, *, threshold: float = IO_THRESHOLD) -> Figure:

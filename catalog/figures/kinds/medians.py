@@ -1,8 +1,9 @@
 """Median cos(w_in, w_out) by layer, one line a model (paper, figure 1)."""
 
+from typing import Final
+
 from matplotlib.figure import Figure
 
-from catalog.figures import OptionOf
 from catalog.figures.data import FigureData
 from catalog.figures.style import (
     COLUMN_IN,
@@ -14,7 +15,7 @@ from catalog.figures.style import (
     title_of,
 )
 
-OPTIONS = {"depth": OptionOf("flag", "over relative depth, not the layer.")}
+OPTIONS: Final = {"depth": ("flag", "over relative depth, not the layer.")}
 
 
 def draw(data: FigureData, *, depth: bool = False) -> Figure:

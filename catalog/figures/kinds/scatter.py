@@ -13,7 +13,6 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from catalog.figures import OptionOf
 from catalog.figures.data import FigureData
 from catalog.figures.style import COLUMN_IN, COSINE_LABELS, FAINT, PAGE_IN, STYLE, title_of
 from catalog.queries.records import Model
@@ -36,7 +35,7 @@ _TITLE_IN: Final = 0.45
 _LABEL_IN: Final = 0.35
 
 
-OPTIONS = {"layer": OptionOf("layers", "only these layers.")}
+OPTIONS: Final = {"layer": ("layers", "only these layers.")}
 
 
 def draw(data: FigureData, *, layer: Sequence[int] = ()) -> Figure:

@@ -11,15 +11,17 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from catalog import tables
 from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.engines.choosing import EngineChoice
 from catalog.ingest.progress import Silent
-from catalog.taxonomy import STAGES, StageName
+from catalog.store.handle import Handle
 from tests import tiny_checkpoints
 from tests.support import Row, public_rows, query
 
-PASS: tuple[StageName, ...] = ("activations",)
+STAGES = tuple(stage.name for stage in tables.STAGES)
+PASS: tuple[str, ...] = ("activations",)
 WORDS = ("class", "name", "returns", "mapping", "key", "value", "日本", "method")
 
 
@@ -32,15 +34,15 @@ class Reference:
         self.rows = public_rows(folder / "all.duckdb")
         self.pass_rows = public_rows(folder / "pass.duckdb")
 
-    def request(self, db: Path, stages: Sequence[StageName], engine: EngineChoice) -> IngestRequest:
+    def request(self, db: Path, stages: Sequence[str], engine: EngineChoice) -> IngestRequest:
         return request(self.checkpoint, self.corpus, db, stages, engine)
 
 
 def request(
-    checkpoint: Path, corpus: Path, db: Path, stages: Sequence[StageName], engine: EngineChoice
+    checkpoint: Path, corpus: Path, db: Path, stages: Sequence[str], engine: EngineChoice
 ) -> IngestRequest:
     return IngestRequest(
-        catalog=db,
+        catalog=Handle(db),
         source=str(checkpoint),
         alias="tiny",
         stages=stages,

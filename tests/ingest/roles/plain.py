@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
 
+from catalog.role_rule import RoleRule
 from catalog.taxonomy import WeightKind
 
 Array = np.ndarray
@@ -118,27 +119,28 @@ class Plain:
         return shares
 
 
-class Parameters(NamedTuple):
-    """Of the rule; defaults as in DESIGN."""
-
-    partition: float = 1000.0
-    kurtosis: float | None = None
-    n_entropy: int = 2
-    iqr_factor: float = 3.0
-    attention_cutoff: float = 0.5**0.5
-    layers_ahead: int = 1
-
-
 def roles(
-    neurons: list[dict[str, Any]], scores: Iterable[dict[str, Any]], p: Parameters
+    neurons: list[dict[str, Any]],
+    scores: Iterable[dict[str, Any]],
+    p: RoleRule,
+    *,
+    gated: bool = True,
 ) -> dict[tuple[int, int], str]:
     """The role of each (layer, neuron), neuron by neuron."""
     neurons = sorted(neurons, key=lambda n: (n["layer"], n["neuron"]))
     varied = [n for n in neurons if n["vocab_variance"] is not None]
     varied.sort(key=lambda n: -n["vocab_variance"])
-    partition = varied[: int(np.ceil(p.partition * len(neurons) / 352256))]
+    partition = varied[: (p.partition * len(neurons) + 352255) // 352256]
     kurtoses = [n["vocab_kurtosis"] for n in partition if n["vocab_kurtosis"] is not None]
-    cutoff = p.kurtosis if p.kurtosis is not None else max(kurtoses, default=None)
+    others = [n for n in neurons if not any(n is each for each in partition)]
+    peaked = [n for n in others if n["vocab_kurtosis"] is not None]
+    peaked.sort(key=lambda n: -n["vocab_kurtosis"])
+    if p.kurtosis is None:
+        peaked = peaked[: (p.moments * len(neurons) + 352255) // 352256]
+        writers = [n for n in peaked if n["vocab_kurtosis"] > p.min_kurtosis]
+    else:
+        cutoff = max(kurtoses, default=None) if p.kurtosis == "partition" else float(p.kurtosis)
+        writers = [n for n in peaked if cutoff is not None and n["vocab_kurtosis"] > cutoff]
     last = [n for n in neurons if n["layer"] == neurons[-1]["layer"]]
     last = [n for n in last if n["null_space_share"] is not None]
     entropy: list[dict[str, Any]] = []
@@ -153,11 +155,11 @@ def roles(
             strongest.setdefault((score["layer"], score["neuron"]), score["cosine"])
 
     def role(n: dict[str, Any]) -> str:
-        sign = n["cos_gate_in"] or 0.0
-        kurtosis, attention = n["vocab_kurtosis"], strongest.get((n["layer"], n["neuron"]), 0.0)
+        sign = (n["cos_gate_in"] or 0.0) if gated else 1.0
+        attention = strongest.get((n["layer"], n["neuron"]), 0.0)
         if any(n is each for each in partition):
             return "partition"
-        if cutoff is not None and kurtosis is not None and kurtosis > cutoff:
+        if any(n is each for each in writers):
             side = np.sign(sign) * np.sign(n["vocab_skew"] or 0.0)
             if side:
                 return "prediction" if side > 0 else "suppression"

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from catalog.ingest.roles.rule import Roles, assign_roles, default_parameters
+from catalog.ingest.roles.rule import Roles, assign_roles
+from catalog.role_rule import RoleRule
 from catalog.taxonomy import FUNCTIONAL_ROLES
 from tests.ingest.roles import plain
-from tests.ingest.roles.plain import Parameters
 
 SMALLINT = pa.int16()
 MOMENTS = pa.schema(
@@ -70,10 +70,10 @@ def rows(schema: pa.Schema, values: list[dict[str, Any]]) -> pa.Table:
 def assigned(
     neurons: list[dict[str, Any]],
     scores: list[dict[str, Any]] | None = None,
-    p: Parameters = Parameters(),  # noqa: B008
+    p: RoleRule = RoleRule(),  # noqa: B008
 ) -> Roles:
     return assign_roles(
-        rows(MOMENTS, neurons), rows(SHARES, neurons), rows(SCORES, scores or []), p._asdict()
+        rows(MOMENTS, neurons), rows(SHARES, neurons), rows(SCORES, scores or []), p
     )
 
 
@@ -82,8 +82,12 @@ def roles_of(*arguments: Any) -> list[str | None]:
     return roles
 
 
-def test_the_defaults_are_those_of_the_design() -> None:
-    assert default_parameters() == Parameters()._asdict()
+def test_the_defaults_are_those_of_the_definitions() -> None:
+    rule = RoleRule()
+    assert (rule.partition, rule.moments, rule.min_kurtosis) == (1000, 1729, 1.0)
+    assert (rule.n_entropy, rule.iqr_factor, rule.layers_ahead) == (2, 3.0, 1)
+    assert rule.attention_cutoff == pytest.approx(0.5**0.5)
+    assert rule.kurtosis is None
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -110,11 +114,15 @@ def test_as_neuron_by_neuron(seed: int) -> None:
     ]
     seen = set()
     for p in (
-        Parameters(),
-        Parameters(partition=20_000, attention_cutoff=0.9, iqr_factor=1.0),
-        Parameters(kurtosis=1.5, n_entropy=5, iqr_factor=0.5, layers_ahead=2),
-        Parameters(partition=0, n_entropy=0),
-        Parameters(partition=1e6),
+        RoleRule(),
+        RoleRule(partition=20_000, attention_cutoff=0.9, iqr_factor=1.0),
+        RoleRule(kurtosis="1.5", n_entropy=5, iqr_factor=0.5, layers_ahead=2),
+        RoleRule(partition=0, n_entropy=0),
+        RoleRule(moments=40_000, min_kurtosis=0.2),
+        RoleRule(moments=0),
+        RoleRule(partition=20_000, moments=400_000, min_kurtosis=-5.0),
+        RoleRule(partition=20_000, kurtosis="partition"),
+        RoleRule(partition=1_000_000),
     ):
         found = assigned(given, scores, p).rows.to_pylist()
         expected = plain.roles(given, scores, p)
@@ -126,7 +134,7 @@ def test_as_neuron_by_neuron(seed: int) -> None:
 
 def test_ties_at_the_border_of_partition_go_to_the_earlier_neuron() -> None:
     tied = {"vocab_variance": 0.7}
-    found = roles_of(neurons([{}, tied, tied], [tied, {}, {}]), [], Parameters(partition=117_418))
+    found = roles_of(neurons([{}, tied, tied], [tied, {}, {}]), [], RoleRule(partition=117_418))
     # ceil(117418 * 6 / 352256) = 2
     assert found == ["other", "partition", "partition", "other", "other", "other"]
 
@@ -141,12 +149,10 @@ def test_a_thousand_of_the_published_number_of_neurons() -> None:
     moments = key | dict.fromkeys(MOMENTS.names[2:], ones)
     moments["vocab_variance"] = np.arange(len(ones), dtype=np.float32)
     shares = key | {"null_space_share": ones}
-    result = assign_roles(
-        pa.table(moments), pa.table(shares), rows(SCORES, []), default_parameters()
-    )
-    assert result.counts == {"partition": 1000, "other": 351_256}
-    assert result.partition_variance == 352_256 - 1000
-    assert result.partition_kurtosis == 1.0
+    result = assign_roles(pa.table(moments), pa.table(shares), rows(SCORES, []), RoleRule())
+    assert result.notes["roles"] == {"partition": 1000, "other": 351_256}
+    assert result.notes["partition_variance"] == 352_256 - 1000
+    assert result.notes["partition_kurtosis"] == 1.0
 
 
 def test_prediction_and_suppression_need_a_sign_and_more_kurtosis_than_any_partition_neuron() -> (
@@ -166,7 +172,7 @@ def test_prediction_and_suppression_need_a_sign_and_more_kurtosis_than_any_parti
             {"vocab_kurtosis": None},
         ]
     )
-    assert roles_of(given) == [
+    assert roles_of(given, [], RoleRule(kurtosis="partition")) == [
         "partition",
         "other",
         "prediction",
@@ -181,8 +187,35 @@ def test_prediction_and_suppression_need_a_sign_and_more_kurtosis_than_any_parti
 
 def test_without_partition_neurons_nothing_is_above_their_kurtosis() -> None:
     given = neurons([{"vocab_kurtosis": 99.0}] * 3)
-    assert roles_of(given, [], Parameters(partition=0)) == ["other"] * 3
-    assert roles_of(given, [], Parameters(partition=0, kurtosis=98.0)) == ["prediction"] * 3
+    published = RoleRule(partition=0, kurtosis="partition")
+    assert roles_of(given, [], published) == ["other"] * 3
+    assert roles_of(given, [], RoleRule(partition=0, kurtosis="98.0")) == ["prediction"] * 3
+
+
+def test_so_many_of_highest_kurtosis_and_only_above_the_minimum() -> None:
+    """(1729 * 6 + 352255) // 352256 = 1 of six neurons; ties go to the earlier one."""
+    given = neurons(
+        [{"vocab_variance": 0.9}, {}, {"vocab_kurtosis": 5.0}], [{"vocab_kurtosis": 5.0}, {}, {}]
+    )
+    first = ["partition", "other", "prediction", "other", "other", "other"]
+    assert roles_of(given) == first
+    assert assigned(given).notes["kurtosis_cutoff"] == 5.0
+    both = roles_of(given, [], RoleRule(moments=117_418))
+    assert both == ["partition", "other", "prediction", "prediction", "other", "other"]
+    assert roles_of(given, [], RoleRule(min_kurtosis=5.0)).count("prediction") == 0
+    lowest = [{"vocab_kurtosis": 1.0}] * 6
+    assert "prediction" not in roles_of(neurons(lowest))
+
+
+def test_without_a_gate_the_skewness_decides_alone() -> None:
+    given = neurons(
+        [{"vocab_variance": 0.9}, {"vocab_kurtosis": 9.0, "cos_gate_in": None, "vocab_skew": -1.0}]
+    )
+    ungated = assign_roles(
+        rows(MOMENTS, given), rows(SHARES, given), rows(SCORES, []), RoleRule(), gated=False
+    )
+    assert ungated.rows["functional_role"].to_pylist() == ["partition", "suppression"]
+    assert roles_of(given) == ["partition", "other"]
 
 
 def test_entropy_is_for_outliers_of_the_last_layer() -> None:
@@ -226,13 +259,13 @@ def test_attention_takes_the_sign_at_the_strongest_head() -> None:
         "other",
         "other",
     ]
-    assert roles_of(given, scores, Parameters(layers_ahead=2))[5] == "attention deactivation"
+    assert roles_of(given, scores, RoleRule(layers_ahead=2))[5] == "attention deactivation"
 
 
 def test_the_cutoff_itself_is_not_beyond_it() -> None:
     given = neurons([{"vocab_variance": 0.9}, {}, {}], [{}])
     scores = [score(0, 1, 0, 0.75), score(0, 2, 0, -0.75)]
-    assert set(roles_of(given, scores, Parameters(attention_cutoff=0.75))) == {"partition", "other"}
+    assert set(roles_of(given, scores, RoleRule(attention_cutoff=0.75))) == {"partition", "other"}
 
 
 def test_one_layer_of_one_neuron() -> None:
@@ -247,4 +280,5 @@ def test_a_neuron_without_any_quantity_is_other() -> None:
 def test_a_model_without_any_quantity_has_no_roles() -> None:
     result = assigned(neurons([dict.fromkeys(PLAIN_NEURON)]))
     assert result.rows["functional_role"].to_pylist() == [None]
-    assert result[1:] == ({}, None, None)
+    assert result.notes["roles"] == {}
+    assert result.notes["partition_variance"] is None

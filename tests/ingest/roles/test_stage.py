@@ -21,11 +21,13 @@ from catalog.ingest.roles.rule import stored_moments
 from catalog.ingest.stages.registry import with_needed
 from catalog.ingest.stages.roles import HEADS_KEPT, RolesStage
 from catalog.queries import named_query
+from catalog.role_rule import RoleRule
+from catalog.store.handle import Handle
 from catalog.store.reading import fetch
 from catalog.store.staging import Staging
 from catalog.taxonomy import WeightKind
 from tests.ingest.roles import plain
-from tests.ingest.roles.plain import Parameters, Plain
+from tests.ingest.roles.plain import Plain
 from tests.tiny_checkpoints import N_LAYERS, build, save_tokenizer
 
 MODELS = ("llama", "qwen2", "qwen3", "gemma2", "gemma3", "olmo", "olmo2", "phi3")
@@ -65,7 +67,12 @@ def ingested(
     folder: Path, db: Path, kind: WeightKind = "folded", progress: Quiet | None = None
 ) -> IngestOutcome:
     request = IngestRequest(
-        catalog=db, source=str(folder), alias="m", weights=kind, stages=("roles",), device="cpu"
+        catalog=Handle(db),
+        source=str(folder),
+        alias="m",
+        weights=kind,
+        stages=("roles",),
+        device="cpu",
     )
     return ingest(request, progress or Quiet())
 
@@ -95,7 +102,7 @@ def test_the_views_hold_what_the_whole_model_gives(model_type: str, tmp_path: Pa
     assert all(s["head_layer"] == s["layer"] + 1 for s in scores)
 
     roles = {(n["layer"], n["neuron"]): n["functional_role"] for n in neurons}
-    assert roles == plain.roles(neurons, scores, Parameters())
+    assert roles == plain.roles(neurons, scores, RoleRule())
     # Other columns of the neuron stay what the stages before made them.
     assert all(n["io_class"] and n["vocab_variance"] for n in neurons)
 
@@ -119,8 +126,10 @@ def test_the_query_gives_the_stored_roles_and_others_at_other_parameters(tmp_pat
         key for key, role in stored.items() if role == "partition"
     }
     scores = fetch(db, "from attention_scores").to_pylist()
-    other = Parameters(9000, 3.5, 5, 0.1, 0.3, 1)
-    recomputed = query_roles(db, *(f"{name}={value}" for name, value in other._asdict().items()))
+    other = RoleRule(
+        partition=9000, kurtosis="3.5", n_entropy=5, iqr_factor=0.1, attention_cutoff=0.3
+    )
+    recomputed = query_roles(db, *(f"{name}={value}" for name, value in vars(other).items()))
     expected = plain.roles(neurons, scores, other)
     assert recomputed == {f"{layer}.{at}": role for (layer, at), role in expected.items()}
     assert {"entropy", "attention activation", "partition"} <= set(recomputed.values())
@@ -128,7 +137,7 @@ def test_the_query_gives_the_stored_roles_and_others_at_other_parameters(tmp_pat
 
 def test_before_the_stage_ran_there_is_no_role(tmp_path: Path) -> None:
     folder, db = checkpoint(tmp_path / "llama", "llama"), tmp_path / "c.duckdb"
-    request = IngestRequest(catalog=db, source=str(folder), stages=("weights", "vocab"))
+    request = IngestRequest(catalog=Handle(db), source=str(folder), stages=("weights", "vocab"))
     ingest(request, Quiet())
     assert set(query_roles(db).values()) == {None}
 
@@ -266,5 +275,5 @@ def test_stages_that_roles_read_come_first() -> None:
 def test_moments_are_those_of_one_entry(tmp_path: Path) -> None:
     folder, db = checkpoint(tmp_path / "llama", "llama"), tmp_path / "c.duckdb"
     ingested(folder, db)
-    assert stored_moments(db, "m", 0).num_rows == 48 * N_LAYERS
-    assert stored_moments(db, "n", 0).num_rows == 0
+    assert stored_moments(Handle(db), "m").num_rows == 48 * N_LAYERS
+    assert stored_moments(Handle(db), "n").num_rows == 0
