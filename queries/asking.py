@@ -1,8 +1,10 @@
 """Answering named queries: their rows, and what the user should know about them."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from catalog.errors import SqlError, UsageError
 from catalog.queries import NamedQuery
 from catalog.queries.parameters import require_known
 from catalog.queries.stages import missing_stages
@@ -11,6 +13,10 @@ from catalog.store.reading import run_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_REFUSAL: Final = "Invalid Input Error: "
+"""What DuckDB puts before the text of SQL's own `error(...)`."""
 
 
 class Answer(NamedTuple):
@@ -25,6 +31,7 @@ def answered(catalog: Handle, query: NamedQuery, values: Mapping[str, Any]) -> A
 
     Raises:
         NotFoundError: the catalog has no such model, corpus, layer or neuron.
+        UsageError: the query refuses the values, in a sentence of its own: `error(...)` in its SQL.
     """
     with catalog.reading() as connection:
         given = [(parameter.type, values[parameter.name]) for parameter in query.parameters]
@@ -35,5 +42,17 @@ def answered(catalog: Handle, query: NamedQuery, values: Mapping[str, Any]) -> A
             f"{who} the stage {missing.stage}. To ingest it: {missing.command}"
             for missing in missing_stages(connection, query.needs, model, catalog.location)
         )
-        rows = run_query(connection, query.sql, dict(values), catalog.location)
+        with _refusing():
+            rows = run_query(connection, query.sql, dict(values), catalog.location)
     return Answer(rows, notes)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except SqlError as error:
+        said = str(error)
+        if not said.startswith(_REFUSAL):
+            raise
+        raise UsageError(said.removeprefix(_REFUSAL)) from error

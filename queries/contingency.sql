@@ -8,41 +8,17 @@
 -- :kurtosis kurtosis = null            an excess kurtosis in place of both, or partition (published)
 -- :iqr_factor double = null            of entropy neurons
 -- :attention_cutoff fraction = null    on |cosine| with a head of the next layer
-with
-asked as (
-    select coalesce(
-        $partition::varchar, $moments::varchar, $min_kurtosis::varchar, $kurtosis,
-        $iqr_factor::varchar, $attention_cutoff::varchar
-    ) is not null as other_rule
-),
-judged as (
-    select n.model, n.layer, n.neuron, n.functional_role
-    from neurons n, asked
-    where not other_rule and ($model is null or n.model = $model)
-    union all
-    select r.model, r.layer, r.neuron, r.functional_role
-    from functional_roles(
-        coalesce($partition, role_default('partition')),
-        coalesce($moments, role_default('moments')),
-        coalesce($min_kurtosis, role_default('min_kurtosis')),
-        $kurtosis,
-        role_default('n_entropy'),
-        coalesce($iqr_factor, role_default('iqr_factor')),
-        coalesce($attention_cutoff, role_default('attention_cutoff')),
-        role_default('layers_ahead')
-    ) r, asked
-    where other_rule and ($model is null or r.model = $model)
-),
-counted as (
+with counted as (
     select
         model,
-        io_class_at(n.cos_gate_out, n.cos_in_out, $threshold) as io_class,
-        atypical_at(n.cos_gate_in, n.cos_gate_out, n.cos_in_out, $threshold) as atypical,
-        j.functional_role as role,
+        io_class_at(cos_gate_out, cos_in_out, $threshold) as io_class,
+        atypical_at(cos_gate_in, cos_gate_out, cos_in_out, $threshold) as atypical,
+        functional_role as role,
         count(*) as n
-    from judged j
-    join neurons n using (model, layer, neuron)
-    where j.functional_role is not null
+    from neurons_by_rule(
+        $partition, $moments, $min_kurtosis, $kurtosis, $iqr_factor, $attention_cutoff
+    )
+    where functional_role is not null and ($model is null or model = $model)
     group by all
 )
 select

@@ -20,31 +20,57 @@ judged as (
     )
     where $model is null or model = $model
 ),
+corpora_run as (
+    select
+        m.model,
+        m.gated,
+        list(distinct c.corpus order by c.corpus) filter (where c.corpus is not null) as names
+    from models m
+    join ingest_runs r on r.model = m.model and r.stage = 'roles' and r.status = 'finished'
+    left join corpora c on c.model = m.model and ($corpus is null or c.corpus = $corpus)
+    where $sign = 'observed' and ($model is null or m.model = $model)
+    group by m.model, m.gated
+),
+looked_at as (
+    select
+        model,
+        case
+            when not gated then error(
+                'sign=observed is about the gate, and ' || model || ' has none. Name another model '
+                'with model=NAME, or leave sign=observed out.'
+            )
+            when len(names) = 1 then names[1]
+            when len(names) > 1 then error(
+                'sign=observed needs one corpus, and ' || model || ' has '
+                || array_to_string(names, ', ') || '. Name one with corpus=NAME.'
+            )
+            else error(
+                'sign=observed needs activations' || coalesce(' on ' || $corpus, '') || ', and '
+                || model || ' has none. Ingest it with a corpus, or name another model with '
+                'model=NAME.'
+            )
+        end as corpus
+    from corpora_run
+),
 observed as (
     select model, layer, neuron, sum(frequency * coalesce(mean_post, 0)) as post
     from activation_stats
-    where $sign = 'observed'
-        and sign_case in ('gate+_in+', 'gate+_in-')
-        and ($model is null or model = $model)
-        and ($corpus is null or corpus = $corpus)
+    join looked_at using (model, corpus)
+    where sign_case in ('gate+_in+', 'gate+_in-')
     group by model, layer, neuron
-    having count(distinct corpus) = 1
-        or error('sign=observed needs one corpus, and there are several: name it with corpus=NAME.')
 ),
 decided as (
     select
         j.* exclude (functional_role),
         case
-            when $sign = 'apriori' or not j.writes then j.functional_role
-            when not m.gated then error('sign=observed is about the gate, and ' || model || ' has none.')
-            when o.post is null then error('sign=observed needs activations of ' || model || ': ingest it with a corpus.')
+            when l.corpus is null or not j.writes then j.functional_role
             when o.post * n.vocab_skew > 0 then 'prediction'
             when o.post * n.vocab_skew < 0 then 'suppression'
             else j.otherwise
         end as functional_role
     from judged j
-    join models m using (model)
     join neurons n using (model, layer, neuron)
+    left join looked_at l using (model)
     left join observed o using (model, layer, neuron)
 )
 select

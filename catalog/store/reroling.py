@@ -124,7 +124,8 @@ def _store(connection: duckdb.DuckDBPyConnection, run_id: int, roles: "pa.Table"
     connection.register("new_roles", roles)
     connection.execute(
         "update neuron set functional_role = r.functional_role from new_roles r "
-        "where neuron.run_id = $1 and neuron.layer = r.layer and neuron.neuron = r.neuron",
+        "where neuron.run_id = $1 and neuron.layer = r.layer and neuron.neuron = r.neuron "
+        "and neuron.functional_role is distinct from r.functional_role",
         [_shown_run(connection, run_id)],
     )
     connection.unregister("new_roles")

@@ -119,7 +119,7 @@ def test_tokens_are_looked_up_across_the_models_of_a_lake(gamma: Path) -> None:
 def test_macros_answer_alike(known: Path, lake: Path, threshold: float) -> None:
     sql = "from io_classes($1) order by all"
     assert fetch(lake, sql, [threshold]).equals(fetch(known, sql, [threshold]))
-    sql = "from functional_roles(1000, null, 2, 3, 0.7, 1) order by all"
+    sql = "from functional_roles(1000, 1729, 1, null, 2, 3, 0.7, 1) order by all"
     assert fetch(lake, sql).equals(fetch(known, sql))
 
 
