@@ -84,7 +84,7 @@ def test_neurons_without_a_class_leave_the_bar_open(layers: Path) -> None:
 
 
 def test_an_option_of_another_figure_is_refused(known: Path) -> None:
-    with pytest.raises(UsageError, match="medians has no option --threshold"):
+    with pytest.raises(UsageError, match="medians has no option threshold="):
         render("medians", FigureData(Handle(known)), "png", threshold=0.4)
 
 
@@ -97,6 +97,11 @@ def test_an_option_of_another_figure_is_refused(known: Path) -> None:
         (("medians", "--output", "x.png", "--model", "alpa"), 3, "Did you mean alpha?"),
         (("definition", "--output", "x.png", "--model", "alpa"), 3, "Did you mean alpha?"),
         (("classes", "--output", "x.png", "--threshold", "2"), 2, "0<=x<=1"),
+        (
+            ("medians", "--output", "x.png", "--threshold", "0.4"),
+            2,
+            "medians has no option --threshold.",
+        ),
     ],
 )
 def test_what_plot_refuses(
