@@ -135,8 +135,10 @@ class Catalog:
             UsageError: it is no neuron id, or not clear of which model.
         """
         from catalog.queries.neuron_record import read_neuron
+        from catalog.reports import NotebookNeuron
 
-        record = read_neuron(self._handle, NeuronId.parse(neuron_id), model, corpus)
+        found = read_neuron(self._handle, NeuronId.parse(neuron_id), model, corpus)
+        record = NotebookNeuron(**vars(found))
         if canonical:
             from catalog.queries.canonical import canonical_reading
 

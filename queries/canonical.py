@@ -42,14 +42,13 @@ def _flipped_place(place: Place) -> Place:
         return place
     turned = replace(
         place,
-        lowest=-place.highest,
-        q1=-place.q3,
-        median=-place.median,
-        q3=-place.q1,
-        highest=-place.lowest,
+        lowest=place.highest,
+        q1=place.q3,
+        q3=place.q1,
+        highest=place.lowest,
         share_below=None if place.share_below is None else 1 - place.share_below,
     )
-    return _negated(turned, "value")
+    return _negated(turned, "value", "lowest", "q1", "median", "q3", "highest")
 
 
 def _flipped_token(token: TopToken) -> TopToken:

@@ -7,7 +7,7 @@ from catalog.neuron_id import NeuronId
 from catalog.queries.neuron_record import read_neuron
 from catalog.queries.records import Neuron, NeuronRecord
 from catalog.store.handle import Handle
-from catalog.taxonomy import BASES, SIGNS, VECTORS
+from catalog.taxonomy import BASES, SIGNS, VECTORS, Basis, Sign, Vector
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +21,8 @@ _FIRST: Final = ("io_class", "atypical", "functional_role")
 def compared(catalog: Handle, first: str, second: str, model: str | None) -> "pa.Table":
     """One row per attribute: its name, then its value for either neuron, and tokens they share.
 
+    What neither has, because neither has such a vector, has no row.
+
     A neuron is written `layer.neuron`, or `alias:layer.neuron`; `model` is the alias of those
     without one.
 
@@ -31,11 +33,17 @@ def compared(catalog: Handle, first: str, second: str, model: str | None) -> "pa
 
     left, right = (_read(catalog, text, model) for text in (first, second))
     rows: list[tuple[str | None, ...]] = [("model", left.model.model, right.model.model, None)]
-    attributes = [each.name for each in fields(Neuron) if each.name not in (*_NAMES, *_FIRST)]
+    vectors = [v for v in VECTORS if v in (*left.model.vectors, *right.model.vectors)]
+    absent = set(VECTORS) - set(vectors)
+    attributes = [
+        each.name
+        for each in fields(Neuron)
+        if each.name not in (*_NAMES, *_FIRST) and absent.isdisjoint(each.name.split("_"))
+    ]
     for name in (*_FIRST, *attributes):
         values = (getattr(record.neuron, name) for record in (left, right))
         rows.append((name, *map(_shown, values), None))
-    for vector in VECTORS:
+    for vector in vectors:
         for basis in BASES:
             for sign in SIGNS:
                 ours, theirs = (_tokens(r, vector, basis, sign) for r in (left, right))
@@ -56,7 +64,7 @@ def _read(catalog: Handle, text: str, model: str | None) -> NeuronRecord:
     return read_neuron(catalog, NeuronId.parse(neuron), alias if colon else model)
 
 
-def _tokens(record: NeuronRecord, vector: str, basis: str, sign: str) -> list[str]:
+def _tokens(record: NeuronRecord, vector: Vector, basis: Basis, sign: Sign) -> list[str]:
     return [
         each.token
         for each in record.tokens

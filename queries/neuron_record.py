@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -17,6 +17,7 @@ from catalog.queries.records import (
     Neuron,
     NeuronRecord,
     Place,
+    Queried,
     RoleCutoffs,
     SignCase,
     TopToken,
@@ -26,7 +27,8 @@ from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
-from catalog.taxonomy import SIGN_CASES
+
+_Queried = TypeVar("_Queried", bound=Queried)
 
 
 def read_neuron(
@@ -44,13 +46,14 @@ def read_neuron(
     """
     with catalog.reading() as connection:
 
-        def rows(name: str, **parameters: Any) -> list[dict[str, Any]]:
-            return run_for_dicts(connection, sql_text(name), parameters, catalog.location)
+        def rows(kind: type[_Queried], **parameters: Any) -> list[_Queried]:
+            found = run_for_dicts(connection, sql_text(kind.QUERY), parameters, catalog.location)
+            return [record_of(kind, row) for row in found]
 
         entry = chosen_model(connection, catalog.location, model)
         check_in_range(neuron_id, entry)
         at = {"model": entry.model, "layer": neuron_id.layer, "neuron": neuron_id.neuron}
-        found = rows("neuron", **at)
+        found = rows(Neuron, **at)
         if not found:
             raise NotFoundError(
                 f"{entry.model} has no neurons in the catalog yet: its weights stage is not "
@@ -58,25 +61,23 @@ def read_neuron(
                 "Run: ",
                 Command("ingest", (entry.source,)),
             )
-        corpora = [record_of(Corpus, row) for row in rows("corpora", model=entry.model)]
-        shown = _chosen_corpus(corpora, corpus, entry.model)
+        shown = _chosen_corpus(rows(Corpus, model=entry.model), corpus, entry.model)
         cases = {}
         if shown is not None:
             on = {**at, "corpus": shown.corpus}
-            exemplars = [record_of(Exemplar, row) for row in rows("neuron_exemplars", **on)]
+            exemplars = rows(Exemplar, **on)
             _check_windows(exemplars, entry.model)
-            statistics = [record_of(CaseStatistics, row) for row in rows("neuron_stats", **on)]
-            cases = _cases(statistics, exemplars)
-        cutoffs = rows("role_cutoffs", model=entry.model)
+            cases = _cases(rows(CaseStatistics, **on), exemplars)
+        cutoffs = rows(RoleCutoffs, model=entry.model)
         return NeuronRecord(
             neuron_id,
             entry,
-            record_of(Neuron, found[0]),
-            [record_of(Place, row) for row in rows("layer_place", **at)],
-            [record_of(TopToken, row) for row in rows("neuron_tokens", **at)],
+            found[0],
+            rows(Place, **at),
+            rows(TopToken, **at),
             shown,
             cases,
-            record_of(RoleCutoffs, cutoffs[0]) if cutoffs else None,
+            cutoffs[0] if cutoffs else None,
         )
 
 
@@ -168,11 +169,9 @@ def unknown_corpus(name: str, names: Sequence[str], who: str) -> NotFoundError:
 
 
 def _cases(statistics: list[CaseStatistics], exemplars: list[Exemplar]) -> dict[str, SignCase]:
-    by_case = {each.sign_case: each for each in statistics}
     return {
-        case: SignCase(by_case[case], [each for each in exemplars if each.sign_case == case])
-        for case in SIGN_CASES
-        if case in by_case
+        each.sign_case: SignCase(each, [e for e in exemplars if e.sign_case == each.sign_case])
+        for each in statistics
     }
 
 

@@ -1,17 +1,24 @@
 """What the catalog knows of one neuron, as typed records that reports, pages and JSON share.
 
 The fields are the columns of the rows that they are read from; what a plain MLP lacks is None.
+`QUERY` names the file of `catalog.queries.sql` that such rows come from.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from catalog.neuron_id import NeuronId
-from catalog.taxonomy import Basis, Sign, Vector
+from catalog.taxonomy import VECTORS, Basis, Sign, Vector
 
 _Record = TypeVar("_Record")
+
+
+class Queried(Protocol):
+    """A record whose rows a query of its own gives."""
+
+    QUERY: ClassVar[str]
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,11 @@ class Model:
     chance_999: float
     ingested_at: datetime
 
+    @property
+    def vectors(self) -> tuple[Vector, ...]:
+        """The weight vectors that its neurons have: a plain MLP has no gate."""
+        return tuple(vector for vector in VECTORS if self.gated or vector != "gate")
+
 
 @dataclass(frozen=True)
 class Entry(Model):
@@ -45,6 +57,8 @@ class Entry(Model):
 @dataclass(frozen=True)
 class Neuron:
     """A row of `neurons`."""
+
+    QUERY: ClassVar[str] = "neuron"
 
     model: str
     layer: int
@@ -68,21 +82,33 @@ class Neuron:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cosine stands among those of the layer: quartiles, and the share below it."""
+    """Where a cosine stands among those of the layer: quartiles, and the share below it.
+
+    The quartiles are None where no neuron of the layer has the cosine.
+    """
+
+    QUERY: ClassVar[str] = "layer_place"
 
     cosine: str
     value: float | None
-    lowest: float
-    q1: float
-    median: float
-    q3: float
-    highest: float
+    lowest: float | None
+    q1: float | None
+    median: float | None
+    q3: float | None
+    highest: float | None
     share_below: float | None
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The two vectors that it is the cosine of."""
+        return tuple(self.cosine.removeprefix("cos_").split("_"))
 
 
 @dataclass(frozen=True)
 class TopToken:
     """A row of `top_tokens`."""
+
+    QUERY: ClassVar[str] = "neuron_tokens"
 
     vector: Vector
     basis: Basis
@@ -96,6 +122,8 @@ class TopToken:
 @dataclass(frozen=True)
 class Corpus:
     """A row of `corpora`."""
+
+    QUERY: ClassVar[str] = "corpora"
 
     model: str
     corpus: str
@@ -112,6 +140,8 @@ class Corpus:
 class CaseStatistics:
     """A row of `activation_stats`."""
 
+    QUERY: ClassVar[str] = "neuron_stats"
+
     sign_case: str
     n_positions: int
     frequency: float | None
@@ -126,6 +156,8 @@ class CaseStatistics:
 @dataclass(frozen=True)
 class Exemplar:
     """A row of `exemplars`, with the document its context was cut from."""
+
+    QUERY: ClassVar[str] = "neuron_exemplars"
 
     sign_case: str
     rank: int
@@ -182,6 +214,8 @@ class SignCase:
 class RoleCutoffs:
     """What the rule that gave the role compared with; None where nothing qualified."""
 
+    QUERY: ClassVar[str] = "role_cutoffs"
+
     partition_variance: float | None
     kurtosis_cutoff: float | None
     entropy_cutoff: float | None
@@ -206,12 +240,6 @@ class NeuronRecord:
 
     def __repr__(self) -> str:
         return f"NeuronRecord({self.id} of {self.model.model}: {self.neuron.io_class})"
-
-    def _repr_html_(self) -> str:
-        from catalog.reports import report
-        from catalog.reports.html import fragment
-
-        return fragment(report(self))
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values, for JSON."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from catalog.errors import NotFoundError, UsageError
+from catalog.errors import HintPart, NotFoundError, Option, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,4 +124,5 @@ def _check_options(name: str, draw: "Callable[..., Figure]", options: dict[str, 
     known = inspect.signature(draw).parameters
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise UsageError(f"The figure {name} has no option --{' or --'.join(unknown)}.")
+        named: list[HintPart] = [part for each in unknown for part in (" or ", Option(each))]
+        raise UsageError("", f"The figure {name} has no option ", *named[1:], ".")

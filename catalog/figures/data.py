@@ -5,7 +5,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from catalog.errors import NotFoundError
+from catalog.errors import Command, NotFoundError
 from catalog.queries import named_query
 from catalog.queries.neuron_record import chosen_model, no_model_yet
 from catalog.queries.records import Model, record_of
@@ -69,6 +69,9 @@ class FigureData:
         if rows.num_rows == 0:
             raise NotFoundError(
                 f"There is nothing to draw of {model.model}: the catalog holds no such neurons "
-                "of it. `catalog models` lists finished stages and numbers of layers."
+                "of it.",
+                "`",
+                Command("models"),
+                "` lists finished stages and numbers of layers.",
             )
         return rows

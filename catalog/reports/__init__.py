@@ -8,3 +8,12 @@ from catalog.reports.sections import SECTIONS
 def report(record: NeuronRecord) -> list[Block]:
     """All blocks of the sections that have something to say."""
     return [block for section in SECTIONS for block in section(record)]
+
+
+class NotebookNeuron(NeuronRecord):
+    """A record that a notebook shows as its report."""
+
+    def _repr_html_(self) -> str:
+        from catalog.reports.html import standing_alone
+
+        return standing_alone(report(self))

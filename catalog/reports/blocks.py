@@ -1,9 +1,13 @@
 """What a report is made of: plain values, which every skin renders in its own way."""
 
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
+from catalog.errors import Option
 from catalog.taxonomy import Basis, Sign, Vector
+
+SHOWN_PER_CASE: Final = 3
+"""So many exemplars of a sign case are shown before the reader asks for more."""
 
 
 @dataclass(frozen=True)
@@ -23,29 +27,27 @@ class Heading:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text, folded where it is too long."""
+    """A line of text, folded where it is too long; each skin words its options."""
 
-    spans: tuple[Span, ...]
+    spans: tuple[Span | Option, ...]
     is_title: bool = False
 
     @classmethod
-    def of(cls, *spans: str | Span, is_title: bool = False) -> "Line":
-        """A line of texts and spans."""
-        whole = (Span(each) if isinstance(each, str) else each for each in spans)
-        return cls(tuple(whole), is_title)
+    def of(cls, *spans: str | Span | Option, is_title: bool = False) -> "Line":
+        """A line of texts, spans and options."""
+        return cls(tuple(Span(s) if isinstance(s, str) else s for s in spans), is_title)
 
 
 @dataclass(frozen=True)
 class Ruler:
-    """A value on a line from -1 to +1, among the values of its layer; NULL has no place."""
+    """A value on a line from -1 to +1, among the values of its layer; NULL has no place.
+
+    `quartiles`: lowest, first quartile, median, third quartile and highest of the layer.
+    """
 
     label: str
     value: float | None
-    lowest: float = 0.0
-    q1: float = 0.0
-    median: float = 0.0
-    q3: float = 0.0
-    highest: float = 0.0
+    quartiles: tuple[float, ...] = ()
     share_below: float | None = None
 
 
@@ -107,10 +109,19 @@ class ShadedText:
 
 
 @dataclass(frozen=True)
-class Exemplars:
-    """Shaded texts below each other, set in."""
+class Case:
+    """A sign case: its name, what is said of it, and its exemplars, the strongest first."""
 
-    texts: tuple[ShadedText, ...] = field(default_factory=tuple)
+    name: str
+    said: str
+    exemplars: tuple[ShadedText, ...] = ()
 
 
-Block: TypeAlias = Heading | Line | Rulers | TokenLists | ShadedText | Exemplars
+@dataclass(frozen=True)
+class Cases:
+    """The sign cases of a neuron, below each other or side by side."""
+
+    cases: tuple[Case, ...]
+
+
+Block: TypeAlias = Heading | Line | Rulers | TokenLists | ShadedText | Cases

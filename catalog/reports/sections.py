@@ -6,10 +6,12 @@ Adding one means adding a function to `SECTIONS`; every skin then shows it.
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from catalog.queries.records import NeuronRecord, SignCase
+from catalog.errors import Option
+from catalog.queries.records import NeuronRecord, Place, SignCase
 from catalog.reports.blocks import (
     Block,
-    Exemplars,
+    Case,
+    Cases,
     Heading,
     Line,
     Ruler,
@@ -19,16 +21,9 @@ from catalog.reports.blocks import (
     TokenLists,
 )
 from catalog.reports.shading import shaded_exemplar
-from catalog.taxonomy import BASES, SIGNS, VECTORS
+from catalog.taxonomy import BASES, SIGNS
 
 Section = Callable[[NeuronRecord], Iterator[Block]]
-
-SHOWN_PER_CASE: Final = 3
-_COSINE_LABELS: Final = {
-    "cos_gate_in": "cos(gate,in)",
-    "cos_gate_out": "cos(gate,out)",
-    "cos_in_out": "cos(in,out)",
-}
 
 
 def title(record: NeuronRecord) -> Iterator[Block]:
@@ -47,29 +42,20 @@ def title(record: NeuronRecord) -> Iterator[Block]:
     if disagreement := _disagreement(record):
         yield Line.of(disagreement)
     if neuron.flipped:
-        yield Line.of("cos(gate,in) < 0: --canonical reads it with w_in and w_out negated.")
+        yield Line.of(
+            "cos(gate,in) < 0: ",
+            Option("canonical"),
+            " reads it with w_in and w_out negated.",
+        )
 
 
 def cosines(record: NeuronRecord) -> Iterator[Block]:
     """The cosines, each with its place among the layer's neurons."""
     yield Heading(f"Weight cosines, and where they stand in layer {record.id.layer}")
-    rulers = (
-        Ruler(_COSINE_LABELS[place.cosine], None)
-        if place.value is None
-        else Ruler(
-            _COSINE_LABELS[place.cosine],
-            place.value,
-            place.lowest,
-            place.q1,
-            place.median,
-            place.q3,
-            place.highest,
-            place.share_below,
-        )
-        for place in record.places
-    )
-    yield Rulers(tuple(rulers), record.model.chance_999)
-    norms = ((v, getattr(record.neuron, f"norm_{v}")) for v in VECTORS)
+    vectors = record.model.vectors
+    places = [place for place in record.places if set(place.vectors) <= set(vectors)]
+    yield Rulers(tuple(map(_ruler, places)), record.model.chance_999)
+    norms = ((v, getattr(record.neuron, f"norm_{v}")) for v in vectors)
     shown = (f"|w_{v}| {'NULL' if norm is None else f'{norm:.3f}'}" for v, norm in norms)
     yield Line.of(f"Norms: {'  '.join(shown)}")
 
@@ -100,7 +86,7 @@ def tokens(record: NeuronRecord) -> Iterator[Block]:
     yield TokenLists(
         tuple(
             TokenList(vector, basis, sign, tuple(lists.get((vector, basis, sign), [])))
-            for vector in VECTORS
+            for vector in record.model.vectors
             for basis in BASES
             for sign in SIGNS
         )
@@ -116,13 +102,8 @@ def activations(record: NeuronRecord) -> Iterator[Block]:
         f"Activations on {corpus.corpus} "
         f"({counted(corpus.n_contexts, 'context')}, {counted(corpus.n_tokens, 'token')})"
     )
-    for name, case in record.cases.items():
-        yield from _case(name.replace("_", " "), case)
-    most = max((len(case.exemplars) for case in record.cases.values()), default=0)
-    if most > SHOWN_PER_CASE:
-        yield Line.of(
-            f"The first {SHOWN_PER_CASE} of up to {most} exemplars a case; --json has all."
-        )
+    cases = (_case(name.replace("_", " "), case) for name, case in record.cases.items())
+    yield Cases(tuple(cases))
 
 
 SECTIONS: Final[tuple[Section, ...]] = (title, cosines, vocabulary, tokens, activations)
@@ -133,17 +114,24 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _case(label: str, case: SignCase) -> Iterator[Block]:
+def _ruler(place: Place) -> Ruler:
+    label = f"cos({','.join(place.vectors)})"
+    if place.value is None:
+        return Ruler(label, None)
+    quartiles = (place.lowest, place.q1, place.median, place.q3, place.highest)
+    known = tuple(each for each in quartiles if each is not None)
+    return Ruler(label, place.value, known, place.share_below)
+
+
+def _case(name: str, case: SignCase) -> Case:
     statistics = case.statistics
     if not statistics.frequency:
-        yield Line.of(Span(label, bold=True), "  never occurs")
-        return
-    yield Line.of(
-        Span(label, bold=True),
-        f"  {100 * statistics.frequency:.3g}% of positions, post mean "
-        f"{statistics.mean_post:+.3g}, extreme {statistics.extreme_post:+.3g}",
+        return Case(name, "never occurs")
+    said = (
+        f"{100 * statistics.frequency:.3g}% of positions, post mean "
+        f"{statistics.mean_post:+.3g}, extreme {statistics.extreme_post:+.3g}"
     )
-    yield Exemplars(tuple(map(shaded_exemplar, case.exemplars[:SHOWN_PER_CASE])))
+    return Case(name, said, tuple(map(shaded_exemplar, case.exemplars)))
 
 
 def _role(record: NeuronRecord) -> str:

@@ -9,17 +9,21 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from catalog.errors import Option, command_line
 from catalog.reports.blocks import (
+    SHOWN_PER_CASE,
     Block,
-    Exemplars,
+    Cases,
     Heading,
     Line,
     Piece,
     Ruler,
     Rulers,
     ShadedText,
+    Span,
     TokenLists,
 )
+from catalog.reports.glyphs import ASCII, UNICODE, Glyphs
 
 _BASIS_LABELS: Final = {"unembed": "W_U", "embed": "W_E"}
 
@@ -29,27 +33,6 @@ _SHADES: Final = {
     -1: ("#c6dbef", "#7fb3d9", "#2b7bba"),
 }
 _FAINTEST: Final = 0.2
-
-
-@dataclass(frozen=True)
-class Glyphs:
-    """Characters of the report; `ASCII` is for terminals without UTF-8."""
-
-    space: str
-    newline: str
-    tab: str
-    more: str
-    arrow: str
-    whisker: str
-    box: str
-    median: str
-    own: str
-    opening: str
-    closing: str
-
-
-UNICODE = Glyphs("␣", "↵", "⇥", "…", "→", "─", "▒", "┃", "◆", "«", "»")
-ASCII = Glyphs("_", "\\n", "\\t", "...", "->", "-", "=", "|", "#", "<<", ">>")
 
 
 @dataclass(frozen=True)
@@ -78,16 +61,15 @@ class Page:
                 case Heading(text):
                     self.heading(text)
                 case Line(spans):
-                    self.line(Text.assemble(*((s.text, "bold" if s.bold else "") for s in spans)))
+                    self.line(Text.assemble(*map(_words, spans)))
                 case Rulers():
                     self._rulers(block)
                 case TokenLists():
                     self._token_lists(block)
                 case ShadedText():
                     self.line(self._shaded(block))
-                case Exemplars(texts):
-                    for text_block in texts:
-                        self.line(self._shaded(text_block), indent=2)
+                case Cases():
+                    self._cases(block)
 
     def line(self, text: Text | str = "", *, indent: int = 0) -> None:
         """Print a line, folded at the page's width with the same indent."""
@@ -100,20 +82,6 @@ class Page:
         """Print a heading, after an empty line."""
         self.console.print()
         self.console.print(Text(text, style="bold"))
-
-    def visible(self, token: str) -> str:
-        """A token with its white space and control characters made visible."""
-        glyphs = self.glyphs
-        shown = token.replace("\n", glyphs.newline).replace("\t", glyphs.tab)
-        bare = shown.strip(" ")
-        start = len(shown) - len(shown.lstrip(" "))
-        end = 0 if not bare else len(shown) - len(shown.rstrip(" "))
-        return glyphs.space * start + _printable(bare) + glyphs.space * end
-
-    def running(self, text: str) -> str:
-        """Running text with line ends and control characters made visible, spaces left alone."""
-        glyphs = self.glyphs
-        return _printable(text.replace("\n", glyphs.newline).replace("\t", glyphs.tab))
 
     def _rulers(self, block: Rulers) -> None:
         glyphs = self.glyphs
@@ -138,11 +106,12 @@ class Page:
         def column(at: float) -> int:
             return round((max(-1.0, min(1.0, at)) + 1) / 2 * (track - 1))
 
+        lowest, q1, median, q3, highest = ruler.quartiles
         strip = [" "] * track
         for low, high, glyph in (
-            (ruler.lowest, ruler.highest, self.glyphs.whisker),
-            (ruler.q1, ruler.q3, self.glyphs.box),
-            (ruler.median, ruler.median, self.glyphs.median),
+            (lowest, highest, self.glyphs.whisker),
+            (q1, q3, self.glyphs.box),
+            (median, median, self.glyphs.median),
             (value, value, self.glyphs.own),
         ):
             for at in range(column(low), column(high) + 1):
@@ -153,7 +122,7 @@ class Page:
         cut = False
         for each in block.lists:
             head = f"w_{each.vector:<5}{_BASIS_LABELS[each.basis]} {each.sign}  "
-            body, was_cut = self._fitted(list(map(self.visible, each.tokens)), len(head))
+            body, was_cut = self._fitted(list(map(self.glyphs.visible, each.tokens)), len(head))
             cut |= was_cut
             self.line(Text.assemble((head, "dim"), body))
         if cut:
@@ -168,19 +137,39 @@ class Page:
             text.append(word).append("  ")
         return text, False
 
+    def _cases(self, block: Cases) -> None:
+        for case in block.cases:
+            self.line(Text.assemble((case.name, "bold"), f"  {case.said}"))
+            for exemplar in case.exemplars[:SHOWN_PER_CASE]:
+                self.line(self._shaded(exemplar), indent=2)
+        most = max((len(case.exemplars) for case in block.cases), default=0)
+        if most > SHOWN_PER_CASE:
+            self.line(
+                f"The first {SHOWN_PER_CASE} of up to {most} exemplars a case; --json has all."
+            )
+
     def _shaded(self, block: ShadedText) -> Text:
         glyphs, line = self.glyphs, Text(block.label)
         for piece in block.pieces:
-            shown = self.running(piece.text)
+            shown = glyphs.running(piece.text)
             if piece.is_peak:
                 marked = f"{glyphs.opening}{shown}{glyphs.closing}"
                 line.append(marked, style=f"bold {_style(piece)}")
             else:
                 line.append(shown, style=_style(piece))
         if block.ends_document or block.following is not None:
-            after = "end of document" if block.following is None else self.visible(block.following)
+            after = (
+                "end of document" if block.following is None else glyphs.visible(block.following)
+            )
             line.append(f"  {glyphs.arrow} {after}", style="italic")
         return line
+
+
+def _words(span: Span | Option) -> tuple[str, str]:
+    """Text and style of a part of a line."""
+    if isinstance(span, Option):
+        return command_line(span), ""
+    return span.text, "bold" if span.bold else ""
 
 
 def _style(piece: Piece) -> str:
@@ -188,7 +177,3 @@ def _style(piece: Piece) -> str:
         return ""
     shades = _SHADES[piece.direction]
     return f"black on {shades[min(int(piece.strength * len(shades)), len(shades) - 1)]}"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

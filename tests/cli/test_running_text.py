@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from catalog.reports.blocks import ShadedText
+from catalog.reports.glyphs import UNICODE
 from catalog.reports.shading import shaded
-from catalog.reports.terminal import UNICODE, Page
+from catalog.reports.terminal import Page
 
 
 def tokens_between(text: str, cuts: set[int]) -> list[str]:

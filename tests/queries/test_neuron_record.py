@@ -137,6 +137,15 @@ def test_the_canonical_reading_swaps_the_sign_cases(db: Path) -> None:
     assert list(read.cases) == list(SIGN_CASES)
 
 
+def test_the_canonical_reading_of_a_layer_without_a_cosine_has_none(db: Path) -> None:
+    flippable(db)
+    execute(db, "update neuron set cos_gate_out = null, cos_in_out = null")
+    read = canonical_reading(read_neuron(Handle(db), ID, "alpha"))
+    places = {place.cosine: (place.value, place.q1, place.highest) for place in read.places}
+    assert places["cos_gate_out"] == (None, None, None)
+    assert places["cos_gate_in"][0] == pytest.approx(0.529)
+
+
 def test_a_neuron_that_is_canonical_is_left_alone(record: NeuronRecord) -> None:
     assert canonical_reading(record) is record
 

@@ -1,0 +1,173 @@
+"""A neuron's report: blocks of plain values, and what a terminal and a page make of them."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import catalog
+from catalog.neuron_id import NeuronId
+from catalog.queries.neuron_record import read_neuron
+from catalog.queries.records import NeuronRecord
+from catalog.reports import report
+from catalog.reports.blocks import SHOWN_PER_CASE, Cases
+from catalog.reports.glyphs import UNICODE
+from catalog.reports.html import SHADES, STYLESHEET, fragment
+from catalog.reports.terminal import Page
+from catalog.store.handle import Handle
+from tests.support import Answer, execute
+
+HOSTILE = "<script>alert('1')</script>\" onclick=\"x\u202e"
+SHADE_CLASSES = {"shade-0", *(f"shade-{s}{n}" for s in "pn" for n in range(1, SHADES + 1))}
+
+
+class Seen(HTMLParser):
+    """The tags, attributes and text of a piece of HTML."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.classes: set[str] = set()
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+        self.classes.update(value or "" for name, value in attrs if name == "class")
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def record(known: Path) -> NeuronRecord:
+    return read_neuron(Handle(known), NeuronId(28, 4737), "alpha")
+
+
+@pytest.fixture
+def plain(db: Path) -> Path:
+    """A catalog whose model alpha has the rows of a model without a gate."""
+    for statement in (
+        "update model set gated = false where alias = 'alpha'",
+        "update neuron set cos_gate_in = null, cos_gate_out = null, norm_gate = null",
+        "delete from top_token where direction < 4",
+    ):
+        execute(db, statement)
+    return db
+
+
+def printed(record: NeuronRecord, width: int = 80) -> str:
+    page = Page(Console(file=io.StringIO(), width=width), UNICODE)
+    page.show(report(record))
+    assert isinstance(page.console.file, io.StringIO)
+    return page.console.file.getvalue()
+
+
+def hostile(record: NeuronRecord) -> NeuronRecord:
+    """The same neuron where every text is markup."""
+    cases = {
+        name: replace(
+            case,
+            exemplars=[
+                replace(each, text=HOSTILE, window_tokens=[HOSTILE], window_post=[each.post],
+                        position=each.window_start, next_token=HOSTILE)
+                for each in case.exemplars
+            ],
+        )
+        for name, case in record.cases.items()
+    }  # fmt: skip
+    return replace(
+        record,
+        model=replace(record.model, model=HOSTILE, family=HOSTILE, quantization=HOSTILE),
+        neuron=replace(record.neuron, io_class=HOSTILE, functional_role=HOSTILE),
+        tokens=[replace(token, token=HOSTILE) for token in record.tokens],
+        corpus=record.corpus and replace(record.corpus, corpus=HOSTILE),
+        cases=cases,
+    )
+
+
+def test_blocks_are_plain_values(record: NeuronRecord) -> None:
+    blocks = [asdict(block) for block in report(record)]
+    assert len(json.loads(json.dumps(blocks))) == len(blocks)
+
+
+def test_a_page_has_what_the_terminal_has(record: NeuronRecord) -> None:
+    seen = Seen(fragment(report(record)))
+    assert seen.open == []
+    for text in ("28.4737", "enrichment", "cos(gate,out)", "+0.5048", "␣the", "gate- in-", "«"):
+        assert (text in seen.text) == (text != "«")
+        assert text in printed(record)
+
+
+def test_whatever_texts_say_a_page_has_no_tag_or_attribute_of_theirs(record: NeuronRecord) -> None:
+    usual, seen = (Seen(fragment(report(each))) for each in (record, hostile(record)))
+    assert seen.open == []
+    assert seen.tags <= usual.tags
+    assert seen.attributes <= usual.attributes
+    assert {"style", "onclick"}.isdisjoint(seen.attributes) and "script" not in seen.tags
+    assert "<script>alert('1')</script>" in seen.text
+    assert "\u202e" not in seen.text and "\\u202e" in seen.text
+
+
+def test_shades_are_classes_that_the_stylesheet_knows(record: NeuronRecord) -> None:
+    seen = Seen(fragment(report(record)))
+    assert len(SHADE_CLASSES) == 21
+    assert seen.classes - {"report", "case"} <= SHADE_CLASSES
+    assert f"shade-p{SHADES}" in seen.classes
+    assert all(f".{name} " in STYLESHEET for name in SHADE_CLASSES - {"shade-0"})
+    assert "<" not in STYLESHEET
+
+
+def test_many_exemplars_are_all_in_the_blocks_and_a_few_shown_at_first(
+    record: NeuronRecord,
+) -> None:
+    case = record.cases["gate+_in+"]
+    many = replace(case, exemplars=case.exemplars[:1] * 5)
+    longer = replace(record, cases=record.cases | {"gate+_in+": many})
+    (cases,) = (block for block in report(longer) if isinstance(block, Cases))
+    assert [len(each.exemplars) for each in cases.cases] == [5, 0, 0, 0]
+    assert printed(longer).count("Once again") == SHOWN_PER_CASE
+    assert "The first 3 of up to 5 exemplars a case; --json has all." in printed(longer)
+    assert "<summary>2 more</summary>" in fragment(report(longer))
+
+
+def test_an_option_is_worded_by_each_skin(record: NeuronRecord) -> None:
+    flipped = replace(record, neuron=replace(record.neuron, flipped=True))
+    assert "cos(gate,in) < 0: --canonical reads it" in printed(flipped)
+    assert "cos(gate,in) < 0: canonical= reads it" in Seen(fragment(report(flipped))).text
+
+
+def test_a_notebook_shows_the_report_with_its_stylesheet(known: Path) -> None:
+    shown = catalog.open(known).neuron("28.4737", "alpha")
+    assert shown._repr_html_() == f"<style>{STYLESHEET}</style>{fragment(report(shown))}"  # type: ignore[attr-defined]
+
+
+def test_a_neuron_without_a_gate_is_reported_without_one(
+    plain: Path, cli: Callable[..., Answer]
+) -> None:
+    record = read_neuron(Handle(plain), NeuronId(28, 4737), "alpha")
+    without = replace(record, cases={})
+    for text in (printed(without), Seen(fragment(report(without))).text):
+        assert "gate" not in text
+        assert "cos(in,out)" in text and "|w_in| 2.500  |w_out| 3.500" in text
+    answer = cli("compare", "alpha:28.4737", "alpha:28.9766", "--format", "csv", "--db", plain)
+    assert (answer.code, answer.err) == (0, "")
+    assert "gate" not in answer.out and "cos_in_out" in answer.out
+    beside = cli("compare", "alpha:28.4737", "beta:0.0", "--format", "csv", "--db", plain)
+    assert "cos_gate_in" in beside.out
