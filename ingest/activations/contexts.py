@@ -24,12 +24,16 @@ class ContextReader(Protocol):
     def lengths(self) -> Int32[ndarray, " n_contexts"]:
         """Tokens of every context, the start token included."""
 
+    def tokens(self, context_ids: Iterable[int]) -> list[Int32[ndarray, " length"]]:
+        """Token ids of these contexts, the start token first; not to be changed."""
+
+
+class WholeContextReader(ContextReader, Protocol):
+    """A tokenised corpus that also knows what follows its contexts."""
+
     @property
     def next_token_ids(self) -> Int32[ndarray, " n_contexts"]:
         """The document's token after each context's last one, -1 where the document ends."""
-
-    def tokens(self, context_ids: Iterable[int]) -> list[Int32[ndarray, " length"]]:
-        """Token ids of these contexts, the start token first; not to be changed."""
 
 
 class Unit(NamedTuple):

@@ -122,9 +122,9 @@ def command(
     """
     from catalog.cli.ingesting import ingest_all
     from catalog.errors import UsageError
-    from catalog.ingest.corpus import CorpusSpec
-    from catalog.ingest.driver import IngestRequest
+    from catalog.ingest.corpus.spec import CorpusSpec
     from catalog.ingest.engines.choosing import EngineChoice
+    from catalog.ingest.request import IngestRequest
     from catalog.queries.published import published_models
 
     sources = [
