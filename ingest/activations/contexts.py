@@ -49,7 +49,7 @@ class Unit(NamedTuple):
 
 
 def plan_units(lengths: Int32[ndarray, " n_contexts"], tokens_per_batch: int) -> list[Unit]:
-    """Cut a corpus into units, longest contexts first (DESIGN 2).
+    """Cut a corpus into units, longest contexts first (docs/definitions.md).
 
     A function of the corpus and `tokens_per_batch` (>= 1) alone. Longest first, so that what does
     not fit in memory shows at once and early exemplars are strong; a context that alone exceeds
@@ -69,7 +69,7 @@ def plan_units(lengths: Int32[ndarray, " n_contexts"], tokens_per_batch: int) ->
 
 @dataclass(frozen=True)
 class CountingRule:
-    """Which positions of a context count: not the start token, not special tokens (DESIGN 1).
+    """Which positions of a context count: neither the start token nor special ones.
 
     `special_ids` empty and `skip_first` False counts every position but padding.
     """

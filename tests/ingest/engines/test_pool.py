@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, UsageError
+from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, UsageError, command_line
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.engines.choosing import EngineChoice, open_engine
 from catalog.ingest.engines.pool import DEATHS_ALLOWED, Pool
@@ -81,7 +81,7 @@ def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        (("local", None, 2), UsageError, "go with --engine ray"),
+        (("local", None, 2), UsageError, "--ray-address and --workers go with --engine ray."),
         (("ray", "nowhere", None), EnvironmentFault, "Ray at nowhere cannot be used"),
         (("ray", "127.0.0.1:1", None), EnvironmentFault, "nobody answers there"),
     ],
@@ -89,5 +89,6 @@ def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
 def test_engines_that_cannot_be_opened(
     options: tuple[Any, ...], kind: type[CatalogError], message: str
 ) -> None:
-    with pytest.raises(kind, match=message), open_engine(EngineChoice(*options), Silent()):
+    with pytest.raises(kind) as refused, open_engine(EngineChoice(*options), Silent()):
         pass
+    assert message in refused.value.message(command_line)
