@@ -9,8 +9,8 @@
 Random weights in Llama's architecture, float32 on the CPU, contexts of one length, no logits.
 The early phase, in which the top-k fills, is timed over the first contexts; then every floor is
 raised to the best context so far, which is where it stands in a run k times as long, and the steady
-state is timed. `--whole` runs a corpus of so many tokens through `run_units`, read-ahead and saving
-included, and says what bounds it: the rate of arithmetic of the bare pass beside that of one large
+state is timed. `--whole` runs a corpus of so many tokens through `read_units`, with read-ahead and
+saving, and says what bounds it: the rate of arithmetic of the bare pass beside that of one large
 matrix product in the same dtype. `--clock cpu` counts the CPU time of one thread instead of wall
 time: it is the one to trust on a machine that others use.
 """
@@ -37,7 +37,7 @@ from catalog.ingest.activations.run import (
     Recorder,
     UnitDone,
     forward,
-    run_units,
+    read_units,
     synchronise,
 )
 from catalog.ingest.activations.state import ActivationState, PassPlan
@@ -45,6 +45,7 @@ from catalog.ingest.families import FAMILIES
 
 K = 16
 D_VOCAB = 1000
+SAVE_EVERY_S = 180.0
 
 
 class Shape(NamedTuple):
@@ -212,7 +213,13 @@ def bench_whole(work: ActivationPass, shape: Shape, saved: Path) -> None:
     bare_rate = units[0].n_slots / statistics.median(bare[1:])
     moments: list[UnitDone] = []
     state = ActivationState.empty(work.plan, device)
-    run_units(work, state, checkpoint=saved, progress=moments.append)
+    last_saved = time.monotonic()
+    for done in read_units(work, state, range(len(units))):
+        moments.append(done)
+        if time.monotonic() - last_saved >= SAVE_EVERY_S:
+            state.save(saved)
+            last_saved = time.monotonic()
+    state.save(saved)
     synchronise(device)
     total, half = moments[-1], moments[len(moments) // 2]
     late = (total.n_tokens - half.n_tokens) / (total.seconds - half.seconds)
@@ -222,7 +229,7 @@ def bench_whole(work: ActivationPass, shape: Shape, saved: Path) -> None:
     print(
         f"  bare pass {bare_rate:.0f} tokens/s, {bare_rate * operations / 1e12:.2f} TFLOP/s = "
         f"{bare_rate * operations / peak:.0%} of one matrix product's {peak / 1e12:.2f}\n"
-        f"  run_units {total.n_tokens} tokens in {total.seconds:.1f} s; second half {late:.0f} "
+        f"  read_units {total.n_tokens} tokens in {total.seconds:.1f} s; second half {late:.0f} "
         f"tokens/s, {bare_rate / late:.3f}x the bare pass\n"
         f"  20M tokens in {(total.seconds + (20e6 - total.n_tokens) / late) / 60:.1f} min at "
         f"{shape.n_layers} layers; state {state.mb:.0f} MB",

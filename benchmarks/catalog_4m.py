@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from generated_rows import PAPER, Rng, Shape
 
-from catalog.ingest.driver import chance_level, default_alias
+from catalog.ingest.entry import chance_level, default_alias
 from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (

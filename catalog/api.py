@@ -15,9 +15,9 @@ from catalog.store.location import Location, as_location
 from catalog.store.opening import DEFAULT_WAIT_S
 
 if TYPE_CHECKING:
-    from catalog.ingest.driver import IngestOutcome, IngestRequest
     from catalog.ingest.own_text import NeuronOnText
     from catalog.ingest.progress import Progress
+    from catalog.ingest.request import IngestOutcome, IngestRequest
     from catalog.queries.records import NeuronRecord
     from catalog.queries.verification import Verification
     from catalog.store.combining import Combined
@@ -164,6 +164,9 @@ class Catalog:
 
         neuron = NeuronId.parse(neuron_id)
         entry = read_entry(self._handle, model, neuron)
+        from catalog.ingest.threads import sleep_while_waiting
+
+        sleep_while_waiting()
         from catalog.ingest.own_text import neuron_on_text
 
         return neuron_on_text(entry, text, neuron, device, dtype, tokenizer)
@@ -185,6 +188,9 @@ class Catalog:
         from catalog.queries.neuron_record import read_entry
 
         entry = read_entry(self._handle, model)
+        from catalog.ingest.threads import sleep_while_waiting
+
+        sleep_while_waiting()
         from catalog.ingest.own_text import top_neurons
         from catalog.queries.own_text import top_rows
 
@@ -226,6 +232,9 @@ class Catalog:
             checks.append(verification.of_rows(self._handle, model))
         if exemplars is not None:
             drawn = verification.drawn_exemplars(self._handle, model, corpus, exemplars)
+            from catalog.ingest.threads import sleep_while_waiting
+
+            sleep_while_waiting()
             from catalog.ingest.recheck import recheck_exemplars
 
             checks.append(verification.of_exemplars(*recheck_exemplars(drawn, device)))
@@ -347,6 +356,9 @@ def ingest(request: "IngestRequest", progress: "Progress") -> "IngestOutcome":
         CheckpointError, CorpusError: it cannot be ingested.
         DatabaseError: the catalog cannot take it.
     """
+    from catalog.ingest.threads import sleep_while_waiting
+
+    sleep_while_waiting()
     from catalog.ingest.driver import ingest as run
 
     return run(request, progress)

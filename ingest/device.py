@@ -2,7 +2,7 @@
 
 import torch
 
-from catalog.errors import EnvironmentFault
+from catalog.errors import EnvironmentFault, Option
 
 
 def pick_device(name: str) -> torch.device:
@@ -14,7 +14,9 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentFault("There is no CUDA device here. Use --device cpu, or auto.")
+        raise EnvironmentFault(
+            "There is no CUDA device here.", "Use ", Option("device", "cpu"), ", or auto."
+        )
     return torch.device(name)
 
 

@@ -21,6 +21,7 @@ from catalog.store.writing import (
     insert_rows,
     record_loaded,
 )
+from catalog.tables import bulk_tables
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) 
         progress.advance(n_done - before)
     record = {"load_seconds": round(time.monotonic() - started, 3), "rows": _digests(work)}
     with work.catalog.writing() as connection:
-        finish_run(connection, work.run_id, work.stage.bulk_tables, {**notes, **record})
+        finish_run(connection, work.run_id, bulk_tables(work.stage.name), {**notes, **record})
     progress.end()
 
 
@@ -65,7 +66,7 @@ def _digests(work: Load) -> dict[str, dict[str, Any]]:
     """Count and digest of the rows loaded, by table; read-only, so that readers need not wait."""
     digests = {}
     with work.catalog.tables() as connection, explaining(work.catalog.location):
-        for table in work.stage.bulk_tables:
+        for table in bulk_tables(work.stage.name):
             columns = work.staging.read(0, table).column_names
             if columns:
                 found = rows_digest(connection, table, work.run_id, columns)
@@ -75,7 +76,7 @@ def _digests(work: Load) -> dict[str, dict[str, Any]]:
 
 def _load_layer(connection: duckdb.DuckDBPyConnection, work: Load, layer: int) -> int:
     n_rows = 0
-    for table in work.stage.bulk_tables:
+    for table in bulk_tables(work.stage.name):
         rows = work.staging.read(layer, table)
         if not rows.column_names:
             raise EnvironmentFault(

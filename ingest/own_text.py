@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-<<<<<<< HEAD
-=======
-from typing import Any
->>>>>>> srctests
 
 import torch
 
@@ -57,11 +53,7 @@ class TopNeuron:
 
 
 def neuron_on_text(
-<<<<<<< HEAD
     entry: Entry,
-=======
-    entry: dict[str, Any],
->>>>>>> srctests
     text: str,
     neuron_id: NeuronId,
     device: str,
@@ -84,11 +76,7 @@ def neuron_on_text(
 
 
 def top_neurons(
-<<<<<<< HEAD
     entry: Entry,
-=======
-    entry: dict[str, Any],
->>>>>>> srctests
     text: str,
     k: int,
     device: str,
@@ -101,11 +89,7 @@ def top_neurons(
         CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
     """
     probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
-<<<<<<< HEAD
     by_layer = probe.values(tokenised.token_ids, range(entry.n_layers))
-=======
-    by_layer = probe.values(tokenised.token_ids, range(entry["n_layers"]))
->>>>>>> srctests
     post = torch.cat([by_layer[layer].post for layer in sorted(by_layer)], dim=1)  # [t, l * d_mlp]
     _, best = post.abs().topk(min(k, post.shape[1]), dim=1)
     found = []
@@ -119,11 +103,7 @@ def top_neurons(
 
 
 def _prepared(
-<<<<<<< HEAD
     entry: Entry, text: str, device: str, dtype: str, tokenizer_folder: Path | None
-=======
-    entry: dict[str, Any], text: str, device: str, dtype: str, tokenizer_folder: Path | None
->>>>>>> srctests
 ) -> tuple[Probe, TokenisedText]:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError("The text is no valid Unicode. Give it in UTF-8.")

@@ -3,10 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-<<<<<<< HEAD
-=======
-from typing import Any
->>>>>>> srctests
 
 import torch
 from torch import nn
@@ -42,28 +38,17 @@ class Probe:
 
 
 def open_probe(
-<<<<<<< HEAD
     entry: Entry | DrawnExemplar, dtype: str, device: torch.device, tokenizer: Path | None = None
 ) -> Probe:
     """Load the model of a catalog entry .
-=======
-    entry: dict[str, Any], dtype: str, device: torch.device, tokenizer: Path | None = None
-) -> Probe:
-    """Load the model of a catalog entry (a row of `models` with its fingerprint).
->>>>>>> srctests
 
     `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own.
 
     Raises:
         CheckpointError: the checkpoint has changed since it was ingested, or is gone.
     """
-<<<<<<< HEAD
     checkpoint = open_checkpoint(entry.source, entry.revision, tokenizer=tokenizer)
     if checkpoint.fingerprint != entry.fingerprint:
-=======
-    checkpoint = open_checkpoint(entry["source"], entry["revision"], tokenizer=tokenizer)
-    if checkpoint.fingerprint != entry["fingerprint"]:
->>>>>>> srctests
         raise CheckpointError(
             f"{entry.source} is not the checkpoint that was ingested as {entry.model}: its "
             "weights have changed. Ingest it anew under another --alias."

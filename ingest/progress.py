@@ -2,12 +2,14 @@
 
 from typing import Protocol
 
+from catalog.errors import HintPart
+
 
 class Progress(Protocol):
     """Receives what happens, in order."""
 
     def begin(self, title: str, total: int, done: int = 0) -> None:
-        """A step of `total` units begins, `done` of which were there already."""
+        """A step of `total` units of work begins, `done` of which were there already."""
 
     def advance(self, units: int = 1) -> None:
         """Some units of the step are done."""
@@ -15,8 +17,8 @@ class Progress(Protocol):
     def end(self) -> None:
         """The step is over."""
 
-    def note(self, text: str) -> None:
-        """Something the user should know, in one sentence."""
+    def note(self, said: str, *hint: HintPart) -> None:
+        """Something the user should know, in one sentence; the hint as in `CatalogError`."""
 
     def confirm(self, question: str) -> bool:
         """Whether to go on; without a person to ask, yes."""
@@ -29,6 +31,6 @@ class Silent:
     def begin(self, title: str, total: int, done: int = 0) -> None: ...
     def advance(self, units: int = 1) -> None: ...
     def end(self) -> None: ...
-    def note(self, text: str) -> None: ...
+    def note(self, said: str, *hint: HintPart) -> None: ...
     def confirm(self, question: str) -> bool:
         return True

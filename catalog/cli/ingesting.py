@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from catalog.api import Catalog
 from catalog.cli.interruption import stop_if_asked
 from catalog.cli.messages import confirm, console, error, note
-from catalog.errors import CatalogError, command_line
+from catalog.errors import CatalogError, HintPart, command_line
 from catalog.store.new_files import megabytes
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from catalog.ingest.driver import IngestOutcome, IngestRequest
+    from catalog.ingest.request import IngestOutcome, IngestRequest
 
 
 class ProgressBars:
@@ -70,8 +70,9 @@ class ProgressBars:
             self._bars.update(self._task, total=total)
         self._task = None
 
-    def note(self, text: str) -> None:
+    def note(self, said: str, *hint: HintPart) -> None:
         """Print a line above the bars."""
+        text = " ".join(filter(None, [said, "".join(map(command_line, hint))]))
         self._console.print(text, markup=False)
 
     def confirm(self, question: str) -> bool:

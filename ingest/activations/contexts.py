@@ -24,12 +24,16 @@ class ContextReader(Protocol):
     def lengths(self) -> Int32[ndarray, " n_contexts"]:
         """Tokens of every context, the start token included."""
 
+    def tokens(self, context_ids: Iterable[int]) -> list[Int32[ndarray, " length"]]:
+        """Token ids of these contexts, the start token first; not to be changed."""
+
+
+class WholeContextReader(ContextReader, Protocol):
+    """A tokenised corpus that also knows what follows its contexts."""
+
     @property
     def next_token_ids(self) -> Int32[ndarray, " n_contexts"]:
         """The document's token after each context's last one, -1 where the document ends."""
-
-    def tokens(self, context_ids: Iterable[int]) -> list[Int32[ndarray, " length"]]:
-        """Token ids of these contexts, the start token first; not to be changed."""
 
 
 class Unit(NamedTuple):
@@ -45,7 +49,7 @@ class Unit(NamedTuple):
 
 
 def plan_units(lengths: Int32[ndarray, " n_contexts"], tokens_per_batch: int) -> list[Unit]:
-    """Cut a corpus into units, longest contexts first (DESIGN 2).
+    """Cut a corpus into units, longest contexts first (docs/definitions.md).
 
     A function of the corpus and `tokens_per_batch` (>= 1) alone. Longest first, so that what does
     not fit in memory shows at once and early exemplars are strong; a context that alone exceeds
@@ -65,7 +69,7 @@ def plan_units(lengths: Int32[ndarray, " n_contexts"], tokens_per_batch: int) ->
 
 @dataclass(frozen=True)
 class CountingRule:
-    """Which positions of a context count: not the start token, not special tokens (DESIGN 1).
+    """Which positions of a context count: neither the start token nor special ones.
 
     `special_ids` empty and `skip_first` False counts every position but padding.
     """

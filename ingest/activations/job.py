@@ -1,7 +1,10 @@
 """A pass as an order that any process can carry out: which model, over what, counting how."""
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int32
@@ -11,13 +14,29 @@ from catalog.ingest.activations.contexts import (
     ContextReader,
     CountingRule,
     SampledPositions,
+    Unit,
     plan_units,
 )
 from catalog.ingest.activations.kernel import choose_kernel
 from catalog.ingest.activations.model import load_model
-from catalog.ingest.activations.run import ActivationPass
-from catalog.ingest.activations.state import PassPlan
+from catalog.ingest.activations.run import ActivationPass, Estimate, measure, read_units
+from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.ingest.neuron_vectors import NeuronVectors
+
+
+class PassOpening(NamedTuple):
+    """What was found when the model was loaded."""
+
+    plan: PassPlan
+    description: str
+    notes: dict[str, Any]
+
+    def state(self, saved: Path, device: torch.device) -> ActivationState:
+        if saved.exists():
+            state = ActivationState.load(saved, device)
+            if state.plan == self.plan:
+                return state
+        return ActivationState.empty(self.plan, device)
 
 
 @dataclass(frozen=True)
@@ -37,8 +56,13 @@ class PassJob:
     rule: CountingRule
     samples: SampledPositions
 
-    def open(self, reader: ContextReader) -> tuple[ActivationPass, dict[str, Any]]:
-        """Load the model, ready to run the units over `reader`; and what to note about it."""
+    @cached_property
+    def units(self) -> list[Unit]:
+        """The units of the corpus."""
+        return plan_units(self.lengths, self.tokens_per_batch)
+
+    def open(self, reader: ContextReader) -> "OpenActivationPass":
+        """Load the model, ready to run the units over `reader`."""
         dtype, device, weights = getattr(torch, self.dtype), self.device, self.weights
         loaded = load_model(weights.checkpoint, dtype, device)
         kernel = choose_kernel(
@@ -58,8 +82,28 @@ class PassJob:
             device=device.type,
             kernel=kernel.name,
         )
-        units = plan_units(self.lengths, self.tokens_per_batch)
         work = ActivationPass(
-            loaded.model, loaded.mlps, reader, units, self.samples, self.rule, kernel, plan
+            loaded.model, loaded.mlps, reader, self.units, self.samples, self.rule, kernel, plan
         )
-        return work, {"attention_implementation": loaded.attention, "kernel": kernel.name}
+        notes = {"attention_implementation": loaded.attention, "kernel": kernel.name}
+        description = f"{kernel.name} reading of the sign cases ({kernel.reason})"
+        return OpenActivationPass(work, PassOpening(plan, description, notes))
+
+
+class OpenActivationPass(NamedTuple):
+    """The pass with its model loaded."""
+
+    work: ActivationPass
+    opening: PassOpening
+
+    @property
+    def device(self) -> torch.device:
+        return self.work.device
+
+    def measure(self) -> Estimate:
+        return measure(self.work)
+
+    def read(self, state: ActivationState, units: Sequence[int]) -> Generator[str, None, None]:
+        for done in read_units(self.work, state, units):
+            n = done.n_parts
+            yield f"a batch did not fit in memory and was cut into {n}" if n > 1 else ""

@@ -15,7 +15,7 @@ from torch import Tensor
 from catalog.ingest.activations.hooks import MlpValues
 
 SUM_STEP: Final = 2.0**-26
-"""A context's sum is rounded once to a multiple of this (DESIGN 2): half a step is 7.5e-9, and 64
+"""A context's sum is rounded once to a multiple of this: half a step is 7.5e-9, and 64
 bits hold 1.4e11, a mean of 6800 over all positions of 20M tokens."""
 
 CASE_SIGNS: Final = ((1, 1), (1, -1), (-1, 1), (-1, -1))

@@ -121,7 +121,7 @@ def _window(
 def quantise(
     values: Float[Tensor, "*shape w"],
 ) -> tuple[Float[Tensor, "*shape"], Int8[Tensor, "*shape w"]]:
-    """Signed bytes and the scale that turns them back: largest |value| / 127 (DESIGN 1)."""
+    """Signed bytes and the scale that turns them back: largest |value| / 127."""
     scale = values.abs().amax(-1) / BYTE_MAX
     step = torch.where(scale > 0, scale, 1.0)[..., None]
     return scale, (values / step).round().clamp(-BYTE_MAX, BYTE_MAX).to(torch.int8)

@@ -2,12 +2,11 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +27,6 @@ from catalog.ingest.activations.contexts import (
 from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
 from catalog.ingest.activations.kernel import Kernel
 from catalog.ingest.activations.state import ActivationState, PassPlan, require_same_plan
-
-CHECKPOINT_EVERY_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,6 @@ class ActivationPass:
 class UnitDone(NamedTuple):
     """Told after every unit."""
 
-    n_done: int
-    n_units: int
     n_tokens: int  # by this call, padding included
     seconds: float  # since this call began
     n_parts: int  # 1, or into how many the unit was cut for want of memory
@@ -123,45 +118,32 @@ class Recorder:
         self.state.add_nonfinite(((first + i, ids[row]), int(counts[i, row])) for i, row in places)
 
 
-def run_units(
+def read_units(
     work: ActivationPass,
     state: ActivationState,
-    *,
-    only: Sequence[int] | None = None,
+    units: Sequence[int],
     least: Int[Tensor, "l case n"] | None = None,
-    checkpoint: Path | None = None,
-    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
-    progress: Callable[[UnitDone], None] | None = None,
-) -> None:
-    """Bring the units that `state` does not hold yet into it; all of them, or those in `only`.
+) -> Generator[UnitDone, None, None]:
+    """Bring those of `units` that `state` does not hold yet into it; yields after each.
 
-    `least` as in `Recorder`: contexts that no merged top-k can hold are left out.
-    Saves to `checkpoint` every `checkpoint_every_s` and at the end. An exception leaves the last
-    checkpoint valid and `state` not.
-    Raises MismatchError if `state` is of another pass, EnvironmentFault where not even one context
-    fits in memory.
+    `least` as in `Recorder`: contexts that no merged top-k can hold are left out. After an
+    exception the state is of no use.
+
+    Raises:
+        MismatchError: `state` is of another pass.
+        EnvironmentFault: not even one context fits in memory.
     """
     require_same_plan(work.plan, state.plan)
-    todo = [u for u in (range(len(work.units)) if only is None else only) if u not in state.units]
-    started = saved = time.monotonic()
+    todo = [unit for unit in units if unit not in state.units]
+    started = time.monotonic()
     n_tokens = 0
     recorder = Recorder(work, state, least)
-    with (
-        torch.inference_mode(),
-        tap_mlps(work.mlps, recorder),
-        closing(_read_ahead(work, todo)) as batches,
-    ):
-        for n_done, (u, batch) in enumerate(batches, 1):
-            n_parts = _run_unit(work, state, recorder, u, batch)
-            n_tokens += work.units[u].n_slots
-            now = time.monotonic()
-            if checkpoint is not None and now - saved >= checkpoint_every_s:
-                state.save(checkpoint)
-                saved = now = time.monotonic()
-            if progress is not None:
-                progress(UnitDone(n_done, len(todo), n_tokens, now - started, n_parts))
-    if checkpoint is not None:
-        state.save(checkpoint)
+    with tap_mlps(work.mlps, recorder), closing(_read_ahead(work, todo)) as batches:
+        for unit, batch in batches:
+            with torch.inference_mode():
+                n_parts = _run_unit(work, state, recorder, unit, batch)
+            n_tokens += work.units[unit].n_slots
+            yield UnitDone(n_tokens, time.monotonic() - started, n_parts)
 
 
 def _read_ahead(

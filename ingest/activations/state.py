@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from catalog.errors import CorpusError, EnvironmentFault, MismatchError
+from catalog.errors import CorpusError, EnvironmentFault, MismatchError, Option
 from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
 from catalog.ingest.activations.kernel import EMPTY, Reading
@@ -197,8 +197,10 @@ class ActivationState:
         # What comes in between two savings is far from the half that is left.
         if int(self.total.abs().amax()) > _LARGEST_SUM:
             raise CorpusError(
-                f"The sums over {self.n_positions:,} positions no longer fit into 64 bits. Use "
-                "fewer --max-tokens."
+                f"The sums over {self.n_positions:,} positions no longer fit into 64 bits.",
+                "Use fewer ",
+                Option("max_tokens"),
+                ".",
             )
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}
         header = {

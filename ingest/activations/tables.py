@@ -6,7 +6,7 @@ from jaxtyping import Bool, Int, Num, Shaped
 from numpy import ndarray
 from torch import Tensor
 
-from catalog.ingest.activations.contexts import ContextReader, SampledPositions
+from catalog.ingest.activations.contexts import SampledPositions, WholeContextReader
 from catalog.ingest.activations.kernel import CASE_SIGNS, EMPTY, SUM_STEP, context_of
 from catalog.ingest.activations.peaks import quantise
 from catalog.ingest.activations.state import ActivationState
@@ -57,7 +57,7 @@ def stat_table(state: ActivationState, layer: int) -> pa.Table:
     )
 
 
-def exemplar_table(state: ActivationState, layer: int, reader: ContextReader) -> pa.Table:
+def exemplar_table(state: ActivationState, layer: int, reader: WholeContextReader) -> pa.Table:
     """Rows of `exemplar`, sorted by neuron, sign case and rank; none for a case that never occurs.
 
     `reader` gives the tokens at and after the peaks, so it must be the corpus of the pass.
@@ -90,7 +90,7 @@ def exemplar_table(state: ActivationState, layer: int, reader: ContextReader) ->
 
 
 def _tokens_at(
-    reader: ContextReader, context: Int[ndarray, " r"], position: Int[ndarray, " r"]
+    reader: WholeContextReader, context: Int[ndarray, " r"], position: Int[ndarray, " r"]
 ) -> tuple[Int[ndarray, " r"], Int[ndarray, " r"]]:
     """The token at each place, and the document's next one, -1 at its end; both int32."""
     if len(context) == 0:

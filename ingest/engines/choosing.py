@@ -5,16 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from catalog.errors import EnvironmentFault, UsageError
+from catalog.errors import EnvironmentFault, Option, UsageError
 from catalog.ingest.engines.engine import Engine
-from catalog.ingest.engines.local import LocalEngine
 from catalog.ingest.progress import Progress
 
 EngineName = Literal["local", "ray"]
 
-_HOW_TO_INSTALL: Final = (
-    "--engine ray needs Ray, which is not installed here: pip install 'neuron-catalog[ray]'"
-)
+_ON_RAY: Final = Option("engine", "ray")
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,9 @@ class EngineChoice:
 
     def __post_init__(self) -> None:
         if self.engine == "local" and (self.ray_address or self.workers):
-            raise UsageError("--ray-address and --workers go with --engine ray.")
+            raise UsageError(
+                "", Option("ray_address"), " and ", Option("workers"), " go with ", _ON_RAY, "."
+            )
 
 
 @contextmanager
@@ -43,12 +42,18 @@ def open_engine(choice: EngineChoice, progress: Progress) -> Iterator[Engine]:
     Raises EnvironmentFault where Ray is not installed, or its cluster cannot be reached.
     """
     if choice.engine == "local":
+        from catalog.ingest.engines.local import LocalEngine
+
         yield LocalEngine()
         return
     try:
         import ray  # noqa: F401
     except ImportError as error:
-        raise EnvironmentFault(_HOW_TO_INSTALL) from error
+        raise EnvironmentFault(
+            "",
+            _ON_RAY,
+            " needs Ray, which is not installed here: pip install 'neuron-catalog[ray]'",
+        ) from error
     from catalog.ingest.engines.ray_engine import RayEngine, cluster
 
     with cluster(choice.ray_address, choice.workers):

@@ -1,52 +1,58 @@
 """The engine that computes everything in this process, on one device."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Generic
 
 import torch
 
-from catalog.ingest.activations.estimating import announce, resumed_state
-from catalog.ingest.activations.job import PassJob
-from catalog.ingest.activations.run import UnitDone, measure, run_units
-from catalog.ingest.corpus import TokenisedCorpus
 from catalog.ingest.device import pick_device
-from catalog.ingest.engines.engine import FinishedPass, Part, PartRows, PartsStage
-from catalog.ingest.progress import Progress
+from catalog.ingest.engines.engine import (
+    Estimate,
+    Opening,
+    OpenPass,
+    Pass,
+    Progressed,
+    RowsT,
+    StateT,
+    UnitT,
+    Work,
+)
 
 
 class LocalEngine:
-    """One part after another; the state of a pass stays on the device until it is finished."""
+    """One unit after another; the state of a pass stays on the device until it is finished."""
 
     def device(self, asked: str) -> torch.device:
         return pick_device(asked)
 
-    def parts(self, stage: PartsStage, parts: Iterable[Part]) -> Iterator[tuple[Part, PartRows]]:
-        return ((part, stage.part_rows(part)) for part in parts)
+    def map(
+        self, work: Work[UnitT, RowsT], units: Iterable[UnitT]
+    ) -> Iterator[tuple[UnitT, RowsT]]:
+        return ((unit, work.compute_unit(unit)) for unit in units)
 
-    def run_pass(
-        self,
-        job: PassJob,
-        corpus: TokenisedCorpus,
-        saved: Path,
-        checkpoint_every_s: float,
-        progress: Progress,
-    ) -> FinishedPass:
-        work, notes = job.open(corpus)
-        kernel = work.kernel
-        progress.note(f"activations: {kernel.name} reading of the sign cases ({kernel.reason})")
-        state = resumed_state(saved, work.plan, work.device)
-        n_left = len(work.units) - len(state.units)
-        if n_left:
-            announce(measure(work), n_left / len(work.units), 1, progress)
-        progress.begin("activations", len(work.units), len(state.units))
+    def fold(self, taken: Pass[StateT]) -> "LocalFold[StateT]":
+        return LocalFold(taken.open())
 
-        def tell(done: UnitDone) -> None:
-            progress.advance()
-            if done.n_parts > 1:
-                progress.note(f"a batch did not fit in memory and was cut into {done.n_parts}")
 
-        run_units(
-            work, state, checkpoint=saved, checkpoint_every_s=checkpoint_every_s, progress=tell
-        )
-        progress.end()
-        return FinishedPass(state, notes)
+class LocalFold(Generic[StateT]):
+    """A pass whose model is loaded here."""
+
+    description = ""
+    n_workers = 1
+
+    def __init__(self, opened: OpenPass[StateT]) -> None:
+        self._opened = opened
+        self.opening: Opening[StateT] = opened.opening
+        self.device = opened.device
+        self.notes: dict[str, Any] = {}
+
+    def estimate(self) -> Estimate:
+        return self._opened.measure()
+
+    def read(
+        self, state: StateT, units: Sequence[int], every_s: float
+    ) -> Generator[Progressed, None, None]:
+        with closing(self._opened.read(state, units)) as notes:
+            for note in notes:
+                yield Progressed(1, note)

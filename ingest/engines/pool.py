@@ -4,17 +4,16 @@ import pickle
 import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import ray
 from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
-from catalog.errors import CatalogError, EnvironmentFault
+from catalog.errors import CatalogError, EnvironmentFault, Option
+from catalog.ingest.engines.engine import Worker
 from catalog.ingest.progress import Progress
+from catalog.ingest.threads import sleep_while_waiting
 from catalog.ingest.versions import versions
-
-if TYPE_CHECKING:
-    from catalog.ingest.engines.workers import Worker
 
 DEATHS_ALLOWED: Final = 3
 """So often may workers die over the same task before it is taken to be what kills them."""
@@ -31,7 +30,7 @@ class Refused(NamedTuple):
 class Host:
     """The actor: makes the worker it is told to make, then has it compute."""
 
-    worker: "Worker | None" = None
+    worker: Worker | None = None
 
     def start(self, make: bytes, wanted: Mapping[str, str]) -> Any:
         """Make a worker in place of the one before; returns what it has to say."""
@@ -45,6 +44,7 @@ class Host:
                 )
             )
         self.worker = None
+        sleep_while_waiting()
         try:
             # Unpickled here, for that opens the checkpoint, which may not be there.
             self.worker = pickle.loads(make)()
@@ -88,7 +88,7 @@ class Pool:
         self._duties: dict[Any, _Duty] = {}
         self._again: deque[tuple[Any, int]] = deque()
 
-    def set_to(self, make: "Callable[[], Worker]") -> None:
+    def set_to(self, make: Callable[[], Worker]) -> None:
         """Have every actor make a worker, instead of what it held or was at."""
         for duty in self._duties.values():
             ray.kill(duty.actor)
@@ -166,8 +166,10 @@ class Pool:
         if deaths == DEATHS_ALLOWED:
             raise EnvironmentFault(
                 f"{deaths} workers died one after another at the same work; the last: "
-                f"{str(error).splitlines()[0]} Give them more memory, or use fewer --workers. "
-                "What was computed is kept; the same command carries on."
+                f"{str(error).splitlines()[0]}",
+                "Give them more memory, or use fewer ",
+                Option("workers"),
+                ". What was computed is kept; the same command carries on.",
             ) from error
         self._progress.note("a worker died; another takes its place and does its work again")
         self._start(self._new_actor(), 0 if duty.task is not None else deaths)

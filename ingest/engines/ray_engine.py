@@ -5,31 +5,35 @@ import math
 import os
 import re
 import socket
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Generic
 
 import ray
 import torch
 
-from catalog.errors import EnvironmentFault, UsageError
-from catalog.ingest.activations.contexts import Unit, plan_units
-from catalog.ingest.activations.estimating import announce, resumed_state
-from catalog.ingest.activations.job import PassJob
-from catalog.ingest.activations.model import gpus_needed, weight_bytes
-from catalog.ingest.activations.state import ActivationState
-from catalog.ingest.corpus import TokenisedCorpus
-from catalog.ingest.engines.engine import FinishedPass, Part, PartRows, PartsStage
+from catalog.errors import EnvironmentFault, Option, UsageError
+from catalog.ingest.engines.engine import (
+    Estimate,
+    Opening,
+    Pass,
+    Progressed,
+    RowsT,
+    Share,
+    StateT,
+    UnitT,
+    Work,
+    Worker,
+    WorkerReady,
+)
 from catalog.ingest.engines.pool import Pool
-from catalog.ingest.engines.workers import PartsWorker, PassWorker, Share, StartedPass, Worker
 from catalog.ingest.progress import Progress
 
 CONNECT_WITHIN_S: Final = 10.0
-_CPU: Final = torch.device("cpu")
+_CHECK_ADDRESS: Final = ("Check ", Option("ray_address"), " and `ray status` there.")
 
 
 @contextmanager
@@ -53,8 +57,8 @@ def cluster(address: str | None, n_workers: int | None) -> Iterator[None]:
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
         raise EnvironmentFault(
-            f"Ray {where} cannot be used: {str(error).splitlines()[0].rstrip('.')}. Check "
-            "--ray-address and `ray status` there."
+            f"Ray {where} cannot be used: {str(error).splitlines()[0].rstrip('.')}.",
+            *_CHECK_ADDRESS,
         ) from error
     try:
         # Ray prints what befell its nodes on standard output, which is not its own.
@@ -73,13 +77,12 @@ def _require_listener(address: str | None) -> None:
         socket.create_connection((found["host"], int(found["port"])), CONNECT_WITHIN_S).close()
     except (OSError, OverflowError) as error:
         raise EnvironmentFault(
-            f"Ray at {address} cannot be used: nobody answers there ({error}). Check --ray-address "
-            "and `ray status` there."
+            f"Ray at {address} cannot be used: nobody answers there ({error}).", *_CHECK_ADDRESS
         ) from error
 
 
 class RayEngine:
-    """Gives parts and shares of a pass to workers; the rows are those of the local engine.
+    """Gives units, and shares of a pass, to workers; the rows are those of the local engine.
 
     Args:
         n_workers: as the user asked; None takes every GPU, or a worker on each node.
@@ -94,47 +97,23 @@ class RayEngine:
     def device(self, asked: str) -> torch.device:
         n_gpus = _total("GPU")
         if asked == "cuda" and not n_gpus:
-            raise EnvironmentFault("The Ray cluster has no GPU. Use --device cpu, or auto.")
+            raise EnvironmentFault(
+                "The Ray cluster has no GPU.", "Use ", Option("device", "cpu"), ", or auto."
+            )
         return torch.device("cuda" if n_gpus and asked != "cpu" else "cpu")
 
-    def parts(self, stage: PartsStage, parts: Iterable[Part]) -> Iterator[tuple[Part, PartRows]]:
-        todo = list(parts)
+    def map(
+        self, work: Work[UnitT, RowsT], units: Iterable[UnitT]
+    ) -> Iterator[tuple[UnitT, RowsT]]:
+        todo = list(units)
         if todo:
-            yield from self._pool_of(partial(PartsWorker, stage), stage.device, 1).each(todo)
+            yield from self._pool_of(partial(_MapWorker, work), work.device, 1).each(todo)
 
-    def run_pass(
-        self,
-        job: PassJob,
-        corpus: TokenisedCorpus,
-        saved: Path,
-        checkpoint_every_s: float,
-        progress: Progress,
-    ) -> FinishedPass:
-        units = plan_units(job.lengths, job.tokens_per_batch)
-        make = partial(PassWorker, job, _share(corpus, units, [0], None))
-        pool = self._pool_of(make, job.device, _gpus_per_worker(job))
-        started: StartedPass = pool.started()
-        state = resumed_state(saved, started.plan, _CPU)
-        left = deque(u for u in range(len(units)) if u not in state.units)
-        progress.note(
-            f"activations: {pool.n_workers} Ray workers on {job.device.type}, "
-            f"{started.plan.kernel} reading of the sign cases"
-        )
-        announce(started.estimate, len(left) / len(units), pool.n_workers, progress)
-        progress.begin("activations", len(units), len(state.units))
-        per_second = started.estimate.tokens_per_second / job.tokens_per_batch
-        most = max(1, int(checkpoint_every_s * per_second))
-        last_saved = time.monotonic()
-        for share, part in pool.each(_shares(corpus, units, left, state, most, pool.n_workers)):
-            state.merge(part)
-            progress.advance(len(share.units))
-            if time.monotonic() - last_saved >= checkpoint_every_s:
-                state.save(saved)
-                last_saved = time.monotonic()
-        state.save(saved)
-        progress.end()
-        workers = {"workers": pool.n_workers, "workers_lost": pool.n_lost}
-        return FinishedPass(state, started.notes | {"engine": "ray"} | workers)
+    def fold(self, taken: Pass[StateT]) -> "RayFold[StateT]":
+        n_gpus = 0
+        if taken.device.type == "cuda":
+            n_gpus = taken.gpus_each(ray.get(ray.remote(num_gpus=1)(_gpu_bytes).remote()))
+        return RayFold(taken, self._pool_of(taken.worker(), taken.device, n_gpus))
 
     def _pool_of(self, make: Callable[[], Worker], device: torch.device, gpus_each: int) -> Pool:
         """The workers, each of which holds what `make` makes; as many as asked for, or as fit."""
@@ -158,8 +137,10 @@ def _crew(asked: int | None, device: torch.device, gpus_each: int) -> tuple[int,
     n = asked or (most if device.type == "cuda" else len(nodes))
     if n > most or n == 0:
         raise UsageError(
-            f"{n} workers of {each} each were asked for, but the Ray cluster has room for "
-            f"{most}. Use fewer --workers, or add nodes."
+            f"{n} workers of {each} each were asked for, but the Ray cluster has room for {most}.",
+            "Use fewer ",
+            Option("workers"),
+            ", or add nodes.",
         )
     if device.type == "cuda":
         return n, {"num_cpus": 1, "num_gpus": gpus_each}
@@ -171,40 +152,58 @@ def _total(resource: str) -> int:
     return int(ray.cluster_resources().get(resource, 0))
 
 
-def _gpus_per_worker(job: PassJob) -> int:
-    """GPUs that a replica of the model needs, by the memory of one of the cluster's."""
-    if job.device.type != "cuda":
-        return 0
-    probe = ray.remote(num_gpus=1)(_gpu_bytes)
-    n_bytes = weight_bytes(job.weights.checkpoint, getattr(torch, job.dtype))
-    return gpus_needed(n_bytes, ray.get(probe.remote()))
-
-
 def _gpu_bytes() -> int:
     return torch.cuda.get_device_properties(0).total_memory
 
 
-def _shares(
-    corpus: TokenisedCorpus,
-    units: list[Unit],
-    left: deque[int],
-    state: ActivationState,
-    most: int,
-    n_workers: int,
-) -> Iterator[Share]:
-    """Cut what is left into shares: of at most `most` units, smaller towards the end.
+class _MapWorker:
+    """Computes units of work."""
 
-    What `state` holds when a share is drawn tells its worker which contexts come too late.
-    """
-    while left:
-        n = min(most, math.ceil(len(left) / (2 * n_workers)))
-        taken = [left.popleft() for _ in range(n)]
-        yield _share(corpus, units, taken, state.key[..., -1].clone())
+    ready = None
+
+    def __init__(self, work: Work[Any, Any]) -> None:
+        self.work = work
+
+    def compute(self, task: Any) -> Any:
+        return self.work.compute_unit(task)
 
 
-def _share(
-    corpus: TokenisedCorpus, units: list[Unit], taken: list[int], least: torch.Tensor | None
-) -> Share:
-    context_ids = [context_id for u in taken for context_id in units[u].context_ids.tolist()]
-    tokens = dict(zip(context_ids, corpus.tokens(context_ids), strict=True))
-    return Share(taken, tokens, least)
+class RayFold(Generic[StateT]):
+    """A pass in the hands of workers; its state is merged here, in host memory."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, taken: Pass[StateT], pool: Pool) -> None:
+        self._taken = taken
+        self._pool = pool
+        self._ready: WorkerReady = pool.started()
+        self.opening: Opening[StateT] = self._ready.opening
+        self.n_workers = pool.n_workers
+        self.description = f"{pool.n_workers} Ray workers on {taken.device.type}"
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        return {
+            "engine": "ray",
+            "workers": self._pool.n_workers,
+            "workers_lost": self._pool.n_lost,
+        }
+
+    def estimate(self) -> Estimate:
+        return self._ready.estimate
+
+    def read(
+        self, state: StateT, units: Sequence[int], every_s: float
+    ) -> Generator[Progressed, None, None]:
+        per_second = self._taken.n_units / self._ready.estimate.seconds
+        most = max(1, int(every_s * per_second))
+        for share, part in self._pool.each(self._shares(state, deque(units), most)):
+            state.merge(part)
+            yield Progressed(len(share.units))
+
+    def _shares(self, state: StateT, left: deque[int], most: int) -> Iterator[Share]:
+        """What is left, cut into shares of at most `most` units, smaller towards the end."""
+        while left:
+            n = min(most, math.ceil(len(left) / (2 * self.n_workers)))
+            units = [left.popleft() for _ in range(n)]
+            yield self._taken.share(units, state)

@@ -1,1 +1,1 @@
-"""The stages of an ingest: what each computes for a layer, and how it says so."""
+"""One file a stage, found by its name; `catalog.tables.STAGES` declares them."""

@@ -1,28 +1,25 @@
 """Stage `activations`: statistics and exemplars of every neuron, from one pass over a corpus."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final, Self
 
 import torch
 
+from catalog.errors import Option, UsageError
 from catalog.ingest.activations.contexts import CountingRule, draw_samples
+from catalog.ingest.activations.corpus_pass import CorpusPass
 from catalog.ingest.activations.job import PassJob
 from catalog.ingest.activations.state import ActivationState
-from catalog.ingest.activations.tables import (
-    exemplar_table,
-    sample_position_table,
-    sample_table,
-    stat_table,
-)
 from catalog.ingest.corpora import EnteredCorpus, load_contexts
 from catalog.ingest.engines.engine import Engine
 from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.passing import take_pass
 from catalog.ingest.progress import Progress
-from catalog.ingest.stages.vocab import pieces_table
+from catalog.ingest.stages.stage import Stage, StageContext
+from catalog.ingest.stages.vocab import entry_vocabulary, load_vocabulary
 from catalog.ingest.vocabulary import Vocabulary
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging
-from catalog.store.writing import register_vocabulary
 from catalog.taxonomy import N_SAMPLED_POSITIONS
 
 TOKENS_PER_BATCH: Final = 8192
@@ -31,16 +28,10 @@ TOKENS_PER_BATCH: Final = 8192
 SEED: Final = 0
 
 
-class ActivationsStage:
+class ActivationsStage(Stage):
     """The checkpoint's own forward pass; rows of all layers come when all units are through."""
 
-    name: ClassVar[str] = "activations"
-    bulk_tables: ClassVar[tuple[str, ...]] = (
-        "activation_stat",
-        "exemplar",
-        "activation_sample",
-        "sample_position",
-    )
+    name = "activations"
 
     def __init__(
         self,
@@ -59,10 +50,23 @@ class ActivationsStage:
         self.dtype = dtype
         self.device = device
         self.checkpoint_every_s = checkpoint_every_s
+        self.corpus_id = corpus.corpus_id
 
-    @property
-    def corpus_id(self) -> int:
-        return self.corpus.corpus_id
+    @classmethod
+    def of(cls, context: StageContext) -> Self:
+        if context.corpus is None:
+            raise UsageError(
+                "The stage activations needs a corpus:", "name one with ", Option("corpus"), "."
+            )
+        return cls(
+            context.weights,
+            entry_vocabulary(context),
+            context.corpus,
+            context.exemplars,
+            context.dtype,
+            context.device,
+            context.checkpoint_every_s,
+        )
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -75,16 +79,12 @@ class ActivationsStage:
         }
 
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
-        job, corpus = self._job(), self.corpus.tokenised
+        taken = CorpusPass(self._job(), self.corpus.tokenised)
         saved = staging.folder / "state.safetensors"
-        state, notes = engine.run_pass(job, corpus, saved, self.checkpoint_every_s, progress)
+        state, notes = take_pass(taken, engine, saved, self.checkpoint_every_s, progress)
         for layer in range(self.weights.n_layers):
-            staging.write(layer, "activation_stat", stat_table(state, layer))
-            staging.write(layer, "exemplar", exemplar_table(state, layer, corpus))
-            staging.write(layer, "activation_sample", sample_table(state, layer))
-            # Positions are those of all layers and stand with the first.
-            positions = sample_position_table(job.samples)
-            staging.write(layer, "sample_position", positions if layer == 0 else positions[:0])
+            for table, rows in taken.tables(state, layer).items():
+                staging.write(layer, table, rows)
         if state.nonfinite:
             progress.note(_nonfinite_note(state))
         return notes | {
@@ -93,10 +93,7 @@ class ActivationsStage:
         }
 
     def load_references(self, catalog: Handle, model_id: int) -> None:
-        with catalog.writing() as connection:
-            register_vocabulary(
-                connection, model_id, self.vocabulary.digest, pieces_table(self.vocabulary)
-            )
+        load_vocabulary(catalog, model_id, self.vocabulary)
         load_contexts(catalog, self.corpus)
 
     def _job(self) -> PassJob:

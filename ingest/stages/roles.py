@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, ClassVar, Final
+from functools import partial
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +22,12 @@ from catalog.ingest.roles.geometry import (
     null_space_shares,
     unit_rows,
 )
-from catalog.ingest.roles.rule import Roles, assign_roles
+from catalog.ingest.roles.rule import Roles, assign_roles, stored_moments
 from catalog.ingest.roles.start_token import start_keys
+from catalog.ingest.stages.stage import Stage, StageContext
+from catalog.ingest.vocabulary import start_token
 from catalog.ingest.vocabulary_matrices import unembedding
 from catalog.role_rule import RoleRule
-from catalog.store.handle import Handle
 from catalog.store.staging import Staging
 
 HEADS_KEPT: Final = 4
@@ -38,7 +40,7 @@ COSINE_FLOOR: Final = 0.3
 _NULL_SPACE, _HEADS, _SHARES = "null_space", "head_direction", "null_space_share"
 
 
-class RolesStage:
+class RolesStage(Stage):
     """Compares w_out with W_U's null space and with later heads; then applies the rule.
 
     It runs in this process whatever the engine: its start token walks through the layers in order,
@@ -52,9 +54,7 @@ class RolesStage:
         layers_ahead: of how many next layers the heads are scored.
     """
 
-    name: ClassVar[str] = "roles"
-    bulk_tables: ClassVar[tuple[str, ...]] = ("neuron", "attention_score")
-    corpus_id = None
+    name = "roles"
 
     def __init__(
         self,
@@ -68,9 +68,14 @@ class RolesStage:
         self.start_token_id = start_token_id
         self.moments = moments
         self.device = device
-        self.dtype = "float32"
         self.layers_ahead = layers_ahead
         self.rule = RoleRule(layers_ahead=layers_ahead)
+
+    @classmethod
+    def of(cls, context: StageContext) -> Self:
+        start = start_token(context.weights.checkpoint.tokenizer())
+        moments = partial(stored_moments, context.catalog, context.alias)
+        return cls(context.weights, start, moments, context.device)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -124,9 +129,6 @@ class RolesStage:
                 layer, torch.cat(cosines), n_heads, HEADS_KEPT, COSINE_FLOOR
             ),
         }
-
-    def load_references(self, catalog: Handle, model_id: int) -> None:
-        """Neurons and scores refer to nothing else."""
 
     def _why_unscored(self) -> str | None:
         if self.weights.family.attention is None:

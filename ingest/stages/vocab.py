@@ -1,7 +1,7 @@
 """Stage `vocab`: the tokens that each weight vector points at, and the moments of w_out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from catalog.ingest.engines.engine import Engine, Part, PartRows
 from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.progress import Progress
 from catalog.ingest.projection import Moments, TopTokens, VocabularyBasis
-from catalog.ingest.stages.parts import stage_parts
-from catalog.ingest.vocabulary import Vocabulary
+from catalog.ingest.stages.stage import LayerRows, LayerUnit, LayerwiseStage, StageContext
+from catalog.ingest.vocabulary import Vocabulary, vocabulary_pieces
 from catalog.ingest.vocabulary_matrices import embedding, unembedding
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging
@@ -30,12 +28,10 @@ MOMENT_COLUMNS = ("vocab_variance", "vocab_skew", "vocab_kurtosis")
 _ZERO_VECTORS = "zero_vectors"
 
 
-class VocabStage:
+class VocabStage(LayerwiseStage):
     """Multiplies every vector with W_U and W_E once; keeps k tokens at either end of the scores."""
 
-    name: ClassVar[str] = "vocab"
-    bulk_tables: ClassVar[tuple[str, ...]] = ("neuron", "top_token")
-    corpus_id = None
+    name = "vocab"
 
     def __init__(
         self, weights: NeuronVectors, vocabulary: Vocabulary, k: int, device: torch.device
@@ -44,8 +40,12 @@ class VocabStage:
         self.vocabulary = vocabulary
         self.k = k
         self.device = device
-        self.dtype = "float32"
         self._held: tuple[Basis, VocabularyBasis] | None = None
+
+    @classmethod
+    def of(cls, context: StageContext) -> Self:
+        vocabulary = entry_vocabulary(context)
+        return cls(context.weights, vocabulary, context.top_tokens, context.device)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -55,31 +55,33 @@ class VocabStage:
             "vocabulary": self.vocabulary.digest,
         }
 
-    def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
+    def units(self) -> Sequence[LayerUnit]:
         # A worker holds one basis at a time, so all layers come in one basis before the other.
-        parts = [Part(layer, basis) for basis in BASES for layer in range(self.weights.n_layers)]
-        stage_parts(self, parts, staging, engine, progress)
+        layers = range(self.weights.n_layers)
+        return [LayerUnit(layer, basis) for basis in BASES for layer in layers]
+
+    def unit_tables(self, unit: LayerUnit) -> Sequence[str]:
+        moments = ("neuron",) if unit.basis == "unembed" else ()
+        return (*moments, "top_token", *((_ZERO_VECTORS,) if unit.layer == 0 else ()))
+
+    def compute_unit(self, unit: LayerUnit) -> LayerRows:
+        basis: Basis = "embed" if unit.basis == "embed" else "unembed"
+        if self._held is None or self._held[0] != basis:
+            self._held = None  # one basis must go before the other comes
+            self._held = basis, self.basis(basis)
+        vectors = self._held[1]
+        tables = self.layer_rows(unit.layer, basis, vectors)
+        if unit.layer == 0:
+            n_zero = pa.table({"basis": [basis], "n": [vectors.n_zero]})
+            return {_ZERO_VECTORS: n_zero, **tables}
+        return tables
+
+    def notes(self, staging: Staging) -> Mapping[str, Any]:
         n_zero = staging.read(0, _ZERO_VECTORS).to_pylist()
         return {
             "unlisted_tokens": self.weights.d_vocab - len(self.vocabulary.tokens),
             **{f"zero_vectors_{row['basis']}": row["n"] for row in n_zero},
         }
-
-    def part_tables(self, part: Part) -> Sequence[str]:
-        moments = ("neuron",) if part.name == "unembed" else ()
-        return (*moments, "top_token", *((_ZERO_VECTORS,) if part.layer == 0 else ()))
-
-    def part_rows(self, part: Part) -> PartRows:
-        basis: Basis = "embed" if part.name == "embed" else "unembed"
-        if self._held is None or self._held[0] != basis:
-            self._held = None  # one basis must go before the other comes
-            self._held = basis, self.basis(basis)
-        vectors = self._held[1]
-        tables = self.layer_rows(part.layer, basis, vectors)
-        if part.layer == 0:
-            n_zero = pa.table({"basis": [basis], "n": [vectors.n_zero]})
-            return {_ZERO_VECTORS: n_zero, **tables}
-        return tables
 
     def basis(self, basis: Basis) -> VocabularyBasis:
         """The token vectors of a basis, on the stage's device."""
@@ -105,15 +107,19 @@ class VocabStage:
         return rows | {"top_token": LayerTop.joined(tops).rows(layer, basis, names)}
 
     def load_references(self, catalog: Handle, model_id: int) -> None:
-        with catalog.writing() as connection:
-            register_vocabulary(
-                connection, model_id, self.vocabulary.digest, pieces_table(self.vocabulary)
-            )
+        load_vocabulary(catalog, model_id, self.vocabulary)
 
 
-def pieces_table(vocabulary: Vocabulary) -> pa.Table:
-    """The listed tokens as rows: token_id, token."""
-    return pa.table({"token_id": vocabulary.token_ids, "token": vocabulary.tokens})
+def entry_vocabulary(context: StageContext) -> Vocabulary:
+    """The vocabulary of the entry."""
+    return vocabulary_pieces(context.weights.checkpoint.tokenizer(), context.weights.d_vocab)
+
+
+def load_vocabulary(catalog: Handle, model_id: int, vocabulary: Vocabulary) -> None:
+    """Load the listed tokens, unless the catalog holds them already."""
+    rows = pa.table({"token_id": vocabulary.token_ids, "token": vocabulary.tokens})
+    with catalog.writing() as connection:
+        register_vocabulary(connection, model_id, vocabulary.digest, rows)
 
 
 class LayerTop(NamedTuple):

@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from catalog.ingest.engines.engine import Engine, Part, PartRows
 from catalog.ingest.geometry import cosines, gram, norms, pairs
 from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.progress import Progress
-from catalog.ingest.stages.parts import stage_parts
-from catalog.store.handle import Handle
+from catalog.ingest.stages.stage import LayerRows, LayerUnit, LayerwiseStage, StageContext
 from catalog.store.staging import Staging
 from catalog.taxonomy import VECTORS
 
@@ -24,34 +21,37 @@ COLUMNS = (
 )
 
 
-class WeightsStage:
+class WeightsStage(LayerwiseStage):
     """Reads each layer once, in blocks of neurons (docs/definitions.md, "Weight cosines")."""
 
-    name: ClassVar[str] = "weights"
-    bulk_tables: ClassVar[tuple[str, ...]] = ("neuron",)
-    corpus_id = None
+    name = "weights"
 
     def __init__(self, weights: NeuronVectors, device: torch.device) -> None:
         self.weights = weights
         self.device = device
-        self.dtype = "float32"
+
+    @classmethod
+    def of(cls, context: StageContext) -> Self:
+        return cls(context.weights, context.device)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         return {"weights": self.weights.kind}
 
-    def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
+    def units(self) -> Sequence[LayerUnit]:
+        return [LayerUnit(layer) for layer in range(self.weights.n_layers)]
+
+    def unit_tables(self, unit: LayerUnit) -> Sequence[str]:
+        return ("neuron",)
+
+    def compute_unit(self, unit: LayerUnit) -> LayerRows:
+        return {"neuron": self.layer_rows(unit.layer)}
+
+    def notes(self, staging: Staging) -> Mapping[str, Any]:
         layers = range(self.weights.n_layers)
-        stage_parts(self, [Part(layer) for layer in layers], staging, engine, progress)
         names = [f"cos_{first}_{second}" for first, second in pairs(self.weights.vectors)]
         n_null = sum(_n_null(staging.read(layer, "neuron"), names) for layer in layers)
         return {"null_neurons": n_null}
-
-    def part_tables(self, part: Part) -> Sequence[str]:
-        return ("neuron",)
-
-    def part_rows(self, part: Part) -> PartRows:
-        return {"neuron": self.layer_rows(part.layer)}
 
     def layer_rows(self, layer: int) -> pa.Table:
         """Rows of one layer: layer, neuron and `COLUMNS`; NULL for a zero or non-finite vector."""
@@ -74,9 +74,6 @@ class WeightsStage:
                 **columns,
             }
         )
-
-    def load_references(self, catalog: Handle, model_id: int) -> None:
-        """Neurons refer to nothing else."""
 
 
 def _n_null(rows: pa.Table, cosines: Sequence[str]) -> int:

@@ -89,6 +89,31 @@ def test_force_redoes_and_supersedes(ingested: Ingest) -> None:
     assert query(ingested.db, count) == [(handmade.N_LAYERS * handmade.D_MLP,) * 2]
 
 
+def older(made: Ingest, stage: str) -> None:
+    """Make the stage's finished run one of an older version."""
+    with Handle(made.db).writing() as connection:
+        connection.execute("update ingest_run set stage_version = 0 where stage = $1", [stage])
+
+
+def test_rows_of_an_older_version_are_offered_anew(ingested: Ingest) -> None:
+    older(ingested, "vocab")
+    said = " ".join(ingested().err.split())
+    assert "vocab was finished on" in said
+    assert "by version 0 of the stage, which is at version 1 now" in said
+    assert "redo it with --stages vocab --force" in said
+    assert "weights was finished" in said and said.count("by version") == 1
+    ingested("--stages", "vocab", "--force")
+    assert "by version" not in " ".join(ingested().err.split())
+    sql = "select stage_version, status from ingest_runs where stage = 'vocab' order by run_id"
+    assert query(ingested.db, sql) == [(0, "superseded"), (1, "finished")]
+
+
+def test_rows_of_an_older_version_are_named_by_other_stages_too(ingested: Ingest) -> None:
+    older(ingested, "vocab")
+    said = " ".join(ingested("--stages", "weights").err.split())
+    assert "redo it with --stages vocab --force" in said
+
+
 def test_force_leaves_alone_what_was_not_named(ingested: Ingest) -> None:
     ingested("--stages", "roles")
     before = ingested.runs()

@@ -1,5 +1,6 @@
 """`catalog ingest`: from a checkpoint to rows."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -131,23 +132,17 @@ def command(
     """
     from catalog.cli.ingesting import ingest_all
     from catalog.errors import UsageError
-    from catalog.ingest.corpus import CorpusSpec
-    from catalog.ingest.driver import IngestRequest
+    from catalog.ingest.corpus.spec import CorpusSpec
     from catalog.ingest.engines.choosing import EngineChoice
+    from catalog.ingest.request import IngestRequest
     from catalog.queries.published import published_models
 
-<<<<<<< HEAD
     sources = [
         each for name in models for each in (published_models() if name == "paper" else [name])
     ]
-    if len(sources) > 1 and (alias or settings["revision"]):
-        raise UsageError("--alias and --revision go with one MODEL.")
-=======
-    sources = [each for name in models for each in (PAPER_MODELS if name == "paper" else [name])]
     alone = ("revision", "file", "tokenizer")
     if len(sources) > 1 and (alias or any(settings[name] for name in alone)):
         raise UsageError("--alias, --revision, --file and --tokenizer go with one MODEL.")
->>>>>>> srctests
     choice = EngineChoice(engine, ray_address, workers)
     requests = []
     for source in sources:

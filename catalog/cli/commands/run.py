@@ -34,15 +34,9 @@ from catalog.cli.output import Output
 )
 @click.option(
     "--tokenizer",
-<<<<<<< HEAD
     metavar="DIR",
     type=click.Path(path_type=Path),
     help="A folder with the tokenizer, where that of a GGUF file cannot be used.",
-=======
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder with the tokenizer, where a GGUF file's own cannot be used.",
->>>>>>> srctests
 )
 @output_options
 @reading_options
@@ -56,14 +50,6 @@ def command(
     device: str,
     dtype: str,
     tokenizer: Path | None,
-<<<<<<< HEAD
-=======
-    format_name: str | None,
-    output: Path | None,
-    max_rows: int,
-    db: Location,
-    wait_s: float,
->>>>>>> srctests
 ) -> None:
     """Run a model on TEXT and show which neurons it drives. Nothing is stored.
 
@@ -84,17 +70,5 @@ def command(
     if output.is_for_people:
         from catalog.cli.running_text import print_shaded
 
-<<<<<<< HEAD
         print_shaded(neuron, on_text)
     output.write(Rows(neuron_rows(on_text)))
-=======
-        on_text = neuron_on_text(entry, text, neuron_id, device, dtype, tokenizer)
-        if format_name in (None, "table") and output is None:
-            print_shaded(neuron_id, entry, on_text)
-        write_rows(neuron_rows(on_text), format_name, output, max_rows)
-    else:
-        from catalog.ingest.own_text import top_neurons
-
-        found = top_neurons(entry, text, top or 3, device, dtype, tokenizer)
-        write_rows(top_rows(db, entry["model"], found, wait_s), format_name, output, max_rows)
->>>>>>> srctests

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from catalog.ingest.activations.run import ActivationPass, run_units
+from catalog.ingest.activations.run import ActivationPass
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.activations.tables import (
     exemplar_table,
@@ -13,10 +13,12 @@ from catalog.ingest.activations.tables import (
 )
 from catalog.taxonomy import SIGN_CASES
 from tests.ingest.activations.tiny import (
+    ListContexts,
     Oracle,
     empty_state,
     make_pass,
     random_contexts,
+    run_units,
     sampled_post,
     tiny_model,
 )
@@ -60,8 +62,10 @@ def test_statistics(ran: Ran) -> None:
 
 def test_exemplars(ran: Ran) -> None:
     work, state, oracle = ran
+    reader = work.reader
+    assert isinstance(reader, ListContexts)
     for layer in range(2):
-        rows = iter(exemplar_table(state, layer, work.reader).to_pylist())
+        rows = iter(exemplar_table(state, layer, reader).to_pylist())
         for i in range(4 * work.plan.d_mlp):
             wanted = oracle.exemplars(layer, i // 4, i % 4, K)
             for rank, (context, position, *values) in enumerate(wanted, 1):

@@ -1,5 +1,6 @@
 """The driver: resuming, workers, batches halved for memory, batch size, estimates."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +11,23 @@ import torch
 from catalog.errors import CheckpointError, CorpusError, EnvironmentFault
 from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan_units
 from catalog.ingest.activations.hooks import find_mlps, tap_mlps
+from catalog.ingest.activations.job import OpenActivationPass, PassOpening
 from catalog.ingest.activations.kernel import choose_kernel
-from catalog.ingest.activations.run import ActivationPass, UnitDone, measure, run_units
+from catalog.ingest.activations.run import ActivationPass, measure
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.activations.tables import exemplar_table, sample_table, stat_table
+from catalog.ingest.engines.engine import Share, Worker
+from catalog.ingest.engines.local import LocalEngine
 from catalog.ingest.families import FAMILIES
+from catalog.ingest.passing import take_pass
+from catalog.ingest.progress import Silent
 from tests.ingest.activations.tiny import (
     RULE,
     ListContexts,
     empty_state,
     make_pass,
     random_contexts,
+    run_units,
     tiny_model,
 )
 
@@ -38,44 +45,80 @@ def undisturbed(work: ActivationPass) -> list[pa.Table]:
 
 
 def all_tables(work: ActivationPass, state: ActivationState) -> list[pa.Table]:
+    reader = work.reader
+    assert isinstance(reader, ListContexts)
     return [
         table
         for layer in range(2)
         for table in (
             stat_table(state, layer),
-            exemplar_table(state, layer, work.reader),
+            exemplar_table(state, layer, reader),
             sample_table(state, layer),
         )
     ]
 
 
+class Taken:
+    """A pass as `take_pass` takes it, on the local engine."""
+
+    name = "tiny"
+
+    def __init__(self, work: ActivationPass) -> None:
+        self.work = work
+        self.device = work.device
+        self.n_units = len(work.units)
+
+    def open(self) -> OpenActivationPass:
+        opening = PassOpening(self.work.plan, "as asked for", {"kernel": "plain"})
+        return OpenActivationPass(self.work, opening)
+
+    def worker(self) -> Callable[[], Worker]:
+        raise AssertionError
+
+    def share(self, units: Sequence[int], state: ActivationState) -> Share:
+        raise AssertionError
+
+    def gpus_each(self, gpu_bytes: int) -> int:
+        raise AssertionError
+
+    def tables(self, state: ActivationState, layer: int) -> dict[str, pa.Table]:
+        raise AssertionError
+
+
+class KilledAfter(Silent):
+    """Interrupts the pass once more than `most` units are through."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.done = 0
+
+    def begin(self, title: str, total: int, done: int = 0) -> None:
+        self.at_first = done
+
+    def advance(self, units: int = 1) -> None:
+        self.done += units
+        if self.done > self.most:
+            raise KeyboardInterrupt
+
+
 def test_killed_and_resumed(
     work: ActivationPass, undisturbed: list[pa.Table], tmp_path: Path
 ) -> None:
-    checkpoint = tmp_path / "state"
-    empty_state(work).save(checkpoint)
-    for n_before in (1, 3, 2, 99):
-        state = ActivationState.load(checkpoint, work.device)
-        done: list[UnitDone] = []
-
-        def killed(p: UnitDone, done: list[UnitDone] = done, n: int = n_before) -> None:
-            done.append(p)
-            if len(done) > n:
-                raise KeyboardInterrupt
-
-        try:
-            run_units(work, state, checkpoint=checkpoint, checkpoint_every_s=0, progress=killed)
-        except KeyboardInterrupt:
-            continue
-    assert state.units == set(range(len(work.units)))
+    saved = tmp_path / "state"
+    n_units = len(work.units)
+    n_held = 0
+    for n_before in (1, 3, 2):
+        progress = KilledAfter(n_before)
+        with pytest.raises(KeyboardInterrupt):
+            take_pass(Taken(work), LocalEngine(), saved, 0.0, progress)
+        assert progress.at_first == n_held
+        n_held = len(ActivationState.load(saved, work.device).units)
+        assert n_held == progress.at_first + progress.done
+    state, notes = take_pass(Taken(work), LocalEngine(), saved, 0.0, Silent())
+    assert state.units == set(range(n_units))
+    assert notes == {"kernel": "plain"}
     assert all_tables(work, state) == undisturbed
-
-
-def test_saves_at_the_end(work: ActivationPass, tmp_path: Path) -> None:
-    state = empty_state(work)
-    run_units(work, state, checkpoint=tmp_path / "state", only=[0, 1])
-    back = ActivationState.load(tmp_path / "state", work.device)
-    assert back.units == state.units == {0, 1}
+    assert ActivationState.load(saved, work.device).units == state.units
 
 
 def test_workers_merge_to_the_same(work: ActivationPass, undisturbed: list[pa.Table]) -> None:

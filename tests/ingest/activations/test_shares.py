@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 
 from catalog.errors import CheckpointError, CorpusError
 from catalog.ingest.activations.model import gpus_needed, load_model, weight_bytes
-from catalog.ingest.activations.run import run_units
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.checkpoint import open_checkpoint
 from tests import tiny_checkpoints
-from tests.ingest.activations.tiny import empty_state, make_pass, random_contexts, tiny_model
+from tests.ingest.activations.tiny import (
+    empty_state,
+    make_pass,
+    random_contexts,
+    run_units,
+    tiny_model,
+)
 
 WORK = make_pass(tiny_model(), random_contexts(60))
 

@@ -1,6 +1,6 @@
 """Tiny models and corpora, and a batch-size-1 loop in NumPy that says what the pass must find."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ from catalog.ingest.activations.contexts import (
 )
 from catalog.ingest.activations.hooks import MlpValues, TappedMlp, find_mlps, tap_mlps
 from catalog.ingest.activations.kernel import Kernel, plain_kernel
-from catalog.ingest.activations.run import ActivationPass
+from catalog.ingest.activations.run import ActivationPass, read_units
 from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.ingest.families import FAMILIES
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE
@@ -113,6 +113,17 @@ def make_pass(
     )
     units = plan_units(reader.lengths, tokens_per_batch)
     return ActivationPass(model, mlps_of(model), reader, units, samples, rule, kernel, plan)
+
+
+def run_units(
+    work: ActivationPass,
+    state: ActivationState,
+    only: Sequence[int] | None = None,
+    least: Int[torch.Tensor, "l case n"] | None = None,
+) -> None:
+    """Bring units into the state; all that it does not hold yet, or those in `only`."""
+    for _ in read_units(work, state, range(len(work.units)) if only is None else only, least):
+        pass
 
 
 def empty_state(work: ActivationPass) -> ActivationState:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, UsageError
+from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, UsageError, command_line
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.engines.choosing import EngineChoice, open_engine
-from catalog.ingest.engines.engine import Part
 from catalog.ingest.engines.pool import DEATHS_ALLOWED, Pool
 from catalog.ingest.engines.ray_engine import RayEngine, cluster
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Silent
+from catalog.ingest.stages.stage import LayerUnit
 from catalog.ingest.stages.weights import WeightsStage
 from tests import tiny_checkpoints
 from tests.ingest.engines.deadly import Deadly, Unmakable
@@ -64,24 +64,24 @@ def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
     folder = tiny_checkpoints.build("llama", tmp_path / "here")
     weights = NeuronVectors(open_checkpoint(str(folder)), "folded")
     stage = WeightsStage(weights, engine.device("auto"))
-    here = stage.part_rows(Part(1))
-    assert [dict(rows) for _, rows in engine.parts(stage, [Part(1)])] == [here]
+    here = stage.compute_unit(LayerUnit(1))
+    assert [dict(rows) for _, rows in engine.map(stage, [LayerUnit(1)])] == [here]
     tiny_checkpoints.build("llama", folder, seed=1)
     with pytest.raises(CheckpointError, match="is not the checkpoint that is being ingested"):
-        list(engine.parts(stage, [Part(0)]))
+        list(engine.map(stage, [LayerUnit(0)]))
     folder.rename(tmp_path / "away")
     with pytest.raises(CheckpointError, match="does not exist"):
-        list(engine.parts(stage, [Part(0)]))
+        list(engine.map(stage, [LayerUnit(0)]))
     with pytest.raises(EnvironmentFault, match="has no GPU"):
         engine.device("cuda")
     with pytest.raises(UsageError, match=r"99 workers of 1 CPU each .* has room for \d"):
-        list(RayEngine(99, Silent()).parts(stage, [Part(0)]))
+        list(RayEngine(99, Silent()).map(stage, [LayerUnit(0)]))
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        (("local", None, 2), UsageError, "go with --engine ray"),
+        (("local", None, 2), UsageError, "--ray-address and --workers go with --engine ray."),
         (("ray", "nowhere", None), EnvironmentFault, "Ray at nowhere cannot be used"),
         (("ray", "127.0.0.1:1", None), EnvironmentFault, "nobody answers there"),
     ],
@@ -89,5 +89,6 @@ def test_a_checkpoint_that_a_node_has_not(pool: Pool, tmp_path: Path) -> None:
 def test_engines_that_cannot_be_opened(
     options: tuple[Any, ...], kind: type[CatalogError], message: str
 ) -> None:
-    with pytest.raises(kind, match=message), open_engine(EngineChoice(*options), Silent()):
+    with pytest.raises(kind) as refused, open_engine(EngineChoice(*options), Silent()):
         pass
+    assert message in refused.value.message(command_line)

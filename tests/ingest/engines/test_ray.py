@@ -12,6 +12,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from catalog import tables
+from catalog.errors import HintPart
 from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.engines.choosing import EngineChoice
@@ -89,8 +90,8 @@ class AfterUnits(Silent):
             if self.left <= 0:
                 self.action()
 
-    def note(self, text: str) -> None:
-        self.said.append(text)
+    def note(self, said: str, *hint: HintPart) -> None:
+        self.said.append(said)
 
 
 def at_work() -> psutil.Process:

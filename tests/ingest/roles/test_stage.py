@@ -12,13 +12,14 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from catalog.errors import HintPart, command_line
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.driver import IngestOutcome, IngestRequest, ingest
 from catalog.ingest.engines.local import LocalEngine
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Silent
 from catalog.ingest.roles.rule import stored_moments
-from catalog.ingest.stages.registry import with_needed
+from catalog.ingest.stages.finding import with_needed
 from catalog.ingest.stages.roles import HEADS_KEPT, RolesStage
 from catalog.queries import named_query
 from catalog.role_rule import RoleRule
@@ -49,8 +50,8 @@ class Quiet(Silent):
             if self.units < 0:
                 raise KeyboardInterrupt
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def note(self, said: str, *hint: HintPart) -> None:
+        self.notes.append(" ".join([said, *map(command_line, hint)]))
 
 
 def checkpoint(folder: Path, model_type: str, special_tokens: dict[str, Any] | None = None) -> Path:
