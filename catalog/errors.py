@@ -12,18 +12,30 @@ from typing import Final, TypeAlias
 
 
 class ExitCode(IntEnum):
-    """Exit codes of the `catalog` command; `catalog --help` lists them."""
+    """Exit codes of the `catalog` command, each with what `catalog --help` says of it."""
 
-    OK = 0
-    INTERNAL = 1
-    USAGE = 2
-    NOT_FOUND = 3
-    CHECKPOINT = 4
-    SQL = 5
-    DATABASE = 6
-    ENVIRONMENT = 7
-    MISMATCH = 8
-    INTERRUPTED = 130
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> "ExitCode":
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done"
+    INTERNAL = 1, "a fault of this program (run again with --debug and report it)"
+    USAGE = 2, "wrong usage"
+    NOT_FOUND = 3, "no such model, neuron, query or corpus"
+    CHECKPOINT = 4, "the checkpoint or corpus cannot be ingested"
+    SQL = 5, "the SQL is wrong or not allowed"
+    DATABASE = (
+        6,
+        "the catalog file cannot be used (missing, locked, damaged, other version), or catalogs"
+        " cannot be combined (conflicts, a name that is taken)",
+    )
+    ENVIRONMENT = 7, "the machine: no space, permission, network or device"
+    MISMATCH = 8, "what was recomputed differs from what is stored"
+    INTERRUPTED = 130, "interrupted"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from catalog.errors import CheckpointError
+from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint import Checkpoint, open_checkpoint
 from catalog.ingest.families import Attention, Family, family_of
 from catalog.ingest.families.registry import supported
@@ -42,8 +42,11 @@ class NeuronVectors:
         self.family = family_of(checkpoint) if family is None else family.located(checkpoint)
         if kind != "raw" and not self.family.normed:
             raise CheckpointError(
-                f"model type {self.family.name} can be ingested with --weights raw only: the "
-                f"catalog does not know its norms; supported: {supported()}."
+                f"The norms of model type {self.family.name} are not known; supported: "
+                f"{supported()}.",
+                "It can be ingested with ",
+                Option("weights", "raw"),
+                " only.",
             )
         self.folding = Folding(checkpoint, self.family, kind)
         down = self.family.weight(self.family.mlp.writes, 0)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from catalog.errors import CheckpointError
+from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
 from catalog.ingest.families import Family, Mlp
 from catalog.ingest.neuron_vectors import NeuronVectors
@@ -49,7 +49,9 @@ def check_norms(weights: NeuronVectors) -> NormCheck:
     for layer in layers:
         with (
             torch.inference_mode(),
-            asking_transformers(weights.checkpoint, "--weights raw needs no check of its norms"),
+            asking_transformers(
+                weights.checkpoint, Option("weights", "raw"), " needs no check of its norms"
+            ),
         ):
             deviations = _deviations(weights, layer)
         for what, value in deviations.items():

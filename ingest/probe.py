@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from catalog.errors import CheckpointError
+from catalog.errors import CheckpointError, Option
 from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.checkpoint import Checkpoint, open_checkpoint
@@ -51,7 +51,10 @@ def open_probe(
     if checkpoint.fingerprint != entry.fingerprint:
         raise CheckpointError(
             f"{entry.source} is not the checkpoint that was ingested as {entry.model}: its "
-            "weights have changed. Ingest it anew under another --alias."
+            "weights have changed.",
+            "Ingest it anew under another ",
+            Option("alias"),
+            ".",
         )
     loaded = load_model(checkpoint, getattr(torch, dtype), device)
     return Probe(checkpoint, loaded.model, loaded.mlps, device)

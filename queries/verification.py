@@ -57,7 +57,10 @@ def _noted(run: dict[str, Any], catalog: Handle) -> dict[str, Any]:
         pass
     raise DatabaseError(
         f"What {catalog} notes of the stage {run['stage']} is damaged, so its rows cannot be "
-        "checked. Restore it from a copy, or redo the stage with catalog ingest --force."
+        "checked.",
+        "Restore it from a copy, or redo the stage with ",
+        Command("ingest", options=(Option("force"),)),
+        ".",
     )
 
 

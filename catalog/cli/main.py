@@ -5,6 +5,7 @@ import io
 import os
 import pkgutil
 import sys
+import textwrap
 from typing import Final
 
 import click
@@ -13,20 +14,12 @@ from catalog.cli import commands, interruption
 from catalog.cli.messages import error
 from catalog.errors import CatalogError, ExitCode, command_line, ran_out_of_memory
 
-_EXIT_CODES: Final = """\b
-Exit codes:
-  0  done
-  1  a fault of this program (run again with --debug and report it)
-  2  wrong usage
-  3  no such model, neuron, query or corpus
-  4  the checkpoint or corpus cannot be ingested
-  5  the SQL is wrong or not allowed
-  6  the catalog file cannot be used (missing, locked, damaged, other version), or catalogs
-     cannot be combined (conflicts, a name that is taken)
-  7  the machine: no space, permission, network or device
-  8  what was recomputed differs from what is stored
-  130  interrupted
-"""
+_EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
+    textwrap.fill(
+        f"{code.value}  {code.meaning}", 98, initial_indent="  ", subsequent_indent=" " * 5
+    )
+    for code in ExitCode
+)
 
 
 class CommandFolder(click.Group):
@@ -51,7 +44,7 @@ class CommandFolder(click.Group):
     "--debug", is_flag=True, envvar="CATALOG_DEBUG", expose_value=False, help="Show tracebacks."
 )
 def cli() -> None:
-    """Every MLP neuron of gated language models in one DuckDB file.
+    """Every MLP neuron of language models in one DuckDB file.
 
     \b
     Example:

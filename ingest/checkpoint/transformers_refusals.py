@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from huggingface_hub.errors import StrictDataclassError
 
-from catalog.errors import CheckpointError, ran_out_of_memory
+from catalog.errors import CheckpointError, HintPart, ran_out_of_memory
 
 if TYPE_CHECKING:
     from catalog.ingest.checkpoint.reader import Checkpoint
@@ -26,7 +26,7 @@ _REFUSALS: Final = (
 
 
 @contextmanager
-def asking_transformers(checkpoint: "Checkpoint", way_out: str) -> Iterator[None]:
+def asking_transformers(checkpoint: "Checkpoint", *way_out: HintPart) -> Iterator[None]:
     """Turn what transformers says against a checkpoint's config.json into CheckpointError.
 
     Raises MemoryError where memory ran out.
@@ -40,5 +40,7 @@ def asking_transformers(checkpoint: "Checkpoint", way_out: str) -> Iterator[None
         raise CheckpointError(
             f"transformers has no class for {checkpoint.source} (model type "
             f"{checkpoint.config.get('model_type')}) or cannot run it as its config.json says: "
-            f"{type(error).__name__}: {said}; {way_out}."
+            f"{type(error).__name__}: {said};",
+            *way_out,
+            ".",
         ) from error

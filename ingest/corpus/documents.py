@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from catalog.errors import CorpusError
+from catalog.errors import CorpusError, Option
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,6 +67,7 @@ def storable(text: str) -> str:
 def missing_field(field: str, fields: Iterable[str], place: str) -> CorpusError:
     """Build the error for a record or table without the field of the text."""
     return CorpusError(
-        f"{place} has no field {field!r}; it has: {', '.join(fields) or 'none'};"
-        " choose one with --corpus-field"
+        f"{place} has no field {field!r}; it has: {', '.join(fields) or 'none'};",
+        "choose one with ",
+        Option("corpus_field"),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from catalog.errors import CatalogError, CorpusError, EnvironmentFault
+from catalog.errors import CatalogError, CorpusError, EnvironmentFault, Option
 from catalog.ingest.corpus.documents import Document, Documents, missing_field, record_document
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def hub_error(name: str, error: Exception) -> CatalogError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         return EnvironmentFault(
-            f"the dataset {name} cannot be read from the Hub: {lines[0]}; check the network, or"
-            " download it elsewhere and give its .jsonl or .parquet files as --corpus"
+            f"the dataset {name} cannot be read from the Hub: {lines[0]};",
+            "check the network, or download it elsewhere and give its .jsonl or .parquet files as ",
+            Option("corpus"),
         )
     return CorpusError(
         f"the dataset {name} cannot be read (no local file or folder has this name either):"

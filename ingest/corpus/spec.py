@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from catalog.errors import CorpusError, UsageError
+from catalog.errors import CorpusError, Option, UsageError
 
 DEFAULT_CONTEXT_LENGTH = 1024
 DEFAULT_MAX_TOKENS = 20_000_000
@@ -47,7 +47,10 @@ class CorpusSpec:
         if model_limit is not None and length > model_limit:
             raise CorpusError(
                 f"contexts of {length} tokens are longer than the {model_limit} that the model"
-                f" takes; choose --context-length {model_limit} or less"
+                " takes;",
+                "choose ",
+                Option("context_length", str(model_limit)),
+                " or less",
             )
         if length < 2:
             raise UsageError(f"a context has at least 2 tokens, not {length}")

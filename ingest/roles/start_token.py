@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from catalog.errors import CheckpointError
+from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.one_layer import layer_state, model_of, one_layer_config
@@ -30,7 +30,9 @@ def start_keys(
     """
     walk = _StartTokenWalk(weights, token_id)
     for layer in range(weights.n_layers):
-        with asking_transformers(weights.checkpoint, "--stages weights,vocab works without"):
+        with asking_transformers(
+            weights.checkpoint, Option("stages", "weights,vocab"), " works without"
+        ):
             keys = walk.step(layer)
         yield keys
 

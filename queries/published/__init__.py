@@ -7,7 +7,7 @@ typicality; combinations without neurons are left out of the file.
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
-from catalog.errors import NotFoundError, UsageError
+from catalog.errors import NotFoundError, Option, UsageError
 from catalog.queries.neuron_record import chosen_model
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
@@ -60,7 +60,10 @@ def compare_with_published(catalog: Handle, model: str | None) -> PublishedCompa
         if entry.weights != "folded":
             raise UsageError(
                 f"{entry.model} holds {entry.weights} weights, the published figures are of "
-                "folded ones. Ingest it with --weights folded."
+                "folded ones.",
+                "Ingest it with ",
+                Option("weights", "folded"),
+                ".",
             )
         connection.register("published", published)
         parameters = {"model": entry.model, "source": entry.source}

@@ -33,17 +33,17 @@ def answered(answer: Answer) -> None:
 
 HANDMADE = {
     Fault(
-        "a view of the catalog was dropped",
+        "a table of the catalog was dropped",
         6,
-        "Error: … lacks what every catalog has (Catalog Error: Table with name … does not exist!). "
-        "Restore it from a copy, or move it away and ingest again.",
+        "Error: … lacks tables of a catalog (top_token): it was not made by this program, or is "
+        "damaged. Restore it from a copy.",
         UNTOUCHED,
-    ): ["drop view models"],
+    ): ["drop table top_token cascade"],
     Fault(
         "a table has other columns",
         6,
-        "Error: … lacks what every catalog has (Binder Error: …). Restore it from a copy, or move "
-        "it away and ingest again.",
+        "Error: … lacks columns of model (…): it was not made by this program, or is damaged. "
+        "Restore it from a copy.",
         UNTOUCHED,
     ): ["create or replace table model as select 'x' as x"],
     Fault(

@@ -233,7 +233,7 @@ def test_an_unknown_dense_architecture_is_read_raw_only(like: str, tmp_path: Pat
     block = unknown.block(LAYER, 0, 48)
     assert all(torch.equal(block[vector], raw[vector]) for vector in VECTORS)
     assert unembedding(unknown).shape == (320, 32)
-    with pytest.raises(CheckpointError, match=r"novel.*--weights raw only.*llama"):
+    with pytest.raises(CheckpointError, match=r"novel.*llama.*weights=.raw. only"):
         NeuronVectors(checkpoint, "folded")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
+from catalog.store.handle import Handle
 from tests import tiny_checkpoints
 
 WEIGHTS: tuple[str, ...] = ("weights", "vocab", "roles")
@@ -39,7 +40,7 @@ def add(
 ) -> None:
     """Ingest a checkpoint of the catalog's folder, on a corpus if one is named."""
     given: dict[str, object] = {
-        "catalog": catalog,
+        "catalog": Handle(catalog),
         "source": str(catalog.parent / model),
         "alias": model,
         "stages": stages,

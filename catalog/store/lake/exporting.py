@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from catalog.errors import AliasTaken, DatabaseMissing
+from catalog.errors import AliasTaken, DatabaseMissing, Option
 from catalog.store.lake.manifest import (
     LakeFile,
     Manifest,
@@ -42,11 +42,13 @@ def export_lake(
     there = [] if force else [alias for alias in aliases if alias in held]
     if there and (asked or there == aliases):
         raise AliasTaken(
-            f"The lake {target} holds {', '.join(there)} already. Leave it out, or write it anew "
-            "with --force."
+            f"The lake {target} holds {', '.join(there)} already.",
+            "Leave it out, or write it anew with ",
+            Option("force"),
+            ".",
         )
     for alias in there:
-        say(f"{alias} is in the lake already and left as it is; --force writes it anew")
+        say(f"{alias} is in the lake already and left as it is")
     layouts = source.layouts(VIEWS)
     columns = {view: layout.columns for view, layout in layouts.items()}
     for alias in aliases:

@@ -5,7 +5,7 @@ from typing import IO, Any, Final
 
 from fsspec import AbstractFileSystem
 
-from catalog.errors import CatalogError, DatabaseCorrupt
+from catalog.errors import CatalogError, DatabaseCorrupt, Option
 from catalog.store.lake.manifest import Manifest, file_name
 from catalog.store.lake.storage import Storage
 
@@ -73,6 +73,9 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
     def _damage(self, name: str, what: str) -> CatalogError:
         self.fault = DatabaseCorrupt(
             f"The lake {self._storage.location} is damaged: {name} is not as it was written "
-            f"({what}). Restore it from a copy, or export the model again with --force."
+            f"({what}).",
+            "Restore it from a copy, or export the model again with ",
+            Option("force"),
+            ".",
         )
         return self.fault

@@ -7,7 +7,7 @@ from typing import Final
 
 import duckdb
 
-from catalog.errors import CatalogError, DatabaseCorrupt, DatabaseError
+from catalog.errors import CatalogError, DatabaseCorrupt, DatabaseError, Option
 from catalog.store.lake.files import PROTOCOL, LakeFiles
 from catalog.store.lake.manifest import Manifest, file_name, read_manifest
 from catalog.store.lake.storage import Storage
@@ -96,8 +96,10 @@ def _of_file(error: duckdb.Error) -> bool:
 
 def _damaged(location: Location, error: Exception) -> DatabaseCorrupt:
     return DatabaseCorrupt(
-        f"The lake {location} is damaged ({str(error).splitlines()[0]}). Restore it from a copy, "
-        "or export its models again with --force."
+        f"The lake {location} is damaged ({str(error).splitlines()[0]}).",
+        "Restore it from a copy, or export its models again with ",
+        Option("force"),
+        ".",
     )
 
 
