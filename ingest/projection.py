@@ -1,6 +1,6 @@
 """Scores of weight vectors over the vocabulary: their extremes, and the moments of their cosines.
 
-DESIGN section 1, "Vocabulary projection" and "Vocabulary moments".
+docs/definitions.md, "Vocabulary projection" and "Vocabulary moments".
 """
 
 from typing import NamedTuple

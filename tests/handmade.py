@@ -92,7 +92,7 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def vectors(made: Tensors, layer: int, kind: str) -> dict[str, NDArray[np.float64]]:
-    """w_gate, w_in and w_out of a layer as DESIGN section 1 defines them, float64 [d_mlp, d]."""
+    """w_gate, w_in and w_out of a layer as docs/definitions.md defines them, float64 [d_mlp, d]."""
     at = f"model.layers.{layer}."
     gain = made[at + "post_attention_layernorm.weight"].astype(np.float64)
     scale = np.ones(D_MODEL) if kind == "raw" else gain

@@ -22,7 +22,7 @@ from catalog.store.writing import (
 )
 from catalog.taxonomy import DIRECTIONS, SIGN_CASES
 
-# DESIGN section 7: Table 3 of the paper.
+# Table 3 of the paper.
 TABLE_3 = {
     "28.4737": ((0.5290, 0.5048, 0.7060), "enrichment"),
     "28.9766": ((0.4764, 0.4119, 0.5982), "conditional enrichment"),

@@ -1,4 +1,4 @@
--- The rules of DESIGN section 1 ("IO class"), each written once; t is the threshold on |cosine|.
+-- The rules of docs/definitions.md ("IO class"), each written once; t is the threshold on |cosine|.
 -- It is compared as the float32 that cosines are: 0.3 then means the same as a literal and as a double.
 
 create or replace macro sign_beyond(x, t) as

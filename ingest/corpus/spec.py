@@ -21,7 +21,7 @@ class CorpusSpec:
     of a record. `context_length` counts tokens, the start token included; None is 1024 or the
     model's limit if that is lower. `long_documents`: 'split' into consecutive contexts, or
     'truncate' to the first. `max_tokens`: the context that reaches it is the last. `start_token`:
-    'none', an id, or None for the tokenizer's own (DESIGN "Start token"). `special_tokens`: whether
+    'none', an id, or None for the tokenizer's own (docs/definitions.md). `special_tokens`: whether
     statistics and rankings leave them out; they stay in the contexts either way.
     """
 

@@ -106,7 +106,7 @@ class CorpusSummary:
     `n_duplicates`: contexts dropped because an earlier one has the same token ids; `n_truncated`:
     documents of which only the first context was kept. `stopped`: whether `max_tokens` was reached.
     `position_0_special`: whether the first position of a context is to be treated as special, as
-    it is where there is a start token or the user chose one or none (DESIGN "Start token").
+    it is where there is a start token or the user chose one or none (docs/definitions.md).
     """
 
     source: str

@@ -1,1 +1,1 @@
-"""Functional roles of neurons: what they are measured by, and the rule (DESIGN section 1)."""
+"""Functional roles of neurons: what they are measured by, and the rule (docs/definitions.md)."""

@@ -1,4 +1,4 @@
-"""Directions in the stream and how far w_out lies along them (DESIGN, "Functional roles").
+"""Directions in the stream and how far w_out lies along them (docs/definitions.md).
 
 Everything here is float64: one more pass over w_out costs little, and no norm leaves its range.
 """

@@ -1,6 +1,6 @@
 """Class counts that the paper's authors published, and how a catalog's agree with them.
 
-Twelve models, folded weights, threshold 0.5 (DESIGN section 7): neurons per layer, IO class and
+Twelve models, folded weights, threshold 0.5 (docs/paper.md): neurons per layer, IO class and
 typicality; combinations without neurons are left out of the file.
 """
 

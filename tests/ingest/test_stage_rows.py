@@ -1,4 +1,4 @@
-"""Rows of the stages weights and vocab, against NumPy in float64 (DESIGN section 1)."""
+"""Rows of the stages weights and vocab, against NumPy in float64 (docs/definitions.md)."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -20,7 +20,7 @@ def test_the_figures_are_of_all_neurons_of_twelve_models() -> None:
 
 
 def test_table_2_holds_summed_over_typicality() -> None:
-    """DESIGN section 7: 24 + 236 enrichment and 243 + 604 depletion neurons in OLMo-7B-0424."""
+    """Published: 24 + 236 enrichment and 243 + 604 depletion neurons in OLMo-7B-0424."""
     olmo = [row for row in published_counts().to_pylist() if row["model"] == OLMO]
     sums = {
         name: sum(row["neurons"] for row in olmo if row["io_class"] == name)

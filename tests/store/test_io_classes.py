@@ -1,4 +1,4 @@
-"""IO classes and typicality in SQL agree with DESIGN section 1, at any threshold."""
+"""IO classes and typicality in SQL agree with docs/definitions.md, at any threshold."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def cosines(draw: st.DrawFn) -> Cosines:
 
 
 def verdict(neuron: Cosines, threshold: float) -> Verdict:
-    """DESIGN section 1, once more and independently: the table, and the product of signs."""
+    """docs/definitions.md, once more and independently: the table, and the product of signs."""
     if None in neuron:
         return None, None
     gate_in, gate_out, in_out = ((c > threshold) - (c < -threshold) for c in neuron)  # type: ignore[operator]

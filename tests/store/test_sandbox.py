@@ -1,4 +1,4 @@
-"""What `catalog sql` lets through and what it refuses (DESIGN section 3)."""
+"""What `catalog sql` lets through and what it refuses."""
 
 import shutil
 from collections.abc import Callable
