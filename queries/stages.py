@@ -1,11 +1,11 @@
 """Which stages a question needs and the catalog does not have yet, and how to ingest them."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 
+from catalog.errors import Command, Option, command_line
 from catalog.queries.sql import sql_text
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
@@ -29,11 +29,11 @@ def missing_stages(
 
 
 def _command(stage: str, model: str, source: str, weights: str) -> str:
-    words = ["catalog", "ingest", source, "--stages", stage]
+    options = [Option("stages", stage)]
     if model != source:
-        words += ["--alias", model]
+        options.append(Option("alias", model))
     if weights != "folded":
-        words += ["--weights", weights]
+        options.append(Option("weights", weights))
     if stage == "activations" and source != "demo":
-        words += ["--corpus", "CORPUS"]
-    return shlex.join(words)
+        options.append(Option("corpus", "CORPUS"))
+    return command_line(Command("ingest", (source,), tuple(options)))
