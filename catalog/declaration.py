@@ -31,6 +31,11 @@ class Column:
     doc: str
     nullable: bool = False
 
+    @property
+    def duckdb_type(self) -> str:
+        """The type as DuckDB itself names it."""
+        return self.kind.split(" USING ")[0].replace("TEXT", "VARCHAR")
+
 
 @dataclass(frozen=True)
 class Table:

@@ -57,7 +57,7 @@ where database_name = '{database}' and schema_name = 'main'
 order by all
 """
 _COLUMNS: Final = """
-select table_name, list(column_name order by column_index)
+select table_name, list(column_name || ' ' || data_type order by column_index)
 from duckdb_columns()
 where database_name = '{database}' and schema_name = 'main'
 group by table_name
@@ -177,7 +177,7 @@ def check_columns(connection: duckdb.DuckDBPyConnection, path: Path, database: s
     """Refuse an attached catalog of this version whose tables are not those declared.
 
     Raises:
-        DatabaseError: a table is missing, or lacks columns.
+        DatabaseError: a table is missing, or lacks columns of their types.
     """
     there = dict(connection.execute(_COLUMNS.format(database=database)).fetchall())
     if lacking := sorted(table.name for table in TABLES if table.name not in there):
@@ -194,7 +194,7 @@ def check_columns(connection: duckdb.DuckDBPyConnection, path: Path, database: s
 
 
 def _lost(table: Table, there: Iterable[str]) -> list[str]:
-    return sorted({column.name for column in table.columns} - set(there))
+    return sorted({f"{column.name} {column.duckdb_type}" for column in table.columns} - set(there))
 
 
 def _refused(path: Path, what: str) -> DatabaseError:
