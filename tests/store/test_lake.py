@@ -193,7 +193,7 @@ def test_models_are_added_and_refused_by_name(known: Path, tmp_path: Path) -> No
     target = tmp_path / "lake"
     exported(known, target, "beta")
     assert fetch(target, "select model from models")[0].to_pylist() == ["beta"]
-    with pytest.raises(AliasTaken, match=r"holds beta already.*--force"):
+    with pytest.raises(AliasTaken, match=r"holds beta already.*force="):
         exported(known, target, "alpha", "beta")
     exported(known, target)
     assert rows_of(target, "neurons").equals(rows_of(known, "neurons"))
