@@ -27,6 +27,7 @@ FIELDS = {
     "num_attention_heads": "attention.head_count",
     "num_key_value_heads": "attention.head_count_kv",
     "vocab_size": "vocab_size",
+    "sliding_window": "attention.sliding_window",
 }
 OUTSIDE = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -41,16 +42,22 @@ INSIDE = {
     "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output",
     "self_attn.qkv_proj": "attn_qkv",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.gate_up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-GEMMA_2 = INSIDE | {
+AROUND = INSIDE | {
     "post_attention_layernorm": "post_attention_norm",
     "pre_feedforward_layernorm": "ffn_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
+NORMED_AROUND = ("gemma2", "gemma3_text", "olmo2")
+SHIFTED = ("gemma", "gemma2", "gemma3_text")
+PERMUTED = ("llama", "olmo", "smollm3")
+ARCHITECTURES = {"gemma3_text": "gemma3"}
 
 
 def stored_name(model_type: str, name: str) -> str:
@@ -58,7 +65,7 @@ def stored_name(model_type: str, name: str) -> str:
     match = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.(weight|bias)", name)
     if match is None:
         return OUTSIDE[name]
-    inside = GEMMA_2 if model_type == "gemma2" else INSIDE
+    inside = AROUND if model_type in NORMED_AROUND else INSIDE
     return f"blk.{match[1]}.{inside[match[2]]}.{match[3]}"
 
 
@@ -69,11 +76,11 @@ def stored_tensors(folder: Path) -> dict[str, Matrix]:
     tensors: dict[str, Matrix] = {}
     for name, stored in load_file(folder / "model.safetensors").items():
         values = stored.astype(np.float32)
-        if model_type == "gemma2" and name.endswith("norm.weight"):
+        if model_type in SHIFTED and name.endswith("norm.weight"):
             values = values + np.float32(1)
-        if model_type == "llama" and "q_proj" in name:
+        if model_type in PERMUTED and "q_proj" in name:
             values = permuted(values, config["num_attention_heads"])
-        if model_type == "llama" and "k_proj" in name:
+        if model_type in PERMUTED and "k_proj" in name:
             values = permuted(values, config["num_key_value_heads"])
         tensors[stored_name(model_type, name)] = values
     return tensors
@@ -92,20 +99,28 @@ def write_gguf(
     tokenizer: bool = False,
     architecture: str | None = None,
     edit: Callable[[dict[str, Matrix]], object] = lambda _: None,
+    fields: Callable[[GGUFWriter], object] | None = None,
     per_part: int = 0,
     endian: Any = None,
 ) -> Path:
     """Write the checkpoint of a folder as `target`, matrices of layers in `kind`.
 
-    `edit` changes the tensors before; `per_part` splits them into parts of so many tensors.
+    `edit` changes the tensors before, `fields` adds to the header; `per_part` splits them into
+    parts of so many tensors.
     """
     config = json.loads((folder / "config.json").read_text())
-    name = architecture or config["model_type"]
+    name = architecture or ARCHITECTURES.get(config["model_type"], config["model_type"])
     more = {"endianess": endian} if endian is not None else {}
     writer = GGUFWriter(target, name, split_max_tensors=per_part, **more)
     for key, field in FIELDS.items():
-        writer.add_uint32(f"{name}.{field}", config[key])
-    writer.add_float32(f"{name}.attention.layer_norm_rms_epsilon", config["rms_norm_eps"])
+        if config.get(key) is not None:
+            writer.add_uint32(f"{name}.{field}", config[key])
+    if "rms_norm_eps" in config:
+        writer.add_float32(f"{name}.attention.layer_norm_rms_epsilon", config["rms_norm_eps"])
+    if config.get("clip_qkv") is not None:
+        writer.add_clamp_kqv(config["clip_qkv"])
+    if fields is not None:
+        fields(writer)
     if config.get("head_dim"):
         writer.add_uint32(f"{name}.attention.key_length", config["head_dim"])
         writer.add_uint32(f"{name}.rope.dimension_count", config["head_dim"])

@@ -46,8 +46,9 @@ def load_model(
         if gpus_needed(weight_bytes(checkpoint, dtype), gpu_bytes) > 1:
             device_map = "auto"
     if device_map is not None:
-        _require_accelerate(checkpoint.source)
+        _require_accelerate(f"{checkpoint.source} is larger than one GPU and is spread", "ray")
     if checkpoint.gguf_file is not None:
+        _require_accelerate(f"The GGUF file {checkpoint.source} is loaded", "gguf")
         _require_memory(checkpoint, dtype)
     family = family_of(checkpoint)
     model = checkpoint.base_model(dtype, device_map, offload_folder)
@@ -72,15 +73,21 @@ def weight_bytes(checkpoint: Checkpoint, dtype: torch.dtype) -> int:
     return checkpoint.n_parameters() * dtype.itemsize
 
 
+def dequantised_size(checkpoint: Checkpoint, dtype: torch.dtype) -> str:
+    """What running a GGUF model takes, as a clause for messages."""
+    size = f"{weight_bytes(checkpoint, dtype) / 1e9:,.1f} GB"
+    name = str(dtype).removeprefix("torch.")
+    return f"{checkpoint.source} is dequantised whole to be run, which takes {size} in {name}"
+
+
 def _require_memory(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
-    """Refuse a GGUF model that does not fit: transformers dequantises all of it to float32."""
+    """Refuse a GGUF model that does not fit: transformers dequantises all of it to `dtype`."""
     needed = weight_bytes(checkpoint, dtype)
     free = _free_bytes()
     if free is not None and needed > free:
         hint = (" Use ", Option("dtype", "bfloat16"), ", which takes half.")
         raise EnvironmentFault(
-            f"{checkpoint.source} is dequantised to be run, which takes {needed / 1e9:,.1f} GB in "
-            f"{str(dtype).removeprefix('torch.')}; {free / 1e9:,.1f} GB of memory are free.",
+            f"{dequantised_size(checkpoint, dtype)}; {free / 1e9:,.1f} GB of memory are free.",
             *(hint if dtype == torch.float32 else ()),
         )
 
@@ -93,11 +100,11 @@ def _free_bytes() -> int | None:
     return int(lines["MemAvailable"].split()[0]) * 1024
 
 
-def _require_accelerate(source: str) -> None:
+def _require_accelerate(what_happens: str, extra: str) -> None:
     try:
         import accelerate  # noqa: F401
     except ImportError as error:
         raise EnvironmentFault(
-            f"{source} is larger than one GPU and is spread by accelerate, which is not "
-            "installed here: pip install 'neuron-catalog[ray]'"
+            f"{what_happens} by accelerate, which is not installed here: "
+            f"pip install 'neuron-catalog[{extra}]'"
         ) from error

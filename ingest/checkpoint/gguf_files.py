@@ -29,6 +29,7 @@ _PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.
 _PLAIN: Final = ("F32", "F16", "BF16")
 _PERMUTED: Final = ("attn_q.", "attn_k.")
 _NORM: Final = "norm."
+_DIVISORS: Final = "rope_freqs.weight"
 
 
 @dataclass
@@ -92,6 +93,12 @@ class GgufFiles:
         return mix if "_K_" in mix else kinds.most_common(1)[0][0]
 
     @property
+    def rotary_divisors(self) -> Float[Tensor, " frequencies"] | None:
+        """What the rotary frequencies are to be divided by (Llama 3.1 and later)."""
+        header = self.parts[0]
+        return self._vector(header, _DIVISORS) if _DIVISORS in header.tensors else None
+
+    @property
     def names(self) -> Collection[str]:
         return self.stored.keys()
 
@@ -105,22 +112,27 @@ class GgufFiles:
     def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
         order = self._order(name)
         wanted = slice(start, stop) if order is None else order[start:stop]
-        return self._dequantised(name, self._raw_rows(name)[wanted])
+        return self._dequantised(
+            self.stored[name], self._found(name)[1], self._raw_rows(name)[wanted]
+        )
 
     def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
-        block, n_bytes = _block(self._found(name)[1])
+        tensor = self._found(name)[1]
+        block, n_bytes = _block(tensor)
         first, last = start // block, -(-stop // block)
         raw = self._raw_rows(name)[:, first * n_bytes : last * n_bytes]
         order = self._order(name)
         raw = raw if order is None else raw[order]
-        return self._dequantised(name, raw)[:, start - first * block : stop - first * block]
+        values = self._dequantised(self.stored[name], tensor, raw)
+        return values[:, start - first * block : stop - first * block]
 
     def tensor(self, name: str) -> Float[Tensor, "..."]:
         header, tensor = self._found(name)
         if len(tensor.shape) > 1:
             return self.rows(name, 0, tensor.shape[0]).view(tensor.shape)
-        raw = self._bytes(header, tensor)
-        values = self._dequantised(name, raw[None])[0]
+        values = self._vector(header, self.stored[name])
+        order = self._order(name)
+        values = values if order is None else values[torch.from_numpy(order)]
         return values - self.norm_shift if _NORM in self.stored[name] else values
 
     def release(self) -> None:
@@ -148,6 +160,11 @@ class GgufFiles:
                 return header, header.tensors[stored]
         raise CheckpointError(f"{self.source} has no tensor named {name}.")
 
+    def _vector(self, header: GgufHeader, stored: str) -> Float[Tensor, " n"]:
+        """A tensor of one dimension, by its name in the file."""
+        tensor = header.tensors[stored]
+        return self._dequantised(stored, tensor, self._bytes(header, tensor)[None])[0]
+
     def _raw_rows(self, name: str) -> npt.NDArray[np.uint8]:
         """The bytes of a matrix, a row of it each."""
         header, tensor = self._found(name)
@@ -167,15 +184,17 @@ class GgufFiles:
                 ) from error
         return self._maps[header.path]
 
-    def _dequantised(self, name: str, raw: npt.NDArray[np.uint8]) -> Float[Tensor, "n columns"]:
+    def _dequantised(
+        self, stored: str, tensor: GgufTensor, raw: npt.NDArray[np.uint8]
+    ) -> Float[Tensor, "n columns"]:
         from gguf.quants import dequantize
 
-        kind = _kind(self._found(name)[1])
+        kind = _kind(tensor)
         try:
             values = dequantize(np.ascontiguousarray(raw), kind)
         except NotImplementedError as error:
             raise CheckpointError(
-                f"{self.source}: tensor {self.stored[name]} is stored as {kind.name}, which "
+                f"{self.source}: tensor {stored} is stored as {kind.name}, which "
                 "cannot be dequantised here. Use a file of another quantisation."
             ) from error
         return torch.from_numpy(np.require(values, np.float32, "W"))

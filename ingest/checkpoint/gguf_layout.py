@@ -22,6 +22,8 @@ _FIELDS: Final = {
     "attention.key_length": "head_dim",
     "attention.layer_norm_rms_epsilon": "rms_norm_eps",
     "attention.layer_norm_epsilon": "layer_norm_eps",
+    "attention.clamp_kqv": "clip_qkv",
+    "expert_count": "num_experts",
     "vocab_size": "vocab_size",
 }
 """Keys of config.json by the fields of an architecture."""
@@ -66,6 +68,10 @@ def config_of(
         config.setdefault(key, family.defaults.get(key, "silu"))
     config["model_type"] = family.model_types[0]
     config["tie_word_embeddings"] = "output.weight" not in tensors
+    config["attention_bias"] = "blk.0.attn_q.bias" in tensors
+    embedding = tensors.get("token_embd.weight")
+    if embedding is not None and len(embedding.shape) == 2:
+        config["vocab_size"] = embedding.shape[0]
     return config
 
 

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint.config import read_config
 from catalog.ingest.checkpoint.gguf_files import GgufFiles
 from catalog.ingest.checkpoint.safetensors_files import SafetensorsFiles
@@ -127,6 +126,11 @@ class Checkpoint:
         Raises:
             CheckpointError: there is none, or a damaged or unsupported one.
         """
+        return self._tokenizer
+
+    @cached_property
+    def _tokenizer(self) -> "PreTrainedTokenizerFast":
+        # Rebuilding that of a GGUF file takes seconds.
         from catalog.ingest.checkpoint.tokenizer import gguf_tokenizer, read_tokenizer
 
         if self.tokenizer_folder is None and isinstance(self.tensors, GgufFiles):
@@ -135,10 +139,16 @@ class Checkpoint:
 
     @cached_property
     def auto_config(self) -> Any:
-        """transformers' configuration; take a copy to change it."""
+        """transformers' configuration; take a copy to change it.
+
+        That of a GGUF file holds the sizes alone, for architectures too that transformers does not
+        load from such files.
+        """
         from transformers import AutoConfig
 
-        return AutoConfig.from_pretrained(self.folder, trust_remote_code=False, **self._gguf)
+        if isinstance(self.tensors, GgufFiles):
+            return AutoConfig.for_model(**self.config)
+        return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
 
     def n_parameters(self) -> int:
         """Parameters of the base model, from its configuration alone.
@@ -168,11 +178,11 @@ class Checkpoint:
 
         logging.set_verbosity_error()  # it reports the LM head that is left out on purpose
         logging.disable_progress_bar()
-        if isinstance(self.tensors, GgufFiles) and len(self.tensors.parts) > 1:
-            raise CheckpointError(
-                f"{self.source} is split into {len(self.tensors.parts)} parts, which transformers "
-                "does not load, so the model cannot be run. Join them: llama-gguf-split --merge."
-            )
+        if isinstance(self.tensors, GgufFiles):
+            from catalog.ingest.checkpoint.gguf_model import load_gguf_model
+
+            loading = {"device_map": device_map, "offload_folder": offload_folder}
+            return load_gguf_model(self, self.tensors, dtype, **loading)
         with asking_transformers(self, _BELONG):
             model = AutoModel.from_pretrained(
                 self.folder,
@@ -180,10 +190,5 @@ class Checkpoint:
                 trust_remote_code=False,
                 device_map=device_map,
                 offload_folder=offload_folder,
-                **self._gguf,
             )
         return cast(nn.Module, model)
-
-    @property
-    def _gguf(self) -> dict[str, str]:
-        return {} if self.gguf_file is None else {"gguf_file": self.gguf_file}

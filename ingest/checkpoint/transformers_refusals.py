@@ -36,10 +36,11 @@ def asking_transformers(checkpoint: "Checkpoint", *way_out: HintPart) -> Iterato
     except _REFUSALS as error:
         if ran_out_of_memory(error):
             raise MemoryError from error
-        said = (str(error).strip().splitlines() or [""])[0][:200]
+        said = (str(error).strip().splitlines() or [""])[0][:200].rstrip(".")
+        states = "config.json" if checkpoint.gguf_file is None else "header"
         raise CheckpointError(
             f"transformers has no class for {checkpoint.source} (model type "
-            f"{checkpoint.config.get('model_type')}) or cannot run it as its config.json says: "
+            f"{checkpoint.config.get('model_type')}) or cannot run it as its {states} says: "
             f"{type(error).__name__}: {said};",
             *way_out,
             ".",

@@ -5,6 +5,7 @@ from catalog.ingest.families.family import Family
 GEMMA = Family(
     name="Gemma",
     model_types=("gemma",),
+    gguf_architectures=("gemma",),
     gain="one_plus_weight",
     # The official releases say "gelu" and mean the tanh approximation.
     activation_aliases={"gelu": "gelu_pytorch_tanh"},

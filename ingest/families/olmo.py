@@ -5,6 +5,8 @@ from catalog.ingest.families.family import Family
 OLMO = Family(
     name="OLMo",
     model_types=("olmo",),
+    gguf_architectures=("olmo",),
+    gguf_permuted=True,
     norm_kind="layer",
     gain="one",
 )

@@ -2,4 +2,9 @@
 
 from catalog.ingest.families.family import Family
 
-SMOLLM3 = Family(name="SmolLM 3", model_types=("smollm3",))
+SMOLLM3 = Family(
+    name="SmolLM 3",
+    model_types=("smollm3",),
+    gguf_architectures=("smollm3",),
+    gguf_permuted=True,
+)

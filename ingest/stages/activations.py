@@ -9,6 +9,7 @@ from catalog.errors import Option, UsageError
 from catalog.ingest.activations.contexts import CountingRule, draw_samples
 from catalog.ingest.activations.corpus_pass import CorpusPass
 from catalog.ingest.activations.job import PassJob
+from catalog.ingest.activations.model import dequantised_size
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.corpora import EnteredCorpus, load_contexts
 from catalog.ingest.engines.engine import Engine
@@ -79,6 +80,9 @@ class ActivationsStage(Stage):
         }
 
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
+        checkpoint = self.weights.checkpoint
+        if checkpoint.gguf_file is not None:
+            progress.note(f"{dequantised_size(checkpoint, getattr(torch, self.dtype))}.")
         taken = CorpusPass(self._job(), self.corpus.tokenised)
         saved = staging.folder / "state.safetensors"
         state, notes = take_pass(taken, engine, saved, self.checkpoint_every_s, progress)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gguf import GGMLQuantizationType, GGUFEndian
+from gguf import GGMLQuantizationType, GGUFEndian, GGUFWriter
 from gguf.quants import dequantize, quantize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,6 +29,15 @@ Q8_0 = GGMLQuantizationType.Q8_0
 # Blocks of 32 values run along d_model and along d_mlp; the embedding has a row for each piece.
 SIZES: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 300}
 MODELS = ("llama", "qwen2", "gemma2", "phi3")
+MORE_MODELS = ("gemma", "gemma3_text", "olmo", "olmo2", "qwen3", "smollm3")
+LLAMA_3: dict[str, Any] = {
+    "rope_type": "llama3",
+    "rope_theta": 10_000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
 COLUMNS = {"source", "fingerprint"}
 Cli = Callable[..., Answer]
 
@@ -105,6 +114,141 @@ def test_float32_gives_the_rows_of_the_safetensors(
     assert len(ours["neurons"]) == tiny_checkpoints.N_LAYERS * SIZES["intermediate_size"]
     assert len(ours["top_tokens"]) > 0 and len(ours["attention_scores"]) > 0
     assert_same(ours, theirs, 1e-6)
+
+
+@pytest.mark.parametrize("model_type", MORE_MODELS)
+def test_every_family_gives_the_roles_of_the_safetensors(
+    model_type: str, tmp_path: Path, cli: Cli
+) -> None:
+    """Also where transformers loads no such GGUF file: norms, start keys and all."""
+    folder = tiny_checkpoints.build(model_type, tmp_path / "m", **SIZES)
+    tiny_checkpoints.save_tokenizer(folder)
+    file, catalog = write_gguf(folder, tmp_path / "m.gguf"), tmp_path / "c.duckdb"
+    words = ("--db", catalog, "--stages", "weights,vocab,roles")
+    assert cli("ingest", folder, "--alias", "a", *words).code == 0
+    answer = cli("ingest", file, "--alias", "b", *words, "--tokenizer", folder)
+    assert answer.code == 0, answer.err
+    ours, theirs = rows_of(catalog, "b"), rows_of(catalog, "a")
+    assert len(ours["attention_scores"]) > 0
+    assert_same(ours, theirs, 1e-6)
+
+
+def last_states(source: Path) -> torch.Tensor:
+    model = open_checkpoint(str(source)).base_model(torch.float32).eval()
+    with torch.no_grad():
+        states: torch.Tensor = model(input_ids=torch.arange(40)[None]).last_hidden_state
+    return states
+
+
+def llama_3_divisors(head_dim: int) -> Matrix:
+    """`rope_freqs` as llama.cpp's converter computes it from LLAMA_3."""
+    divisors = []
+    for at in range(0, head_dim, 2):
+        wavelength = 2 * math.pi * LLAMA_3["rope_theta"] ** (at / head_dim)
+        turns = LLAMA_3["original_max_position_embeddings"] / wavelength
+        low, high, factor = (LLAMA_3[f"{x}factor"] for x in ("low_freq_", "high_freq_", ""))
+        smooth = (turns - low) / (high - low)
+        if turns > high:
+            divisors.append(1.0)
+        else:
+            divisors.append(factor if turns < low else 1 / ((1 - smooth) / factor + smooth))
+    return np.array(divisors, np.float32)
+
+
+def test_scaled_rotary_angles_of_llama_3(tmp_path: Path) -> None:
+    folder = tiny_checkpoints.build("llama", tmp_path / "m", **SIZES, rope_parameters=LLAMA_3)
+    tiny_checkpoints.save_tokenizer(folder)
+    divisors = llama_3_divisors(SIZES["hidden_size"] // 4)
+    assert len(set(divisors.tolist())) > 2
+
+    def add(tensors: dict[str, Matrix]) -> None:
+        tensors["rope_freqs.weight"] = divisors
+
+    file = write_gguf(folder, tmp_path / "m.gguf", tokenizer=True, edit=add)
+    plain = write_gguf(folder, tmp_path / "plain.gguf", tokenizer=True)
+    expected = last_states(folder)
+    torch.testing.assert_close(last_states(file), expected, rtol=1e-5, atol=1e-5)
+    assert (last_states(plain) - expected).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "qwen3", "gemma2", "gemma3_text"])
+def test_the_forward_pass_of_the_safetensors(model_type: str, tmp_path: Path) -> None:
+    # Heads of the length that transformers takes Qwen 3 and the Gemmas to have.
+    heads = {"qwen3": 128, "gemma2": 256, "gemma3_text": 256}.get(model_type)
+    more: dict[str, Any] = {} if heads is None else {"head_dim": heads}
+    folder = tiny_checkpoints.build(model_type, tmp_path / "m", **SIZES, **more)
+    tiny_checkpoints.save_tokenizer(folder)
+    file = write_gguf(folder, tmp_path / "m.gguf", tokenizer=True)
+    torch.testing.assert_close(last_states(file), last_states(folder), rtol=1e-5, atol=1e-5)
+
+
+def rope_factors(tensors: dict[str, Matrix]) -> None:
+    tensors["rope_factors_long.weight"] = np.ones(8, np.float32)
+
+
+LEFT_OUT: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
+    "yarn": (
+        "llama",
+        {},
+        {"fields": lambda w: w.add_string("llama.rope.scaling.type", "yarn")},
+        "its scaling of rotary angles (yarn)",
+    ),
+    "factors": (
+        "llama",
+        {},
+        {"edit": rope_factors},
+        "its scaling of rotary angles (by factors)",
+    ),
+    "biases": ("llama", {"attention_bias": True}, {}, "the tensor blk.0.attn_k.bias"),
+    "query scale": (
+        "gemma2",
+        {"head_dim": 128},
+        {},
+        "the query scale of heads of length 128",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_model_that_transformers_would_make_another_of(
+    name: str, texts: Path, tmp_path: Path, cli: Cli
+) -> None:
+    model_type, sizes, more, what = LEFT_OUT[name]
+    folder = tiny_checkpoints.build(model_type, tmp_path / "m", **SIZES, **sizes)
+    tiny_checkpoints.save_tokenizer(folder)
+    file = write_gguf(folder, tmp_path / "m.gguf", tokenizer=True, **more)
+    words = ("--tokenizer", folder, "--db", tmp_path / "c.duckdb")
+    assert cli("ingest", folder, "--alias", "a", "--stages", "roles", *words[2:]).code == 0
+    assert cli("ingest", file, "--alias", "b", "--stages", "roles", *words).code == 0
+    ours, theirs = (rows_of(words[-1], alias) for alias in "ba")
+    assert_same(ours, theirs, 1e-6)
+    answer = cli(
+        "ingest", file, "--alias", "b", "--stages", "activations", "--corpus", texts, *words
+    )
+    assert answer.code == 4
+    said = " ".join(answer.err.split())
+    assert f"transformers leaves out {what} when it loads" in said
+    assert "--stages weights,vocab works without the model." in said
+
+
+def test_too_large_to_be_run(
+    file: Path, texts: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.ingest.activations.model._free_bytes", lambda: 1000)
+    words = ("--stages", "activations", "--corpus", texts, "--db", tmp_path / "c.duckdb")
+    answer = cli("ingest", file, *words, "--dtype", "float32")
+    said = " ".join(answer.err.split())
+    assert answer.code == EnvironmentFault.exit_code
+    assert "is dequantised whole to be run, which takes 0.0 GB in float32" in said
+    assert "0.0 GB of memory are free. Use --dtype bfloat16, which takes half." in said
+
+
+def test_a_mixture_of_experts(folders: dict[str, Path], tmp_path: Path, cli: Cli) -> None:
+    def experts(writer: GGUFWriter) -> None:
+        writer.add_uint32("llama.expert_count", 8)
+
+    file = write_gguf(folders["llama"], tmp_path / "m.gguf", fields=experts)
+    assert "is a mixture of experts" in refusal(cli, file)
 
 
 def test_activations_run_and_verify(
@@ -239,7 +383,7 @@ SPOILED: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
     "an architecture without a family": (
         lambda whole: re.sub(rb"(general.architecture.{12})llama", rb"\1mamba", whole, flags=re.S),
-        "has the architecture 'mamba', which .* supported: gemma2, .*llama.*qwen2",
+        "has the architecture 'mamba', which .* supported: gemma, gemma2, .*llama.*qwen2",
     ),
     "an unknown quantisation": (
         # Dimensions (1, 64) of the norm, then its type.
@@ -308,6 +452,7 @@ def test_a_model_that_transformers_cannot_load(
     assert answer.code == 4
     said = " ".join(answer.err.split())
     assert "transformers has no class for" in said and "(model type phi3)" in said
+    assert "as its header says" in said
 
 
 def test_a_folder_with_several_files(folders: dict[str, Path], tmp_path: Path, cli: Cli) -> None:
