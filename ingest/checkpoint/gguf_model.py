@@ -4,6 +4,8 @@ transformers passes over what it does not know of a file without a word: scaled 
 biases, Gemma's query scale. Here such a file is refused, or what was left out is put in.
 """
 
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -45,7 +47,8 @@ def load_gguf_model(
         )
     _refuse_left_out(files)
     family = family_of(checkpoint)
-    with asking_transformers(checkpoint, *_WAY_OUT):
+    # Its bar of progress knows no switch.
+    with asking_transformers(checkpoint, *_WAY_OUT), redirect_stderr(StringIO()):
         model: nn.Module = AutoModel.from_pretrained(
             files.parts[0].path.parent,
             gguf_file=files.parts[0].path.name,

@@ -271,6 +271,7 @@ def test_activations_run_and_verify(
         assert row == pytest.approx(other, abs=1e-5)
     verified = cli("verify", "b", "--exemplars", 20, "--db", catalog)
     assert verified.code == 0, verified.err
+    assert "quantizing" not in answer.err + verified.err
 
 
 @pytest.mark.parametrize("model_type", MODELS)
