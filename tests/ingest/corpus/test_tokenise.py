@@ -255,7 +255,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from catalog.ingest.corpus import CorpusSpec, tokenise_corpus
-from catalog.ingest.vocabulary import read_tokenizer
+from catalog.ingest.checkpoint.tokenizer import read_tokenizer
 folder = Path(sys.argv[1])
 for path in sys.argv[2:]:
     corpus = tokenise_corpus(CorpusSpec(path), read_tokenizer(folder), 400, folder / "out")
