@@ -11,8 +11,7 @@ from catalog.errors import Option, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.rows import Rows
 from catalog.store.handle import Handle
-from catalog.store.location import Location, as_location
-from catalog.store.opening import DEFAULT_WAIT_S
+from catalog.store.location import DEFAULT_WAIT_S, Location, as_location
 
 if TYPE_CHECKING:
     from catalog.ingest.own_text import NeuronOnText

@@ -37,6 +37,12 @@ FUNCTIONAL_ROLES: Final = (
     "other",
 )
 
+ORDERS: Final = (
+    *("kurtosis", "variance", "skew"),
+    *("cos_gate_in", "cos_gate_out", "cos_in_out", "norm"),
+)
+"""What a list of neurons can begin with the largest of; skew and cosines by magnitude."""
+
 LARGEST_INTEGER: Final = 2**31 - 1
 """Of SQL's type integer: what counts neurons, tokens and rows asked for."""
 

@@ -9,15 +9,11 @@ from catalog.queries.parameters import require_known
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
-from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, SIGNS, VECTORS
+from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, ORDERS, SIGNS, VECTORS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ORDERS: Final = (
-    *("kurtosis", "variance", "skew"),
-    *("cos_gate_in", "cos_gate_out", "cos_in_out", "norm"),
-)
 _CHOICES: Final[dict[str, Sequence[str]]] = {
     "io_class": IO_CLASSES,
     "role": FUNCTIONAL_ROLES,

@@ -8,8 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
-from catalog.store.location import Location, as_location
-from catalog.store.opening import DEFAULT_WAIT_S, not_a_file
+from catalog.store.location import DEFAULT_WAIT_S, Location, as_location, not_a_file
 from catalog.taxonomy import LARGEST_INTEGER
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -10,8 +10,9 @@ import duckdb
 
 from catalog.store.executing import without_pandas
 from catalog.store.handle import Handle
+from catalog.store.location import DEFAULT_WAIT_S
 from catalog.store.new_files import appearing, spill_folder
-from catalog.store.opening import DEFAULT_WAIT_S, attach, explaining
+from catalog.store.opening import attach, explaining
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.version import check_version, schema_version
 from catalog.store.walls import CONFIG, check_columns, check_kinds

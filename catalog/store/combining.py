@@ -21,8 +21,8 @@ from catalog.store.conflicts import conflicts
 from catalog.store.copying import fill, hold, run_script
 from catalog.store.digests import rows_digest
 from catalog.store.handle import Handle
+from catalog.store.location import DEFAULT_WAIT_S
 from catalog.store.new_files import refuse_existing, require_space
-from catalog.store.opening import DEFAULT_WAIT_S
 from catalog.store.staging import sole_ingest
 from catalog.tables import bulk_tables, table_named
 

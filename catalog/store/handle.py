@@ -1,4 +1,7 @@
-"""A catalog as the library holds it: where it is, and how long to wait. Nothing stays open."""
+"""A catalog as the library holds it: where it is, and how long to wait. Nothing stays open.
+
+DuckDB is loaded by the first call that needs it, so that `catalog --help` does without.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,22 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
-from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S
-from catalog.store.reading import (
-    Parameters,
-    fetch,
-    fetch_checked,
-    reading,
-    require_file,
-    run_for_dicts,
-)
-from catalog.store.writing import writing
+from catalog.store.location import DEFAULT_WAIT_S, Location, require_file
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
+
+    from catalog.store.reading import Parameters
 
 
 @dataclass(frozen=True)
@@ -47,40 +41,52 @@ class Handle:
         return require_file(self.location)
 
     @contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(self) -> Iterator["duckdb.DuckDBPyConnection"]:
         """A read-only connection; raises as `catalog.store.reading.reading`."""
+        from catalog.store.reading import reading
+
         with reading(self.location, self.wait_s) as connection:
             yield connection
 
     @contextmanager
-    def tables(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def tables(self) -> Iterator["duckdb.DuckDBPyConnection"]:
         """A read-only connection to a file that also knows the tables beneath the public views."""
+        from catalog.store.reading import reading
+
         with reading(self.file, self.wait_s, beneath=True) as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def writing(self) -> Iterator["duckdb.DuckDBPyConnection"]:
         """One transaction; raises as `catalog.store.writing.writing`."""
+        from catalog.store.writing import writing
+
         with writing(self.file, self.wait_s) as connection:
             yield connection
 
     def fetch(
-        self, sql: str, parameters: Parameters = (), max_rows: int | None = None
+        self, sql: str, parameters: "Parameters" = (), max_rows: int | None = None
     ) -> "pa.Table":
         """The rows of one of the catalog's own queries, at most `max_rows` of them."""
+        from catalog.store.reading import fetch
+
         return fetch(self.location, sql, parameters, self.wait_s, max_rows)
 
     def fetch_checked(
-        self, sql: str, parameters: Parameters = (), max_rows: int | None = None
+        self, sql: str, parameters: "Parameters" = (), max_rows: int | None = None
     ) -> "pa.Table":
         """The rows of a user's query, if it only reads.
 
         Raises:
             SqlError: the SQL is wrong or not of the kind that is let through.
         """
+        from catalog.store.reading import fetch_checked
+
         return fetch_checked(self.location, sql, parameters, self.wait_s, max_rows)
 
-    def rows(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+    def rows(self, sql: str, parameters: "Parameters" = ()) -> list[dict[str, Any]]:
         """A few rows of one of the catalog's own queries as dictionaries, without Arrow."""
+        from catalog.store.reading import run_for_dicts
+
         with self.reading() as connection:
             return run_for_dicts(connection, sql, parameters, self.location)

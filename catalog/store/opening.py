@@ -1,7 +1,7 @@
 """Opening the DuckDB file: waiting for other processes, and naming what is wrong with it.
 
 DuckDB lets one process write while no other has the file open, and refuses at once, both ways. So
-nobody keeps the file open, and whoever finds it taken tries again until its patience ends.
+nobody keeps the file open, and whoever finds it taken tries again until the timeout.
 """
 
 import os
@@ -26,9 +26,7 @@ from catalog.errors import (
     Option,
 )
 from catalog.store.duckdb_errors import Fault, fault_of
-from catalog.store.location import Location
-
-DEFAULT_WAIT_S: Final = 60.0
+from catalog.store.location import DEFAULT_WAIT_S, Location, not_a_file
 
 STORAGE_VERSION: Final = "v1.0.0"
 """Of new files, so that every DuckDB since 1.0 reads them, whichever wrote them."""
@@ -148,14 +146,6 @@ def check_path(path: Path, *, read_only: bool) -> None:
         )
     if not read_only and not os.access(path if path.exists() else folder, os.W_OK):
         raise EnvironmentFault(f"{path} cannot be written: no permission.")
-
-
-def not_a_file(location: Location) -> DatabaseError:
-    """The error for a folder or URL where only a file will do."""
-    return DatabaseError(
-        f"{location} is not a catalog file. A lake of Parquet files is only read, and holds the "
-        "public views alone: name the .duckdb file."
-    )
 
 
 def _locked(path: Path, text: str, wait_s: float) -> DatabaseLocked:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -11,8 +10,8 @@ import duckdb
 from catalog.errors import DatabaseError, SqlError
 from catalog.formats.cells import JSON_METADATA
 from catalog.store.executing import interruptibly, without_pandas
-from catalog.store.location import Location
-from catalog.store.opening import DEFAULT_WAIT_S, explained, explaining, not_a_file
+from catalog.store.location import DEFAULT_WAIT_S, Location
+from catalog.store.opening import explained, explaining
 from catalog.store.statements import checked_statement
 from catalog.store.version import check_version, schema_version
 from catalog.store.walls import (
@@ -61,17 +60,6 @@ def reading(
         yield connection
     finally:
         connection.close()
-
-
-def require_file(location: Location) -> Path:
-    """The path of a catalog file, for what reads tables beneath the public views.
-
-    Raises:
-        DatabaseError: it is a folder or a URL.
-    """
-    if isinstance(location, str) or location.is_dir():
-        raise not_a_file(location)
-    return location
 
 
 def fetch(

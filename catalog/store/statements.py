@@ -14,6 +14,7 @@ from typing import Any, Final
 import duckdb
 
 from catalog.errors import SqlError
+from catalog.store.executing import without_pandas
 from catalog.store.walls import FILE
 
 _ALLOWED = (
@@ -89,7 +90,8 @@ def _require_reading(connection: duckdb.DuckDBPyConnection, select: str) -> None
 
 def _parse_tree(connection: duckdb.DuckDBPyConnection, select: str) -> Any:
     try:
-        row = connection.execute("select json_serialize_sql($1)", [select]).fetchone()
+        with without_pandas():
+            row = connection.execute("select json_serialize_sql($1)", [select]).fetchone()
         tree = json.loads(row[0]) if row else {"error": True}
     except (duckdb.Error, RecursionError) as error:
         raise SqlError("The SQL is nested too deeply.") from error

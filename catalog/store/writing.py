@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from catalog.errors import AliasTaken, Option
-from catalog.store.opening import DEFAULT_WAIT_S, explaining, missing
+from catalog.store.location import DEFAULT_WAIT_S
+from catalog.store.opening import explaining, missing
 from catalog.store.version import check_version, schema_version
 from catalog.store.walls import open_writer
 from catalog.tables import bulk_tables

@@ -8,8 +8,7 @@ import click
 from catalog.api import Catalog
 from catalog.cli.options import COUNT, model_option, output_options, reading_options
 from catalog.cli.output import Output
-from catalog.queries.finding import ORDERS
-from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, SIGNS, VECTORS
+from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, ORDERS, SIGNS, VECTORS
 
 _LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
 
