@@ -45,9 +45,9 @@ def start_token(tokenizer: "PreTrainedTokenizerFast", override: str | None = Non
     if override == "none":
         return None
     if not (override.isascii() and override.isdecimal()):
-        raise UsageError(f"the start token is 'none' or a token id, not {override!r}")
+        raise UsageError(f"The start token is 'none' or a token id, not {override!r}.")
     if tokenizer.backend_tokenizer.id_to_token(int(override)) is None:
-        raise UsageError(f"the start token {override} is no id of the model's tokenizer")
+        raise UsageError(f"The start token {override} is no id of the model's tokenizer.")
     return int(override)
 
 

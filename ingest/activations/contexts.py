@@ -56,7 +56,7 @@ def plan_units(lengths: Int32[ndarray, " n_contexts"], tokens_per_batch: int) ->
     `tokens_per_batch` is a unit of its own. Raises CorpusError for a corpus without contexts.
     """
     if len(lengths) == 0:
-        raise CorpusError("the corpus has no contexts")
+        raise CorpusError("The corpus has no contexts.")
     order = np.lexsort((np.arange(len(lengths)), -lengths.astype(np.int64))).astype(np.int32)
     units, start = [], 0
     while start < len(order):

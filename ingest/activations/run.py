@@ -193,7 +193,7 @@ def forward(work: ActivationPass, recorder: Recorder, batch: Batch, first_layer:
             raise
         if len(batch.context_ids) == 1:
             raise EnvironmentFault(
-                f"one context of {batch.tokens.shape[1]} tokens does not fit in memory"
+                f"One context of {batch.tokens.shape[1]} tokens does not fit in memory."
             ) from error
     else:
         return 1

@@ -5,7 +5,6 @@ depends on which units it holds and not on their order, on workers, or on how st
 """
 
 import json
-import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -166,7 +165,7 @@ class ActivationState:
         """
         require_same_plan(self.plan, other.plan)
         if both := self.units & other.units:
-            raise MismatchError(f"two partial results both hold unit {min(both)} of the corpus")
+            raise MismatchError(f"Two partial results both hold unit {min(both)} of the corpus.")
         self.count += other.count
         self.total += other.total
         torch.maximum(self.extreme, other.extreme, out=self.extreme)
@@ -212,12 +211,10 @@ class ActivationState:
             "nonfinite": [[*place, n] for place, n in sorted(self.nonfinite.items())],
         }
         try:
-            with written_whole(path) as unfinished:
+            with written_whole(path, synced=True) as unfinished:
                 save_file(tensors, unfinished, metadata={"state": json.dumps(header)})
-                with unfinished.open("rb+") as file:
-                    os.fsync(file.fileno())
         except (OSError, SafetensorError) as error:
-            raise EnvironmentFault(f"cannot write the checkpoint {path}: {error}") from error
+            raise EnvironmentFault(f"The checkpoint {path} cannot be written: {error}.") from error
 
     @classmethod
     def load(cls, path: Path, device: torch.device) -> Self:
@@ -238,7 +235,7 @@ class ActivationState:
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise EnvironmentFault(
-                f"the checkpoint {path} cannot be read ({error}); delete it to start again"
+                f"The checkpoint {path} cannot be read ({error}).", "Delete it to start again."
             ) from error
 
 
@@ -255,4 +252,4 @@ def require_same_plan(ours: PassPlan, theirs: PassPlan) -> None:
         if theirs_fields[name] != value
     ]
     if differing:
-        raise MismatchError("a partial result of another pass: " + ", ".join(differing))
+        raise MismatchError(f"This is a partial result of another pass: {', '.join(differing)}.")

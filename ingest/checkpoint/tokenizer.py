@@ -15,7 +15,7 @@ TOKENIZER_FILES: Final = (DEFINITION_FILE, "tokenizer.model", "vocab.json", "voc
 _UNUSED: Final = 5
 """Type of a token of a GGUF file that only fills up the embedding."""
 
-_WAY_OUT: Final = (Option("stages", "weights"), " works without a tokenizer")
+_WAY_OUT: Final = (Option("stages", "weights"), " works without a tokenizer.")
 
 FIXED_STRINGS: Final = (
     "The quick brown fox jumps over the lazy dog.",
@@ -47,7 +47,7 @@ def read_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
         tokenizer = tokenizer_as_defined(folder) if has_definition else tokenizer_of_class(folder)
     except Exception as error:  # the Rust parser of tokenizer.json raises nothing more specific
         raise CheckpointError(
-            f"the tokenizer of {folder} cannot be read: {first_line(error)};", *_WAY_OUT
+            f"The tokenizer of {folder} cannot be read: {first_line(error)};", *_WAY_OUT
         ) from error
     return tokenizer
 
@@ -116,7 +116,7 @@ def gguf_tokenizer(header: GgufHeader) -> "PreTrainedTokenizerFast":
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     path = header.path
-    hint = ("Name a folder with its tokenizer: ", Option("tokenizer", "DIR"), "; ", *_WAY_OUT, ".")
+    hint = ("Name a folder with its tokenizer: ", Option("tokenizer", "DIR"), "; ", *_WAY_OUT)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False

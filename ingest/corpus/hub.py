@@ -47,11 +47,12 @@ def hub_error(name: str, error: Exception) -> CatalogError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
         return EnvironmentFault(
-            f"the dataset {name} cannot be read from the Hub: {lines[0]};",
-            "check the network, or download it elsewhere and give its .jsonl or .parquet files as ",
+            f"The dataset {name} cannot be read from the Hub: {lines[0]}.",
+            "Check the network, or download it elsewhere and give its .jsonl or .parquet files as ",
             Option("corpus"),
+            ".",
         )
     return CorpusError(
-        f"the dataset {name} cannot be read (no local file or folder has this name either):"
+        f"The dataset {name} cannot be read (no local file or folder has this name either):"
         f" {' '.join(lines)}"
     )

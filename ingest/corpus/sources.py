@@ -29,5 +29,5 @@ def open_documents(source: str, config: str | None, split: str, field: str) -> D
     if is_there(path):
         return open_local(path, field)
     if looks_local(source):
-        raise CorpusError(f"there is no file or folder {source}")
+        raise CorpusError(f"There is no file or folder {source}.")
     return open_hub(source, config, split, field)

@@ -46,16 +46,16 @@ class CorpusSpec:
             length = self.context_length
         if model_limit is not None and length > model_limit:
             raise CorpusError(
-                f"contexts of {length} tokens are longer than the {model_limit} that the model"
-                " takes;",
-                "choose ",
+                f"Contexts of {length} tokens are longer than the {model_limit} that the model"
+                " takes.",
+                "Choose ",
                 Option("context_length", str(model_limit)),
-                " or less",
+                " or less.",
             )
         if length < 2:
-            raise UsageError(f"a context has at least 2 tokens, not {length}")
+            raise UsageError(f"A context has at least 2 tokens, not {length}.")
         if self.max_tokens < 1:
-            raise UsageError(f"a corpus has at least 1 token, not {self.max_tokens}")
+            raise UsageError(f"A corpus has at least 1 token, not {self.max_tokens}.")
         return length
 
     def parameters(self, context_length: int) -> dict[str, object]:

@@ -2,16 +2,14 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from catalog.errors import CorpusError, EnvironmentFault
+from catalog.errors import CorpusError
 from catalog.ingest.corpus.contexts import Context, Cutting, cut
 from catalog.ingest.corpus.documents import Document
 from catalog.ingest.corpus.encoding import encode, text_encoder
@@ -24,6 +22,7 @@ from catalog.ingest.corpus.tokenised import (
     TokenisedCorpus,
 )
 from catalog.ingest.vocabulary import special_token_ids, start_token
+from catalog.store.whole_files import explaining_writes, written_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -90,12 +89,12 @@ def tokenise_corpus(
     counts = Counts()
     contexts = all_contexts(documents.stream, tokenizer, d_vocab, cutting, counts)
     counting = how_counted(spec, tokenizer, cutting)
-    with finished_as(folder) as unfinished:
+    with explaining_writes(folder), written_whole(folder, folder=True) as unfinished:
         kept = limited(distinct(contexts, counts), spec.max_tokens, counts, progress)
         digest, n_contexts = write_contexts(unfinished / CONTEXTS_FILE, kept, counting)
         if n_contexts == 0:
             raise CorpusError(
-                f"the corpus {documents.source} holds no text: {counts.n_empty} empty documents"
+                f"The corpus {documents.source} holds no text: {counts.n_empty} empty documents."
             )
         CorpusSummary(
             source=documents.source,
@@ -150,8 +149,8 @@ def check_fits(token_id: int, d_vocab: int) -> None:
     """Raise CorpusError for a token id that is no row of the embedding."""
     if token_id >= d_vocab:
         raise CorpusError(
-            f"the tokenizer does not belong to the model: it gives token id {token_id},"
-            f" but the model's embedding has {d_vocab} rows"
+            f"The tokenizer does not belong to the model: it gives token id {token_id},"
+            f" but the model's embedding has {d_vocab} rows."
         )
 
 
@@ -218,22 +217,3 @@ def write_contexts(path: Path, contexts: Iterator[Context], counting: Counting) 
             digest.update(np.array([len(context.tokens.ids), following], "<i4").tobytes())
             digest.update(context.tokens.ids.astype("<i4", copy=False).tobytes())
     return digest.hexdigest(), writer.n_contexts
-
-
-@contextmanager
-def finished_as(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into; it becomes `folder` at the end, and is removed after an error.
-
-    Raises EnvironmentFault where the disk refuses.
-    """
-    unfinished = folder.with_name(f"{folder.name}.part")
-    try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    except OSError as error:
-        raise EnvironmentFault(f"the corpus cannot be written to {folder}: {error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)

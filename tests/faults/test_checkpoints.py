@@ -335,13 +335,13 @@ TOKENIZERS = {
     Fault(
         "tokenizer.json: cut short",
         4,
-        "Error: the tokenizer of … cannot be read: …; --stages weights works without a tokenizer",
+        "Error: The tokenizer of … cannot be read: …; --stages weights works without a tokenizer",
         NOTHING,
     ): lambda text: text[: len(text) // 2],
     Fault(
         "tokenizer.json: an id that is no number",
         4,
-        "Error: the tokenizer of … cannot be read: …; --stages weights works without a tokenizer",
+        "Error: The tokenizer of … cannot be read: …; --stages weights works without a tokenizer",
         NOTHING,
     ): lambda text: text.replace('"▁w3": 3', '"▁w3": "3"').replace('"▁w3":3', '"▁w3":"3"'),
 }

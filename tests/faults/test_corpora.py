@@ -34,7 +34,7 @@ FILES: dict[Fault, tuple[str, bytes]] = {
     for name, sees, file, data in (
         (
             "a corpus without text",
-            "the corpus … holds no text: 1 empty documents",
+            "The corpus … holds no text: 1 empty documents.",
             "c.txt",
             b" \n ",
         ),
@@ -133,7 +133,7 @@ SPECIAL: dict[Fault, Callable[[Path], Path]] = {
     Fault(
         "a corpus whose name is longer than names can be",
         4,
-        "Error: there is no file or folder …",
+        "Error: There is no file or folder …",
         KEPT,
     ): lambda folder: folder / ("x" * 5000 + ".txt"),
 }

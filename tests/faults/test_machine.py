@@ -59,13 +59,13 @@ FULL = {
     Fault(
         "the disk is full while a corpus is tokenised",
         7,
-        "Error: the corpus cannot be written to … No space left on device",
+        "Error: … could not be written: … No space left on device",
         "the catalog as it was; the same command begins the corpus anew",
     ): ("activations", "tokenising corpus"),
     Fault(
         "the disk is full while the activation pass saves its state",
         7,
-        "Error: cannot write the checkpoint … No space left on device",
+        "Error: The checkpoint … cannot be written: … No space left on device",
         "the state that was saved before, if any; the same command carries on from it",
     ): ("activations", "activations"),
     Fault(

@@ -55,7 +55,7 @@ def test_damaged_rows(fault: Fault, weights: Ingest, undisturbed: Rows) -> None:
     assert weights.carries_on() == undisturbed(weights)
 
 
-UNREADABLE = "Error: the checkpoint … cannot be read … delete it to start again"
+UNREADABLE = "Error: The checkpoint … cannot be read … Delete it to start again"
 STATES: dict[Fault, Callable[[bytes], bytes]] = {
     Fault("the saved state of the activation pass is cut short", 7, UNREADABLE, "the catalog"): (
         lambda d: d[: len(d) // 2]

@@ -163,7 +163,7 @@ def test_a_batch_halved_for_memory(work: ActivationPass, undisturbed: list[pa.Ta
 def test_one_context_too_large(work: ActivationPass) -> None:
     handle = work.model.get_submodule("layers.1.mlp").register_forward_pre_hook(OutOfMemory(0))
     try:
-        with pytest.raises(EnvironmentFault, match="one context of 40 tokens"):
+        with pytest.raises(EnvironmentFault, match="One context of 40 tokens"):
             run_units(work, empty_state(work))
     finally:
         handle.remove()

@@ -218,9 +218,9 @@ def test_a_state_survives_its_file(tmp_path: Path) -> None:
     assert (back.units, back.halved, back.nonfinite) == ({2}, {2: 4}, {(0, 8): 3})
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
     (tmp_path / "state").write_bytes(b"torn")
-    with pytest.raises(EnvironmentFault, match="delete it"):
+    with pytest.raises(EnvironmentFault, match="Delete it"):
         ActivationState.load(tmp_path / "state", torch.device("cpu"))
-    with pytest.raises(EnvironmentFault, match="cannot write"):
+    with pytest.raises(EnvironmentFault, match="cannot be written"):
         state.save(tmp_path / "missing" / "state")
 
 

@@ -223,8 +223,8 @@ def test_a_dataset_without_the_field_or_split_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("raised", "error", "message"),
     [
-        (ConnectionError("no route"), EnvironmentFault, "no route; check the network"),
-        (TimeoutError("too slow"), EnvironmentFault, "check the network"),
+        (ConnectionError("no route"), EnvironmentFault, "no route. Check the network"),
+        (TimeoutError("too slow"), EnvironmentFault, "Check the network"),
         (FileNotFoundError("no such dataset"), CorpusError, "no such dataset"),
         (ValueError("Config name is missing.\nPick: a, b"), CorpusError, "missing. Pick: a, b"),
     ],

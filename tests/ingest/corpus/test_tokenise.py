@@ -171,7 +171,7 @@ def test_context_length_is_bounded_by_the_model(tokenise: Tokenise) -> None:
     assert tokenise(["x"], model_limit=512).context_length == 512
     assert tokenise(["x"], model_limit=4096).context_length == 1024
     assert tokenise(["x"], model_limit=4096, context_length=4096).context_length == 4096
-    with pytest.raises(CorpusError, match=r"contexts of 2048 tokens.*512"):
+    with pytest.raises(CorpusError, match=r"Contexts of 2048 tokens.*512"):
         tokenise(["x"], context_length=2048, model_limit=512)
 
 
@@ -218,7 +218,7 @@ def test_a_disk_that_refuses_is_no_fault_of_the_corpus(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tokenise_module(), "ContextWriter", full)
-    with pytest.raises(EnvironmentFault, match=r"cannot be written.*No space left"):
+    with pytest.raises(EnvironmentFault, match=r"could not be written.*No space left"):
         tokenise(["the fox"])
     assert not list(tmp_path.glob("tokenised*"))
 
