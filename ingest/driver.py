@@ -75,7 +75,8 @@ def _ensure_current(request: IngestRequest, progress: Progress) -> None:
 
 def _note_passed_over(checkpoint: Checkpoint, progress: Progress) -> None:
     """Say that GGUF files beside the safetensors are not read."""
-    beside = [] if checkpoint.gguf_file else gguf_checkpoints(checkpoint.folder)
+    path = checkpoint.tensors.path
+    beside = gguf_checkpoints(path) if path.is_dir() else []
     if beside:
         progress.note(
             f"{checkpoint.source}: safetensors are read, not {', '.join(beside)} beside them;",

@@ -47,7 +47,7 @@ def load_model(
             device_map = "auto"
     if device_map is not None:
         _require_accelerate(f"{checkpoint.source} is larger than one GPU and is spread", "ray")
-    if checkpoint.gguf_file is not None:
+    if checkpoint.tensors.is_dequantised:
         _require_accelerate(f"The GGUF file {checkpoint.source} is loaded", "gguf")
         _require_memory(checkpoint, dtype)
     family = family_of(checkpoint)

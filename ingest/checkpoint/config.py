@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from catalog.errors import CheckpointError, EnvironmentFault
-from catalog.ingest.checkpoint.safetensors_files import CONFIG_NAME
+
+CONFIG_NAME: Final = "config.json"
 
 
 def read_config(folder: Path, source: str) -> dict[str, Any]:

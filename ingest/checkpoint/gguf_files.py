@@ -13,16 +13,21 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from catalog.errors import CheckpointError, EnvironmentFault
 from catalog.ingest.checkpoint.gguf_header import GgufHeader, GgufTensor
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from catalog.ingest.checkpoint.reader import Checkpoint
 
 SAMPLE_BYTES: Final = 4096
 _PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -46,6 +51,8 @@ class GgufFiles:
     stored: Mapping[str, str]
     norm_shift: float
     permuted: tuple[int, int] | None
+    config_name: ClassVar[str] = "header"
+    is_dequantised: ClassVar[bool] = True
     _maps: dict[Path, npt.NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -74,6 +81,10 @@ class GgufFiles:
             files.permuted = family.heads(files.config)[:2]
         files._check_tensors()
         return files
+
+    @property
+    def path(self) -> Path:
+        return self.parts[0].path
 
     @property
     def quantization(self) -> str | None:
@@ -137,6 +148,22 @@ class GgufFiles:
 
     def release(self) -> None:
         self._maps.clear()
+
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        from catalog.ingest.checkpoint.tokenizer import gguf_tokenizer
+
+        return gguf_tokenizer(self.parts[0])
+
+    def transformers_config(self) -> "PretrainedConfig":
+        """The sizes alone, for architectures too that transformers does not load from GGUF."""
+        from transformers import AutoConfig
+
+        return AutoConfig.for_model(**self.config)
+
+    def base_model(self, checkpoint: "Checkpoint", dtype: torch.dtype, **loading: Any) -> nn.Module:
+        from catalog.ingest.checkpoint.gguf_model import load_gguf_model
+
+        return load_gguf_model(checkpoint, self, dtype, **loading)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()

@@ -3,22 +3,19 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from catalog.ingest.checkpoint.config import read_config
 from catalog.ingest.checkpoint.gguf_files import GgufFiles
 from catalog.ingest.checkpoint.safetensors_files import SafetensorsFiles
 from catalog.ingest.checkpoint.tensors import TensorSource
-from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
+from catalog.ingest.checkpoint.transformers_refusals import BELONG, asking_transformers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-_BELONG: Final = "see that its files belong together"
 
 DeviceMap = str | dict[str, str | int]
 
@@ -29,17 +26,13 @@ class Checkpoint:
 
     `source` is what the user asked for, `revision` the commit of a Hub id (None for local files).
     Tensors come on the CPU and may be views of a mapped file: do not write into them. Every read
-    raises CheckpointError naming a tensor that is missing. `folder` and, of a GGUF checkpoint,
-    `gguf_file` are where transformers finds it, `tokenizer_folder` where its tokenizer lies
-    instead, if that is elsewhere.
+    raises CheckpointError naming a tensor that is missing. `tokenizer_folder` is where its
+    tokenizer lies if that is not with its tensors.
     """
 
     source: str
     revision: str | None
-    folder: Path
-    config: dict[str, Any]
     tensors: TensorSource
-    gguf_file: str | None = None
     tokenizer_folder: Path | None = None
 
     @classmethod
@@ -49,8 +42,7 @@ class Checkpoint:
         Raises:
             CheckpointError: whatever keeps its tensors from being read.
         """
-        config = read_config(folder, source)
-        return cls(source, revision, folder, config, SafetensorsFiles.read(folder, source))
+        return cls(source, revision, SafetensorsFiles.read(folder, source))
 
     @classmethod
     def read_gguf(
@@ -65,9 +57,12 @@ class Checkpoint:
         Raises:
             CheckpointError: whatever keeps its tensors from being read.
         """
-        tensors = GgufFiles.read(file, source)
-        first = tensors.parts[0].path.name
-        return cls(source, revision, file.parent, tensors.config, tensors, first, tokenizer_folder)
+        return cls(source, revision, GgufFiles.read(file, source), tokenizer_folder)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json says, or would say."""
+        return self.tensors.config
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +81,7 @@ class Checkpoint:
 
         if self.revision is not None or self.source == DEMO:
             return self.source
-        return str((self.folder / (self.gguf_file or "")).resolve())
+        return str(self.tensors.path.resolve())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -131,24 +126,16 @@ class Checkpoint:
     @cached_property
     def _tokenizer(self) -> "PreTrainedTokenizerFast":
         # Rebuilding that of a GGUF file takes seconds.
-        from catalog.ingest.checkpoint.tokenizer import gguf_tokenizer, read_tokenizer
+        from catalog.ingest.checkpoint.tokenizer import read_tokenizer
 
-        if self.tokenizer_folder is None and isinstance(self.tensors, GgufFiles):
-            return gguf_tokenizer(self.tensors.parts[0])
-        return read_tokenizer(self.tokenizer_folder or self.folder)
+        if self.tokenizer_folder is None:
+            return self.tensors.tokenizer()
+        return read_tokenizer(self.tokenizer_folder)
 
     @cached_property
     def auto_config(self) -> Any:
-        """transformers' configuration; take a copy to change it.
-
-        That of a GGUF file holds the sizes alone, for architectures too that transformers does not
-        load from such files.
-        """
-        from transformers import AutoConfig
-
-        if isinstance(self.tensors, GgufFiles):
-            return AutoConfig.for_model(**self.config)
-        return AutoConfig.from_pretrained(self.folder, trust_remote_code=False)
+        """transformers' configuration; take a copy to change it."""
+        return self.tensors.transformers_config()
 
     def n_parameters(self) -> int:
         """Parameters of the base model, from its configuration alone.
@@ -158,7 +145,7 @@ class Checkpoint:
         """
         from transformers import AutoModel
 
-        with asking_transformers(self, _BELONG), torch.device("meta"):
+        with asking_transformers(self, BELONG), torch.device("meta"):
             model = AutoModel.from_config(self.auto_config, trust_remote_code=False)
         return sum(parameter.numel() for parameter in model.parameters())
 
@@ -173,22 +160,10 @@ class Checkpoint:
         Raises:
             CheckpointError: transformers cannot make it.
         """
-        from transformers import AutoModel
         from transformers.utils import logging
 
         logging.set_verbosity_error()  # it reports the LM head that is left out on purpose
         logging.disable_progress_bar()
-        if isinstance(self.tensors, GgufFiles):
-            from catalog.ingest.checkpoint.gguf_model import load_gguf_model
-
-            loading = {"device_map": device_map, "offload_folder": offload_folder}
-            return load_gguf_model(self, self.tensors, dtype, **loading)
-        with asking_transformers(self, _BELONG):
-            model = AutoModel.from_pretrained(
-                self.folder,
-                dtype=dtype,
-                trust_remote_code=False,
-                device_map=device_map,
-                offload_folder=offload_folder,
-            )
-        return cast(nn.Module, model)
+        return self.tensors.base_model(
+            self, dtype, device_map=device_map, offload_folder=offload_folder
+        )

@@ -5,16 +5,22 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from catalog.errors import CheckpointError, EnvironmentFault
+from catalog.ingest.checkpoint.config import CONFIG_NAME, read_config
 from catalog.ingest.checkpoint.safetensors_file import FLOAT_DTYPES, TensorFile
+from catalog.ingest.checkpoint.transformers_refusals import BELONG, asking_transformers
 
-CONFIG_NAME: Final = "config.json"
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from catalog.ingest.checkpoint.reader import Checkpoint
+
 INDEX_NAME: Final = "model.safetensors.index.json"
 SINGLE_NAME: Final = "model.safetensors"
 _PICKLES: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -24,10 +30,13 @@ _PICKLES: Final = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 class SafetensorsFiles:
     """A TensorSource; tensors come in the checkpoint's dtype, as views of the mapped files."""
 
-    folder: Path
+    path: Path
     source: str
+    config: dict[str, Any]
     files: tuple[TensorFile, ...]
     file_of: dict[str, TensorFile]
+    config_name: ClassVar[str] = CONFIG_NAME
+    is_dequantised: ClassVar[bool] = False
 
     @classmethod
     def read(cls, folder: Path, source: str) -> "SafetensorsFiles":
@@ -36,10 +45,11 @@ class SafetensorsFiles:
         Raises:
             CheckpointError: there are none, some are missing, damaged or of another kind.
         """
+        config = read_config(folder, source)
         files = tuple(TensorFile.read(path) for path in _weight_files(folder, source))
         file_of = {name: file for file in files for name in file.entries}
         _check_index(folder, file_of)
-        return cls(folder, source, files, file_of)
+        return cls(folder, source, config, files, file_of)
 
     @property
     def quantization(self) -> str | None:
@@ -50,7 +60,7 @@ class SafetensorsFiles:
         return self.file_of.keys()
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256((self.folder / CONFIG_NAME).read_bytes())
+        digest = hashlib.sha256((self.path / CONFIG_NAME).read_bytes())
         for file in self.files:
             file.update_digest(digest)
         return digest.hexdigest()
@@ -81,6 +91,26 @@ class SafetensorsFiles:
     def release(self) -> None:
         for file in self.files:
             file.release()
+
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        from catalog.ingest.checkpoint.tokenizer import read_tokenizer
+
+        return read_tokenizer(self.path)
+
+    def transformers_config(self) -> "PretrainedConfig":
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(self.path, trust_remote_code=False)
+        return cast("PretrainedConfig", config)
+
+    def base_model(self, checkpoint: "Checkpoint", dtype: torch.dtype, **loading: Any) -> nn.Module:
+        from transformers import AutoModel
+
+        with asking_transformers(checkpoint, BELONG):
+            model = AutoModel.from_pretrained(
+                self.path, dtype=dtype, trust_remote_code=False, **loading
+            )
+        return cast(nn.Module, model)
 
     def _slice(self, name: str) -> Any:
         self.dtype(name)

@@ -1,19 +1,45 @@
 """What a kind of file must offer so that a checkpoint can be read from it, slice by slice."""
 
 from collections.abc import Collection
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from catalog.ingest.checkpoint.reader import Checkpoint
 
 
 class TensorSource(Protocol):
-    """The tensors of a checkpoint by the names that transformers has for them.
+    """The tensors of a checkpoint by the names that transformers has for them, and its model.
 
     Every read raises CheckpointError naming a tensor that is missing or damaged. Tensors are on the
     CPU and may be views of a mapped file: do not write into them.
     """
+
+    @property
+    def path(self) -> Path:
+        """The file or folder that another process opens it by."""
+        ...
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json says, or would say."""
+        ...
+
+    @property
+    def config_name(self) -> str:
+        """Where the configuration stands, for messages."""
+        ...
+
+    @property
+    def is_dequantised(self) -> bool:
+        """Whether running the model takes more memory than its files."""
+        ...
 
     @property
     def quantization(self) -> str | None:
@@ -54,4 +80,24 @@ class TensorSource(Protocol):
 
     def fingerprint(self) -> str:
         """SHA-256 over the configuration and samples of every tensor: changes with the weights."""
+        ...
+
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        """The tokenizer that lies with the tensors.
+
+        Raises:
+            CheckpointError: there is none, or a damaged or unsupported one.
+        """
+        ...
+
+    def transformers_config(self) -> "PretrainedConfig":
+        """transformers' configuration of the model."""
+        ...
+
+    def base_model(self, checkpoint: "Checkpoint", dtype: torch.dtype, **loading: Any) -> nn.Module:
+        """The model without its LM head; `loading` goes to transformers' from_pretrained.
+
+        Raises:
+            CheckpointError: transformers cannot make it.
+        """
         ...

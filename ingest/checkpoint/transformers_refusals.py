@@ -11,6 +11,9 @@ from catalog.errors import CheckpointError, HintPart, ran_out_of_memory
 if TYPE_CHECKING:
     from catalog.ingest.checkpoint.reader import Checkpoint
 
+BELONG: Final = "see that its files belong together"
+"""What to do where transformers refuses a folder."""
+
 _REFUSALS: Final = (
     ArithmeticError,
     AssertionError,
@@ -37,7 +40,7 @@ def asking_transformers(checkpoint: "Checkpoint", *way_out: HintPart) -> Iterato
         if ran_out_of_memory(error):
             raise MemoryError from error
         said = (str(error).strip().splitlines() or [""])[0][:200].rstrip(".")
-        states = "config.json" if checkpoint.gguf_file is None else "header"
+        states = checkpoint.tensors.config_name
         raise CheckpointError(
             f"transformers has no class for {checkpoint.source} (model type "
             f"{checkpoint.config.get('model_type')}) or cannot run it as its {states} says: "

@@ -81,7 +81,7 @@ class ActivationsStage(Stage):
 
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
         checkpoint = self.weights.checkpoint
-        if checkpoint.gguf_file is not None:
+        if checkpoint.tensors.is_dequantised:
             progress.note(f"{dequantised_size(checkpoint, getattr(torch, self.dtype))}.")
         taken = CorpusPass(self._job(), self.corpus.tokenised)
         saved = staging.folder / "state.safetensors"

@@ -85,9 +85,9 @@ def test_the_fingerprint_follows_weights_and_config(folder: Path, tmp_path: Path
 def test_a_relative_folder_and_the_demo_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     assert open_checkpoint("model").revision is None
-    assert open_checkpoint("./model").folder == Path("model")
+    assert open_checkpoint("./model").tensors.path == Path("model")
     monkeypatch.setattr("catalog.ingest.demo.MODEL_FOLDER", folder)
-    assert open_checkpoint("demo").folder == folder
+    assert open_checkpoint("demo").tensors.path == folder
 
 
 def test_a_folder_that_does_not_exist_or_is_a_file(tmp_path: Path) -> None:
