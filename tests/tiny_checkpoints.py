@@ -46,7 +46,7 @@ def _text_model(config_class: str, model_class: str, **special: Any) -> Callable
 def _plain_model(
     config_class: str, model_class: str, names: dict[str, str | None], **special: Any
 ) -> Callable[..., nn.Module]:
-    """As `_text_model`, with `names` for what the config calls otherwise, None for what it lacks."""
+    """As `_text_model`; `names` are what the config calls otherwise, None for what it lacks."""
     common = {
         name: value
         for usual, value in _COMMON.items()
