@@ -70,13 +70,13 @@ TABLES: Final = (
             Column(
                 "activation_fn",
                 "TEXT",
-                "activation function of the gate, as the checkpoint names it",
+                "activation function of the gate (of in without one), as the checkpoint names it",
             ),
             Column("n_layers", "INTEGER", "number of layers"),
             Column("d_model", "INTEGER", "width of the residual stream"),
             Column("d_mlp", "INTEGER", "neurons per layer"),
             Column("d_vocab", "INTEGER", "columns of W_U, padding included"),
-            Column("gated", "BOOLEAN", "whether the MLP has a gate (always true today)"),
+            Column("gated", "BOOLEAN", "whether the MLP has a gate; a plain one has none"),
             Column("weights", "TEXT", "folded, effective or raw"),
             Column(
                 "chance_95",
@@ -220,7 +220,7 @@ TABLES: Final = (
             Column(
                 "cos_gate_in",
                 "FLOAT",
-                "cos(w_gate, w_in); NULL if either vector is zero or not finite",
+                "cos(w_gate, w_in); NULL if either vector is zero, not finite or not there",
                 nullable=True,
             ),
             Column("cos_gate_out", "FLOAT", "cos(w_gate, w_out)", nullable=True),
@@ -290,7 +290,8 @@ TABLES: Final = (
             Column(
                 "sign_case",
                 "TEXT",
-                "signs of gate and in: gate+_in+, gate+_in-, gate-_in+, gate-_in-",
+                "signs of gate and in: gate+_in+, gate+_in-, gate-_in+, gate-_in-; without a gate "
+                "in+, in-",
             ),
             Column("n_positions", "BIGINT", "counted positions of the corpus"),
             Column("n_in_case", "BIGINT", "counted positions in this case"),
@@ -324,10 +325,15 @@ TABLES: Final = (
         "run",
         (
             *_NEURON,
-            Column("sign_case", "TEXT", "signs of gate and in at the peak"),
+            Column("sign_case", "TEXT", "signs of gate and in (without a gate, of in) at the peak"),
             Column("rank", "SMALLINT", "from 1, largest |post| first"),
-            Column("post", _UNCOMPRESSED, "act(gate) * in at the peak"),
-            Column("x_gate", _UNCOMPRESSED, "gate pre-activation at the peak"),
+            Column("post", _UNCOMPRESSED, "act(gate) * in at the peak; without a gate act(in)"),
+            Column(
+                "x_gate",
+                _UNCOMPRESSED,
+                "gate pre-activation at the peak; NULL without a gate",
+                nullable=True,
+            ),
             Column("x_in", _UNCOMPRESSED, "in at the peak"),
             Column("context_id", "INTEGER", "context the exemplar stands in"),
             Column("position", "INTEGER", "position of the peak in the context, from 0"),

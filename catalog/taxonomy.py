@@ -25,7 +25,12 @@ IO_CLASSES: Final = (
     "orthogonal output",
 )
 
+PLAIN_IO_CLASSES: Final = ("enrichment", "depletion", "orthogonal output")
+"""Those that a neuron without a gate can have."""
+
 SIGN_CASES: Final = ("gate+_in+", "gate+_in-", "gate-_in+", "gate-_in-")
+PLAIN_SIGN_CASES: Final = ("in+", "in-")
+"""Signs of what a neuron reads: of gate and in, or of in where there is no gate."""
 
 FUNCTIONAL_ROLES: Final = (
     "partition",
@@ -49,6 +54,11 @@ LARGEST_INTEGER: Final = 2**31 - 1
 WINDOW_BEFORE: Final = 23
 WINDOW_AFTER: Final = 8
 N_SAMPLED_POSITIONS: Final = 256
+
+
+def sign_cases(*, gated: bool) -> tuple[str, ...]:
+    """The sign cases of a neuron with or without a gate."""
+    return SIGN_CASES if gated else PLAIN_SIGN_CASES
 
 
 class Direction(NamedTuple):

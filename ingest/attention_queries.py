@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from catalog.ingest.folding import as_float32, centre
+from catalog.ingest.folding import centre
 from catalog.ingest.neuron_vectors import NeuronVectors
 
 
@@ -15,10 +15,14 @@ def queries(weights: NeuronVectors, layer: int) -> Float[Tensor, "n_heads head_d
         CheckpointError: the attention of the family is not known, or a tensor is misshapen.
     """
     attention, config = weights.attention, weights.checkpoint.config
-    n_heads, _, head_dim = weights.family.heads(config)
-    name = weights.family.weight(attention.query, layer)
-    weights.expect_shape(name, (weights.query_rows(config), weights.d_model))
-    rows = as_float32(weights.checkpoint.rows(name, 0, n_heads * head_dim), "cpu")
+    n_heads, n_key_heads, head_dim = weights.family.heads(config)
+    n_rows = weights.query_rows(config)
+    weights.expect_linear(attention.query, layer, n_rows, weights.d_model)
+    groups = attention.groups or n_key_heads
+    # Queries come first in a group.
+    starts = range(0, n_rows, n_rows // groups)
+    n = n_heads * head_dim // groups
+    rows = torch.cat([weights.readers(attention.query, layer, at, at + n) for at in starts])
     if weights.kind != "raw":
         gain = weights.folding.gain(attention.input_norm, layer, "cpu")
         if gain is not None:

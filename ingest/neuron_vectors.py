@@ -40,17 +40,17 @@ class NeuronVectors:
         self.checkpoint = checkpoint
         self.kind = kind
         self.family = family_of(checkpoint) if family is None else family.located(checkpoint)
-        if kind != "raw" and not self.family.normed:
+        if kind != "raw" and self.family.raw_only is not None:
             raise CheckpointError(
-                f"The norms of model type {self.family.name} are not known; supported: "
-                f"{supported()}.",
+                f"{checkpoint.source} cannot be read with {kind} weights: {self.family.raw_only}; "
+                f"supported: {supported()}.",
                 "It can be ingested with ",
                 Option("weights", "raw"),
                 " only.",
             )
         self.folding = Folding(checkpoint, self.family, kind)
-        down = self.family.weight(self.family.mlp.writes, 0)
-        self.d_model, self.d_mlp = _matrix_shape(checkpoint, down)
+        shape = _matrix_shape(checkpoint, self.family.weight(self.family.mlp.writes, 0))
+        self.d_model, self.d_mlp = shape[::-1] if self.family.transposed else shape
         self.n_layers = self.family.n_layers(checkpoint.config)
         self.activation_fn = self.family.activation_fn(checkpoint.config)
         self.embedding_name = self.family.embedding_name(checkpoint)
@@ -78,20 +78,36 @@ class NeuronVectors:
 
     def block(self, layer: int, start: int, stop: int, device: torch.device | str = "cpu") -> Block:
         """Vectors of neurons start..stop of a layer, on `device`, safe to write into."""
-        mlp, read = self.family.mlp, self.checkpoint
+        mlp = self.family.mlp
         block: Block = {}
         for _, vectors in groupby(mlp.reads, key=mlp.reads.__getitem__):
             # Vectors of a fused matrix are its rows one after another.
             for at, vector in enumerate(vectors):
                 first = at * self.d_mlp
-                name = self.family.weight(mlp.reads[vector], layer)
-                block[vector] = as_float32(read.rows(name, first + start, first + stop), device)
-        written = read.columns(self.family.weight(mlp.writes, layer), start, stop)
-        # Gathering the strided columns first, then transposing, reads each page once.
-        block["out"] = as_float32(written.to(device).contiguous().T.contiguous(), device)
+                module = mlp.reads[vector]
+                block[vector] = self.readers(module, layer, first + start, first + stop, device)
+        block["out"] = self.writers(mlp.writes, layer, start, stop, device)
         if self.kind != "raw":
             self.folding.fold_block(block, layer)
         return block
+
+    def readers(
+        self, module: str, layer: int, start: int, stop: int, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "n d_in"]:
+        """What outputs start..stop of a linear module read with: a float32 copy on `device`."""
+        name = self.family.weight(module, layer)
+        if self.family.transposed:
+            return _turned(self.checkpoint.columns(name, start, stop), device)
+        return as_float32(self.checkpoint.rows(name, start, stop), device)
+
+    def writers(
+        self, module: str, layer: int, start: int, stop: int, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "n d_out"]:
+        """What inputs start..stop of a linear module write: a float32 copy on `device`."""
+        name = self.family.weight(module, layer)
+        if self.family.transposed:
+            return as_float32(self.checkpoint.rows(name, start, stop), device)
+        return _turned(self.checkpoint.columns(name, start, stop), device)
 
     def blocks(
         self, layer: int, device: torch.device | str = "cpu", size: int = BLOCK_SIZE
@@ -109,21 +125,26 @@ class NeuronVectors:
                 f"{self.checkpoint.shape(name)}, expected {shape}."
             )
 
+    def expect_linear(self, module: str, layer: int, n_out: int, n_in: int) -> None:
+        """CheckpointError unless a linear module of a layer has so many outputs and inputs."""
+        shape = (n_in, n_out) if self.family.transposed else (n_out, n_in)
+        self.expect_shape(self.family.weight(module, layer), shape)
+
     def check_sizes(self, config: Mapping[str, Any]) -> None:
         """Compare what a config.json, read with its class's defaults, says with the tensors.
 
         Raises CheckpointError naming the first size that differs.
         """
         for key, ours in (("hidden_size", self.d_model), ("intermediate_size", self.d_mlp)):
-            stated = config.get(key, ours)
+            stated = self.family.setting(config, key, ours)
             if stated != ours:
                 raise CheckpointError(
                     f"{self.checkpoint.source}: config.json says {key} {stated!r}, but the tensors "
                     f"have {ours}."
                 )
         if self.family.attention is not None:
-            name = self.family.weight(self.family.attention.query, 0)
-            self.expect_shape(name, (self.query_rows(config), self.d_model))
+            n_out = self.query_rows(config)
+            self.expect_linear(self.family.attention.query, 0, n_out, self.d_model)
 
     def query_rows(self, config: Mapping[str, Any]) -> int:
         """Rows of the matrix that makes queries, with keys and values where it is fused."""
@@ -140,12 +161,20 @@ class NeuronVectors:
         family, mlp, d_model, d_mlp = self.family, self.family.mlp, self.d_model, self.d_mlp
         read_rows = len(mlp.reads) * d_mlp if mlp.fused else d_mlp
         norms = [norm for norm in (family.mlp_norm, family.post_mlp_norm) if norm]
-        yield self.embedding_name, (self.checkpoint.shape(self.embedding_name)[0], d_model)
-        yield self.unembedding_name, (self.d_vocab, d_model)
+        n_embedded, d_embed = _matrix_shape(self.checkpoint, self.embedding_name)
+        if family.project_in is None:
+            d_embed = d_model
+        else:
+            yield family.weight(family.project_in), (d_model, d_embed)
+        if family.project_out is not None:
+            yield family.weight(family.project_out), (d_embed, d_model)
+        yield self.embedding_name, (n_embedded, d_embed)
+        yield self.unembedding_name, (self.d_vocab, d_embed)
+        turn = -1 if family.transposed else 1
         for layer in range(self.n_layers):
             for module in mlp.reads.values():
-                yield family.weight(module, layer), (read_rows, d_model)
-            yield family.weight(mlp.writes, layer), (d_model, d_mlp)
+                yield family.weight(module, layer), (read_rows, d_model)[::turn]
+            yield family.weight(mlp.writes, layer), (d_model, d_mlp)[::turn]
             if family.gain != "one":
                 yield from ((family.weight(norm, layer), (d_model,)) for norm in norms)
         if family.gain != "one" and family.final_norm is not None:
@@ -161,6 +190,12 @@ def _reopened(source: str, revision: str, kind: WeightKind, fingerprint: str) ->
             "machine of the cluster must see the same files under the same path."
         )
     return NeuronVectors(checkpoint, kind)
+
+
+def _turned(columns: Float[Tensor, "k n"], device: torch.device | str) -> Float[Tensor, "n k"]:
+    """Columns of a stored matrix as rows."""
+    # Gathering the strided columns first, then transposing, reads each page once.
+    return as_float32(columns.to(device).contiguous().T.contiguous(), device)
 
 
 def _matrix_shape(checkpoint: Checkpoint, name: str) -> tuple[int, int]:

@@ -76,8 +76,11 @@ def _deviations(weights: NeuronVectors, layer: int) -> dict[str, float]:
     if read_from != mlp.module:
         x = _normalised(x, family, model.config)
     put_out = _split(mlp, {module: seen[module].outputs for module in mlp.reads.values()})
-    biases = {module: _bias(model, module) for module in mlp.reads.values()}
-    unbiased = {module: seen[module].outputs - biases[module] for module in mlp.reads.values()}
+    norm = model.get_submodule(read_from.format(layer=0)) if read_from != mlp.module else None
+    unbiased = {
+        module: seen[module].outputs - _put_out_by_biases(model, module, norm, family)
+        for module in mlp.reads.values()
+    }
     expected = _split(mlp, unbiased)
     deviations = {
         f"w_{vector}·x": _relative(ours, expected[vector])
@@ -87,6 +90,9 @@ def _deviations(weights: NeuronVectors, layer: int) -> dict[str, float]:
     post = act(put_out["gate"]) * put_out["in"] if mlp.gated else act(put_out["in"])
     formula = f"{weights.activation_fn}(gate) * in" if mlp.gated else f"{weights.activation_fn}(in)"
     deviations[formula] = _relative(post, seen[mlp.writes].inputs)
+    written = seen[mlp.writes].inputs @ weights.writers(mlp.writes, layer, 0, weights.d_mlp)
+    added = seen[mlp.writes].outputs - _put_out_by_biases(model, mlp.writes, None, family)
+    deviations["post·w_out"] = _relative(written, added)
     if family.post_mlp_norm is not None:
         deviations["what the norm after the MLP reads"] = _relative(
             seen[mlp.module].outputs, seen[family.post_mlp_norm].inputs
@@ -119,7 +125,8 @@ def _forward(
 
     def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def record(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-            seen[name] = _Seen(inputs[0][0], outputs[0])
+            # OPT gives its MLP the positions of all contexts in a row, Falcon adds to its output.
+            seen[name] = _Seen(*(each.flatten(0, -2).clone() for each in (inputs[0], outputs)))
 
         return record
 
@@ -158,9 +165,17 @@ def _projections(
     }
 
 
-def _bias(model: nn.Module, module: str) -> Tensor | float:
-    bias = model.get_submodule(module.format(layer=0)).bias
-    return bias if isinstance(bias, Tensor) else 0.0
+def _put_out_by_biases(
+    model: nn.Module, module: str, norm: nn.Module | None, family: Family
+) -> Tensor | float:
+    """What a linear module puts out for its own bias and for that of the norm before it."""
+    linear = model.get_submodule(module.format(layer=0))
+    total: Tensor | float = linear.bias if isinstance(linear.bias, Tensor) else 0.0
+    of_norm = getattr(norm, "bias", None)
+    if isinstance(of_norm, Tensor):
+        assert isinstance(linear.weight, Tensor)
+        total = total + of_norm @ (linear.weight if family.transposed else linear.weight.T)
+    return total
 
 
 def _activation(name: str) -> Callable[[Tensor], Tensor]:

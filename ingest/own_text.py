@@ -29,11 +29,11 @@ class TokenisedText:
 
 @dataclass(frozen=True)
 class NeuronOnText:
-    """One neuron's values at every token of a text."""
+    """One neuron's values at every token of a text; `gate` is None where it has none."""
 
     model: str
     text: TokenisedText
-    gate: list[float]
+    gate: list[float] | None
     x_in: list[float]
     post: list[float]
 
@@ -47,7 +47,7 @@ class TopNeuron:
     rank: int
     layer: int
     neuron: int
-    gate: float
+    gate: float | None
     x_in: float
     post: float
 
@@ -71,8 +71,8 @@ def neuron_on_text(
     """
     probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
     values = probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
-    gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values)
-    return NeuronOnText(entry.model, tokenised, gate, x_in, post)
+    *gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values.tensors)
+    return NeuronOnText(entry.model, tokenised, gate[0] if gate else None, x_in, post)
 
 
 def top_neurons(
@@ -96,9 +96,13 @@ def top_neurons(
     for position in range(tokenised.n_start, len(tokenised.tokens)):
         for rank, index in enumerate(best[position].tolist(), 1):
             layer, neuron = divmod(index, entry.d_mlp)
-            gate, x_in, own_post = (float(value[position, neuron]) for value in by_layer[layer])
+            values = by_layer[layer].tensors
+            *gate, x_in, own_post = (float(value[position, neuron]) for value in values)
             token = tokenised.tokens[position]
-            found.append(TopNeuron(position, token, rank, layer, neuron, gate, x_in, own_post))
+            gate_there = gate[0] if gate else None
+            found.append(
+                TopNeuron(position, token, rank, layer, neuron, gate_there, x_in, own_post)
+            )
     return found
 
 

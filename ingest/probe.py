@@ -24,12 +24,12 @@ class Probe:
     device: torch.device
 
     def values(self, token_ids: Sequence[int], layers: Collection[int]) -> dict[int, MlpValues]:
-        """gate, in and post of every neuron of these layers: float32 `[t, d_mlp]`, on the host."""
+        """What every neuron of these layers computes: float32 `[t, d_mlp]`, on the host."""
         seen: dict[int, MlpValues] = {}
 
         def keep(layer: int, values: MlpValues) -> None:
             if layer in layers:
-                seen[layer] = MlpValues(*(value[0].float().cpu() for value in values))
+                seen[layer] = MlpValues.of(value[0].float().cpu() for value in values.tensors)
 
         tokens = torch.tensor([list(token_ids)], device=self.device)
         with torch.inference_mode(), tap_mlps(self.mlps, keep):

@@ -48,9 +48,10 @@ def recheck_exemplars(drawn: Sequence[DrawnExemplar], device: str) -> tuple[pa.T
 
 def _checked(exemplar: DrawnExemplar, values: MlpValues, tolerance: float) -> dict[str, Any]:
     position, neuron = exemplar.position, exemplar.neuron
-    gate, x_in, post = (value[:, neuron].numpy() for value in values)
-    stored = np.array([exemplar.post, exemplar.x_gate, exemplar.x_in])
-    found = np.array([post[position], gate[position], x_in[position]])
+    *reads, post = (value[:, neuron].numpy() for value in values.tensors)
+    stored_reads = [exemplar.x_in] if values.gate is None else [exemplar.x_gate, exemplar.x_in]
+    stored = np.array([exemplar.post, *stored_reads], np.float64)
+    found = np.array([post[position], *(read[position] for read in reads)])
     start = exemplar.window_start
     window = np.array(exemplar.window_post) * exemplar.window_scale
     there = post[start : start + len(window)]

@@ -16,13 +16,17 @@ def unembedding(
 ) -> Float[Tensor, "d_vocab d_model"]:
     """W_U transposed, float32: final norm folded and centred over the vocabulary unless raw.
 
+    What stands between the stream and an unembedding of another width is multiplied in.
+
     Raises:
         CheckpointError: the tensor, which is named, has non-finite values, because centring would
             spread them over every token.
     """
     raw = weights.kind == "raw"
     gain = None if raw else weights.folding.gain(weights.family.final_norm, None, device)
-    matrix, mean = _matrix(weights, weights.unembedding_name, gain, device)
+    project = weights.family.project_out
+    projection = None if project is None else _projection(weights, project)
+    matrix, mean = _matrix(weights, weights.unembedding_name, projection, gain, device)
     if not raw:
         matrix -= mean
     return matrix
@@ -33,15 +37,24 @@ def embedding(
 ) -> Float[Tensor, "d_vocab d_model"]:
     """W_E of the checkpoint, float32; centred over d_model in LayerNorm models unless raw.
 
+    What stands between an embedding of another width and the stream is multiplied in.
+
     Raises:
         CheckpointError: the tensor, which is named, has non-finite values.
     """
-    return _matrix(weights, weights.embedding_name, None, device)[0]
+    project = weights.family.project_in
+    projection = None if project is None else _projection(weights, project).T
+    return _matrix(weights, weights.embedding_name, projection, None, device)[0]
+
+
+def _projection(weights: NeuronVectors, module: str) -> Float[Tensor, "d_out d_in"]:
+    return weights.checkpoint.tensor(weights.family.weight(module)).float()
 
 
 def _matrix(
     weights: NeuronVectors,
     name: str,
+    projection: Float[Tensor, "d_embed d_model"] | None,
     gain: Float[Tensor, " d_model"] | None,
     device: torch.device | str,
 ) -> tuple[Float[Tensor, "d_vocab d_model"], Float[Tensor, " d_model"]]:
@@ -53,7 +66,8 @@ def _matrix(
     total = torch.zeros(weights.d_model, dtype=torch.float64, device=device)
     for start in range(0, n_rows, _ROWS):
         rows = matrix[start : start + _ROWS]
-        rows.copy_(checkpoint.rows(name, start, start + len(rows)).to(device))
+        stored = checkpoint.rows(name, start, start + len(rows)).to(device)
+        rows.copy_(stored if projection is None else stored.float() @ projection.to(device))
         if gain is not None:
             rows.mul_(gain)
         if weights.folding.centres:

@@ -9,7 +9,8 @@ A file begins with comments: what it answers, then its parameters, one line each
 
 The default `rule` is that of the rule for functional roles. A parameter without `=` must be given;
 in the SQL it stands as `$name`. `catalog.queries.parameters`
-lists the types. `needs` names the stages without which there are no rows.
+lists the types. `needs` names the stages without which there are no rows, `reads: gate` says that
+neurons without a gate have none.
 """
 
 import difflib
@@ -34,17 +35,22 @@ _PARAMETER = re.compile(
 )
 
 _NEEDS: Final = "-- needs: "
+_OF_A_GATE: Final = "-- reads: gate"
 
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A question that comes with the catalog; `needs` are the stages it reads rows of."""
+    """A question that comes with the catalog; `needs` are the stages it reads rows of.
+
+    `of_a_gate`: it is about the gate.
+    """
 
     name: str
     doc: str
     needs: tuple[str, ...]
     parameters: tuple[Parameter, ...]
     sql: str
+    of_a_gate: bool = False
 
     def bound(self, settings: Sequence[str]) -> dict[str, Any]:
         """Values of all parameters, from `key=value` settings and defaults.
@@ -122,6 +128,8 @@ def _parsed(name: str, text: str) -> NamedQuery:
         if not line.startswith("--"):
             break
         match = _PARAMETER.fullmatch(line)
+        if line == _OF_A_GATE:
+            continue
         if line.startswith(_NEEDS):
             needs = tuple(line.removeprefix(_NEEDS).split(", "))
             continue
@@ -135,4 +143,6 @@ def _parsed(name: str, text: str) -> NamedQuery:
         else:
             value = None if default in (None, "null") else blank.value(default)
         parameters.append(replace(blank, default=value))
-    return NamedQuery(name, " ".join(doc), needs, tuple(parameters), text)
+    return NamedQuery(
+        name, " ".join(doc), needs, tuple(parameters), text, _OF_A_GATE in text.splitlines()
+    )

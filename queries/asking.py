@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from catalog.errors import SqlError, UsageError
 from catalog.queries import NamedQuery
-from catalog.queries.parameters import require_known
+from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.stages import missing_stages
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
@@ -31,11 +31,14 @@ def answered(catalog: Handle, query: NamedQuery, values: Mapping[str, Any]) -> A
 
     Raises:
         NotFoundError: the catalog has no such model, corpus, layer or neuron.
-        UsageError: the query refuses the values, in a sentence of its own: `error(...)` in its SQL.
+        UsageError: the query refuses the values, in a sentence of its own: `error(...)` in its SQL,
+            or asks about the gate of models without one.
     """
     with catalog.reading() as connection:
         given = [(parameter.type, values[parameter.name]) for parameter in query.parameters]
         require_known(connection, given, catalog.location)
+        about = query.name if query.of_a_gate else None
+        require_gates(connection, [*given, ("query", about)], catalog.location)
         model = values.get("model")
         who = f"{model} lacks" if model else "No model has"
         notes = tuple(

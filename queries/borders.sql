@@ -8,6 +8,7 @@ with
 measured as (
     select
         n.*,
+        m.gated,
         m.chance_95,
         m.chance_999,
         abs(abs(cos_in_out) - $threshold::float) as in_out_away,
@@ -32,16 +33,17 @@ nearest as (
 select
     model,
     neuron_id,
-    io_class_at(cos_gate_out, cos_in_out, $threshold) as io_class,
+    io_class_at(gated, cos_gate_out, cos_in_out, $threshold) as io_class,
     distance,
     case  -- the nearer of the two cosines, moved over its border
-        when in_out_away <= gate_out_away then io_class_at(
+        when gate_out_away is null or in_out_away <= gate_out_away then io_class_at(
+            gated,
             cos_gate_out,
             if(abs(cos_in_out) > $threshold::float, 0, 2 * sign(cos_in_out)),
             $threshold
         )
         else io_class_at(
-            if(abs(cos_gate_out) > $threshold::float, 0, 2), cos_in_out, $threshold
+            gated, if(abs(cos_gate_out) > $threshold::float, 0, 2), cos_in_out, $threshold
         )
     end as class_beyond,
     cos_gate_in,

@@ -8,6 +8,7 @@ w_out.
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from catalog.errors import Option, UsageError
 from catalog.queries.records import Exemplar, NeuronRecord, Place, SignCase, TopToken
 from catalog.taxonomy import SIGN_CASES, Sign
 
@@ -17,7 +18,19 @@ _FLIPPED_CASE = {case: f"{case[:-1]}{_OTHER_SIGN[case[-1]]}" for case in SIGN_CA
 
 
 def canonical_reading(record: NeuronRecord) -> NeuronRecord:
-    """The record with w_in and w_out negated if cos_gate_in < 0, else as it is."""
+    """The record with w_in and w_out negated if cos_gate_in < 0, else as it is.
+
+    Raises:
+        UsageError: its model has no gate.
+    """
+    if not record.model.gated:
+        raise UsageError(
+            f"The canonical reading is about cos(w_gate, w_in), and {record.model.model} has no "
+            "gate: its neurons read as they are.",
+            "Leave out ",
+            Option("canonical"),
+            ".",
+        )
     if not record.neuron.flipped:
         return record
     cases = {_FLIPPED_CASE[case]: _flipped_case(shown) for case, shown in record.cases.items()}

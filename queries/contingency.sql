@@ -11,13 +11,14 @@
 with counted as (
     select
         model,
-        io_class_at(cos_gate_out, cos_in_out, $threshold) as io_class,
+        io_class_at(gated, cos_gate_out, cos_in_out, $threshold) as io_class,
         atypical_at(cos_gate_in, cos_gate_out, cos_in_out, $threshold) as atypical,
         functional_role as role,
         count(*) as n
     from neurons_by_rule(
         $partition, $moments, $min_kurtosis, $kurtosis, $iqr_factor, $attention_cutoff
     )
+    join (select model, gated from models) using (model)
     where functional_role is not null and ($model is null or model = $model)
     group by all
 )

@@ -6,16 +6,19 @@ cosines as (
     select
         model,
         layer,
+        gated,
         if($absolute, abs(cos_gate_in), cos_gate_in) as gate_in,
         if($absolute, abs(cos_gate_out), cos_gate_out) as gate_out,
         cos_in_out as in_out
     from neurons
+    join (select model, gated from models) using (model)
     where $model is null or model = $model
 ),
 by_layer as (
     select
         model,
         layer,
+        gated,
         unnest(['gate, in', 'gate, out', 'in, out']) as cosine,
         unnest([
             quantile_cont(gate_in, [0, 0.25, 0.5, 0.75, 1]),
@@ -24,7 +27,7 @@ by_layer as (
         ]) as q,
         unnest([count(gate_in), count(gate_out), count(in_out)]) as neurons
     from cosines
-    group by model, layer
+    group by model, layer, gated
 ),
 placed as (  -- on a line from -1 to +1, 41 characters long
     select *, list_transform(q, lambda x: round((x + 1) * 20)::integer) as place from by_layer
@@ -43,4 +46,5 @@ select
         || repeat('─', place[5] - place[4]) as box,
     neurons
 from placed
+where gated or cosine = 'in, out'
 order by model, cosine, layer

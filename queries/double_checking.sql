@@ -1,5 +1,6 @@
 -- Double checking: w_gate and w_in are orthogonal, yet share top tokens, most shared first (paper, section 7.2).
 -- needs: vocab
+-- reads: gate
 -- :model model = null          only this model; several large ones together take long
 -- :layer layer = null          only this layer
 -- :threshold fraction = 0.5    orthogonal is a |cos(w_gate, w_in)| up to it

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from catalog.errors import UsageError
-from catalog.queries.parameters import require_known
+from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
@@ -62,8 +62,16 @@ def found(catalog: Handle, sought: Sought) -> "pa.Table":
 
     Raises:
         NotFoundError: the catalog has no such model or layer.
+        UsageError: it is about the gate, and no model that is asked has one.
     """
     with catalog.reading() as connection:
         given = [("model", sought.model), ("layer", sought.last_layer)]
         require_known(connection, given, catalog.location)
+        of_a_gate = {
+            "vector": sought.vector,
+            "io_class": sought.io_class,
+            "atypical": sought.atypical,
+            "cosine": sought.order,
+        }
+        require_gates(connection, [*given, *of_a_gate.items()], catalog.location)
         return run_query(connection, sql_text("find"), asdict(sought), catalog.location)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def neuron_rows(on_text: "NeuronOnText") -> "pa.Table":
-    """One row per token: gate, in and post of the neuron."""
+    """One row per token: gate (if it has one), in and post of the neuron."""
     import pyarrow as pa
 
     return pa.table(
         {
             "position": list(range(len(on_text.text.tokens))),
             "token": on_text.text.tokens,
-            "gate": on_text.gate,
+            **({} if on_text.gate is None else {"gate": on_text.gate}),
             "in": on_text.x_in,
             "post": on_text.post,
         }

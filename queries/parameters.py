@@ -13,7 +13,17 @@ from catalog.queries.neuron_record import check_in_range, chosen_model, unknown_
 from catalog.queries.records import Model, record_of
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
-from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, LARGEST_INTEGER, SIGN_CASES, SIGNS, VECTORS
+from catalog.taxonomy import (
+    BASES,
+    FUNCTIONAL_ROLES,
+    LARGEST_INTEGER,
+    PLAIN_IO_CLASSES,
+    PLAIN_SIGN_CASES,
+    SIGN_CASES,
+    SIGNS,
+    VECTORS,
+    sign_cases,
+)
 
 _COSINES: Final = ("cos_gate_in", "cos_gate_out", "cos_in_out")
 _BOOLEANS: Final = {"true": True, "false": False}
@@ -59,7 +69,7 @@ _TYPES: Final[Mapping[str, tuple[Convert, str]]] = {
     "vector": _one_of(VECTORS),
     "basis": _one_of(BASES),
     "sign": _one_of(SIGNS),
-    "sign_case": _one_of(SIGN_CASES),
+    "sign_case": _one_of((*SIGN_CASES, *PLAIN_SIGN_CASES)),
     "role": _one_of(FUNCTIONAL_ROLES),
     "role_sign": _one_of(("apriori", "observed")),
     "kurtosis": (_kurtosis, "a number, or partition"),
@@ -70,6 +80,20 @@ _TYPES: Final[Mapping[str, tuple[Convert, str]]] = {
     "neuron": (lambda text: str(NeuronId.parse(text)), "a neuron id"),
 }
 """How a parameter's text becomes its value, and what to call that."""
+
+
+_OF_A_GATE: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "query": bool,
+    "vector": lambda vector: vector == "gate",
+    "cosine": lambda cosine: "gate" in cosine,
+    "io_class": lambda io_class: io_class not in PLAIN_IO_CLASSES,
+    "atypical": bool,
+}
+"""By the type of a value, whether it asks about what a neuron without a gate does not have."""
+
+
+def _never(_: Any) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -93,6 +117,43 @@ class Parameter:
             return convert(text)
         except (ValueError, KeyError):
             raise UsageError(f"{self.name}={text} is not {kind}; it means: {self.doc}.") from None
+
+
+def require_gates(
+    connection: duckdb.DuckDBPyConnection,
+    given: Sequence[tuple[str, Any]],
+    catalog: Location,
+) -> None:
+    """Refuse a question about the gate, or about sign cases, of models that have none such.
+
+    `given` as in `require_known`, where a value of type 'query' says what as a whole is about the
+    gate. Of several models it is enough that one can answer.
+
+    Raises:
+        UsageError: none can; the message says what their neurons have.
+    """
+    named = next((value for kind, value in given if kind == "model"), None)
+    models = [
+        record_of(Model, row)
+        for row in run_for_dicts(connection, "from models order by model", (), catalog)
+    ]
+    asked = [model for model in models if named in (None, model.model)]
+    who = named or "no model here"
+    for kind, value in given:
+        if value is None or not asked:
+            continue
+        if kind == "sign_case":
+            cases = [case for model in asked for case in sign_cases(gated=model.gated)]
+            if value not in cases:
+                there = ", ".join(dict.fromkeys(cases))
+                raise UsageError(f"There is no sign case {value} in {who}; there is: {there}.")
+        elif _OF_A_GATE.get(kind, _never)(value) and not any(model.gated for model in asked):
+            what = value if kind == "query" else kind if value is True else f"{kind} {value}"
+            has = "has one" if named is None else "has none"
+            raise UsageError(
+                f"{what} is about the gate, and {who} {has}: neurons of a plain MLP have w_in and "
+                "w_out."
+            )
 
 
 def require_known(

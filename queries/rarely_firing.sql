@@ -1,4 +1,4 @@
--- Neurons whose gate is open (gate > 0) at fewer than one in 10,000 positions, rarest first.
+-- Neurons whose gate is open (gate > 0; without a gate, in > 0) at fewer than one in 10,000 positions, rarest first.
 -- needs: activations
 -- :below fraction = 0.0001    share of the counted positions
 -- :model model = null         only this model
@@ -14,7 +14,7 @@ with rare as (
         any_value(n_positions) as n_positions,
         arg_max(extreme_post, abs(extreme_post)) as extreme_post
     from activation_stats
-    where sign_case in ('gate+_in+', 'gate+_in-')
+    where sign_case in ('gate+_in+', 'gate+_in-', 'in+')
         and ($model is null or model = $model)
         and ($corpus is null or corpus = $corpus)
     group by model, corpus, layer, neuron

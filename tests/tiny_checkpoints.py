@@ -43,6 +43,24 @@ def _text_model(config_class: str, model_class: str, **special: Any) -> Callable
     return make
 
 
+def _plain_model(
+    config_class: str, model_class: str, names: dict[str, str | None], **special: Any
+) -> Callable[..., nn.Module]:
+    """As `_text_model`; `names` are what the config calls otherwise, None for what it lacks."""
+    common = {
+        name: value
+        for usual, value in _COMMON.items()
+        if (name := names.get(usual, usual)) is not None
+    }
+
+    def make(**overrides: Any) -> nn.Module:
+        config = getattr(transformers, config_class)(**{**common, **special, **overrides})
+        model: nn.Module = getattr(transformers, model_class)(config)
+        return model
+
+    return make
+
+
 def _gemma3_with_vision(**overrides: Any) -> nn.Module:
     vision = {
         "hidden_size": 16,
@@ -60,20 +78,55 @@ def _gemma3_with_vision(**overrides: Any) -> nn.Module:
 
 
 _HEADS = {"head_dim": 16}
+_GPT2_NAMES: dict[str, str | None] = {
+    "hidden_size": "n_embd",
+    "intermediate_size": "n_inner",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "num_key_value_heads": None,
+    "max_position_embeddings": "n_positions",
+}
 TINY: dict[str, Callable[..., nn.Module]] = {
+    "bloom": _plain_model(
+        "BloomConfig",
+        "BloomForCausalLM",
+        {
+            "intermediate_size": None,  # four times the width, always
+            "num_hidden_layers": "n_layer",
+            "num_attention_heads": "n_head",
+            "num_key_value_heads": None,
+            "max_position_embeddings": None,
+        },
+    ),
+    "codegen": _plain_model("CodeGenConfig", "CodeGenForCausalLM", _GPT2_NAMES, rotary_dim=4),
+    "falcon": _plain_model(
+        "FalconConfig",
+        "FalconForCausalLM",
+        {"intermediate_size": "ffn_hidden_size", "num_key_value_heads": None},
+    ),
     "gemma": _text_model("GemmaConfig", "GemmaForCausalLM", **_HEADS),
     "gemma2": _text_model("Gemma2Config", "Gemma2ForCausalLM", sliding_window=8, **_HEADS),
     "gemma3": _gemma3_with_vision,
     "gemma3_text": _text_model("Gemma3TextConfig", "Gemma3ForCausalLM", sliding_window=8, **_HEADS),
+    "gpt2": _plain_model("GPT2Config", "GPT2LMHeadModel", _GPT2_NAMES),
+    "gpt_neox": _plain_model("GPTNeoXConfig", "GPTNeoXForCausalLM", {"num_key_value_heads": None}),
+    "gptj": _plain_model("GPTJConfig", "GPTJForCausalLM", _GPT2_NAMES, rotary_dim=4),
     "llama": _text_model("LlamaConfig", "LlamaForCausalLM"),
     "mistral": _text_model("MistralConfig", "MistralForCausalLM"),
     "olmo": _text_model("OlmoConfig", "OlmoForCausalLM", clip_qkv=0.5),
     "olmo2": _text_model("Olmo2Config", "Olmo2ForCausalLM"),
     "olmo3": _text_model("Olmo3Config", "Olmo3ForCausalLM", sliding_window=8),
+    "opt": _plain_model(
+        "OPTConfig",
+        "OPTForCausalLM",
+        {"intermediate_size": "ffn_dim", "num_key_value_heads": None},
+    ),
+    "phi": _text_model("PhiConfig", "PhiForCausalLM"),
     "phi3": _text_model("Phi3Config", "Phi3ForCausalLM"),
     "qwen2": _text_model("Qwen2Config", "Qwen2ForCausalLM"),
     "qwen3": _text_model("Qwen3Config", "Qwen3ForCausalLM", **_HEADS),
     "smollm3": _text_model("SmolLM3Config", "SmolLM3ForCausalLM"),
+    "starcoder2": _text_model("Starcoder2Config", "Starcoder2ForCausalLM"),
 }
 """How to make a tiny model, by the `model_type` of its config.json."""
 

@@ -17,7 +17,7 @@ from catalog.errors import (
 from catalog.store.opening import explained
 from catalog.store.walls import FILE
 
-SCHEMA_VERSION: Final = "0004"
+SCHEMA_VERSION: Final = "0005"
 """Number of the newest migration."""
 
 _VERSION: Final = re.compile(r"[0-9]{4}")

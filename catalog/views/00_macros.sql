@@ -4,16 +4,19 @@
 create or replace macro sign_beyond(x, t) as
     case when x > t::float then 1 when x < -t::float then -1 when x is not null then 0 end;
 
-create or replace macro io_class_at(cos_gate_out, cos_in_out, t) as
+create or replace macro io_class_at(gated, cos_gate_out, cos_in_out, t) as
     case sign_beyond(cos_in_out, t)
         when 1 then
-            case when cos_gate_out > t::float or cos_gate_out < -t::float then 'enrichment'
+            case when not gated then 'enrichment'
+                 when cos_gate_out > t::float or cos_gate_out < -t::float then 'enrichment'
                  when cos_gate_out is not null then 'conditional enrichment' end
         when -1 then
-            case when cos_gate_out > t::float or cos_gate_out < -t::float then 'depletion'
+            case when not gated then 'depletion'
+                 when cos_gate_out > t::float or cos_gate_out < -t::float then 'depletion'
                  when cos_gate_out is not null then 'conditional depletion' end
         when 0 then
-            case when cos_gate_out > t::float or cos_gate_out < -t::float then 'proportional change'
+            case when not gated then 'orthogonal output'
+                 when cos_gate_out > t::float or cos_gate_out < -t::float then 'proportional change'
                  when cos_gate_out is not null then 'orthogonal output' end
     end;
 

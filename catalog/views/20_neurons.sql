@@ -11,7 +11,7 @@ select
     n.norm_gate,
     n.norm_in,
     n.norm_out,
-    io_class_at(n.cos_gate_out, n.cos_in_out, 0.5) as io_class,
+    io_class_at(m.gated, n.cos_gate_out, n.cos_in_out, 0.5) as io_class,
     atypical_at(n.cos_gate_in, n.cos_gate_out, n.cos_in_out, 0.5) as atypical,
     n.vocab_variance,
     n.vocab_skew,

@@ -5,6 +5,7 @@ select
     layer,
     neuron,
     neuron_id,
-    io_class_at(cos_gate_out, cos_in_out, t) as io_class,
+    io_class_at(gated, cos_gate_out, cos_in_out, t) as io_class,
     atypical_at(cos_gate_in, cos_gate_out, cos_in_out, t) as atypical
-from neurons;
+from neurons
+join (select model, gated from models) using (model);

@@ -79,9 +79,11 @@ VIEWS: Final = (
         {
             **_OF_ENTRY,
             "neuron_id": "layer.neuron, for reading; look up by (model, layer, neuron)",
-            "flipped": "cos_gate_in < 0: the canonical reading negates w_in and w_out",
+            "flipped": "cos_gate_in < 0: the canonical reading negates w_in and w_out; NULL "
+            "without a gate",
             "io_class": "IO class at threshold 0.5 (paper, section 3)",
-            "atypical": "the sign of cos_gate_in does not follow from the other two cosines",
+            "atypical": "the sign of cos_gate_in does not follow from the other two cosines; NULL "
+            "without a gate",
         },
         _NEURON,
     ),
@@ -107,7 +109,8 @@ VIEWS: Final = (
     ),
     View(
         "activation_stats",
-        "Four rows per neuron and corpus: how often each sign case occurs, and how strongly.",
+        "A row per neuron, corpus and sign case (four with a gate, two without): how often it "
+        "occurs, and how strongly.",
         ("activation_stat",),
         (*_NEURON, "corpus", "sign_case"),
         {**_OF_CORPUS, "frequency": "share of the counted positions in this case"},

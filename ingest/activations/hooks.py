@@ -3,9 +3,9 @@
 The three are TransformerLens' hook_pre, hook_pre_linear and hook_post.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,11 +16,27 @@ from catalog.ingest.families import Family
 
 
 class MlpValues(NamedTuple):
-    """What one MLP computed for one batch, in the dtype of the model."""
+    """What one MLP computed for one batch, in the dtype of the model; a plain one has no gate."""
 
-    gate: Float[Tensor, "b t n"]
+    gate: Float[Tensor, "b t n"] | None
     x_in: Float[Tensor, "b t n"]
     post: Float[Tensor, "b t n"]
+
+    @classmethod
+    def of(cls, tensors: Iterable[Tensor]) -> Self:
+        """From what `tensors` gives."""
+        *gate, x_in, post = tensors
+        return cls(gate[0] if gate else None, x_in, post)
+
+    @property
+    def reads(self) -> tuple[Float[Tensor, "b t n"], ...]:
+        """The pre-activations: gate and in, or in alone."""
+        return (self.x_in,) if self.gate is None else (self.gate, self.x_in)
+
+    @property
+    def tensors(self) -> tuple[Float[Tensor, "b t n"], ...]:
+        """Those that there are, in order."""
+        return (*self.reads, self.post)
 
 
 Tap = Callable[[int, MlpValues], None]
@@ -28,11 +44,12 @@ Tap = Callable[[int, MlpValues], None]
 
 
 class TappedMlp(NamedTuple):
-    """The modules of one MLP: those it reads with, by vector; `writes` reads post."""
+    """The modules of one MLP: those it reads with, in the order of the vectors, and `writes`, which
+    reads post; `block` is the layer around them."""
 
-    gate: nn.Module
-    x_in: nn.Module  # the same module where one matrix computes both (Phi-3)
+    reads: tuple[nn.Module, ...]  # the same module where one matrix computes both (Phi-3)
     writes: nn.Module
+    block: nn.Module
 
 
 def find_mlps(model: nn.Module, family: Family, n_layers: int) -> list[TappedMlp]:
@@ -44,15 +61,17 @@ def find_mlps(model: nn.Module, family: Family, n_layers: int) -> list[TappedMlp
     try:
         return [
             TappedMlp(
-                model.get_submodule(mlp.reads["gate"].format(layer=layer)),
-                model.get_submodule(mlp.reads["in"].format(layer=layer)),
+                tuple(
+                    map(model.get_submodule, (m.format(layer=layer) for m in mlp.reads.values()))
+                ),
                 model.get_submodule(mlp.writes.format(layer=layer)),
+                model.get_submodule(mlp.module.format(layer=layer).rpartition(".")[0]),
             )
             for layer in range(n_layers)
         ]
     except AttributeError as error:
         raise CheckpointError(
-            f"{type(model).__name__} has no gated MLP in every layer: looked for modules named "
+            f"{type(model).__name__} has no such MLP in every layer: looked for modules named "
             f"{', '.join(dict.fromkeys([*mlp.reads.values(), mlp.writes]))}."
         ) from error
 
@@ -69,21 +88,28 @@ def tap_mlps(mlps: Sequence[TappedMlp], tap: Tap) -> Iterator[None]:
 
 
 def _tap_one(layer: int, mlp: TappedMlp, tap: Tap) -> list[RemovableHandle]:
-    seen: dict[str, Tensor] = {}
-    fused = mlp.gate is mlp.x_in
+    seen: dict[nn.Module, Tensor] = {}
+    shape: list[int] = []
 
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
-        def hook(_: nn.Module, __: tuple[Tensor], output: Tensor) -> None:
-            seen[name] = output
+    def before_block(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        shape[:] = inputs[0].shape[:2]
 
-        return hook
+    def keep(module: nn.Module, _: tuple[Tensor], output: Tensor) -> None:
+        seen[module] = output
 
     def before_writing(_: nn.Module, inputs: tuple[Tensor]) -> None:
-        gate = seen.pop("gate")
-        gate, x_in = gate.chunk(2, dim=-1) if fused else (gate, seen.pop("in"))
-        tap(layer, MlpValues(gate, x_in, inputs[0]))
+        read = [seen.pop(module) for module in modules]
+        if len(read) < len(mlp.reads):
+            read = list(read[0].chunk(len(mlp.reads), dim=-1))
+        # OPT's MLP reads the positions of all contexts in a row.
+        tap(
+            layer,
+            MlpValues.of(x.unflatten(0, shape) if x.ndim == 2 else x for x in (*read, inputs[0])),
+        )
 
-    handles = [mlp.gate.register_forward_hook(keep("gate"))]
-    if not fused:
-        handles.append(mlp.x_in.register_forward_hook(keep("in")))
-    return [*handles, mlp.writes.register_forward_pre_hook(before_writing)]
+    modules = list(dict.fromkeys(mlp.reads))
+    return [
+        mlp.block.register_forward_pre_hook(before_block),
+        *(module.register_forward_hook(keep) for module in modules),
+        mlp.writes.register_forward_pre_hook(before_writing),
+    ]

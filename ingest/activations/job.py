@@ -66,7 +66,7 @@ class PassJob:
         dtype, device, weights = getattr(torch, self.dtype), self.device, self.weights
         loaded = load_model(weights.checkpoint, dtype, device)
         kernel = choose_kernel(
-            self.n_tokens, weights.n_layers, weights.d_mlp, weights.family.mlp.fused, dtype, device
+            self.n_tokens, weights.n_layers, weights.d_mlp, weights.family.mlp, dtype, device
         )
         plan = PassPlan(
             model=weights.checkpoint.fingerprint,
@@ -81,6 +81,7 @@ class PassJob:
             dtype=self.dtype,
             device=device.type,
             kernel=kernel.name,
+            gated=weights.family.mlp.gated,
         )
         work = ActivationPass(
             loaded.model, loaded.mlps, reader, self.units, self.samples, self.rule, kernel, plan

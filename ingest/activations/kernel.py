@@ -1,4 +1,4 @@
-"""One reading of gate, in and post for all four sign cases, compiled where that pays.
+"""One reading of gate, in and post for all sign cases, compiled where that pays.
 
 The plain and the compiled path run the same function: counts, extremes and ranks are equal bit
 for bit, sums up to the order of float32 additions.
@@ -6,6 +6,8 @@ for bit, sums up to the order of float32 additions.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Final, NamedTuple
 
 import torch
@@ -13,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from catalog.ingest.activations.hooks import MlpValues
+from catalog.ingest.families import Mlp
 
 SUM_STEP: Final = 2.0**-26
 """A context's sum is rounded once to a multiple of this: half a step is 7.5e-9, and 64
@@ -20,6 +23,9 @@ bits hold 1.4e11, a mean of 6800 over all positions of 20M tokens."""
 
 CASE_SIGNS: Final = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 """Signs of (gate, in), in the order of SIGN_CASES."""
+
+PLAIN_CASE_SIGNS: Final = ((1,), (-1,))
+"""Signs of in, in the order of PLAIN_SIGN_CASES."""
 
 EMPTY: Final = -1
 """The rank key of no context: below every real one."""
@@ -44,14 +50,19 @@ COMPILE_PAYS_ABOVE: Final = 2**31
 
 
 class Reading(NamedTuple):
-    """What one batch says about one layer; the case axis is in the order of SIGN_CASES."""
+    """What one batch says about one layer; the case axis is in the order of the sign cases."""
 
     n_in_case: Int[Tensor, "case n"]  # int64, positions in the case
-    total: Int[Tensor, "quantity case n"]  # int64, sums of post, gate, in as multiples of SUM_STEP
-    extreme: Float[Tensor, "quantity case n"]  # float32, largest |gate|, |in| in the case, else 0
+    total: Int[Tensor, "quantity case n"]  # int64, sums of post and reads as multiples of SUM_STEP
+    extreme: Float[Tensor, "quantity case n"]  # float32, largest of the reads in the case, else 0
     key: Int[Tensor, "b case n"]  # int64, rank of each context's best |post|, EMPTY if none
     enters: Bool[Tensor, "case n"]  # some context of the batch ranks above `floor`
-    n_nonfinite: Int[Tensor, " b"]  # int64, counted values with gate, in or post not finite
+    n_nonfinite: Int[Tensor, " b"]  # int64, counted values that are not finite
+
+
+def case_signs(*, gated: bool) -> tuple[tuple[int, ...], ...]:
+    """For every sign case the signs of what an MLP reads."""
+    return CASE_SIGNS if gated else PLAIN_CASE_SIGNS
 
 
 def rank_key(
@@ -82,27 +93,31 @@ def read_cases(
 ) -> Reading:
     """Count, sum, and find extremes and ranks, of every neuron in every sign case.
 
-    Reads values in the model's dtype and adds in float32. A position where gate, in or post is
-    not finite is in no case. `floor` holds the rank keys that a context must exceed to enter.
+    Reads values in the model's dtype and adds in float32. A position where one of them is not
+    finite is in no case. `floor` holds the rank keys that a context must exceed to enter.
 
     Selects with integer masks (-1 or 0) on the bits of floats: eager `where` takes 30 times as
     long, and the bits of floats >= 0 order as integers, without rules for NaN.
     """
-    gate_bits, post_bits = _bits(values.gate.float()), _bits(values.post.float())
+    first, *others = values.reads
+    first_bits, post_bits = _bits(first.float()), _bits(values.post.float())
     magnitude = post_bits & _MAGNITUDE
-    finite = _below_infinity(magnitude) & _below_infinity(gate_bits & _MAGNITUDE)
+    # post = act(gate) * in is finite where gate and in are.
+    finite = _below_infinity(magnitude) & _below_infinity(first_bits & _MAGNITUDE)
     seen = -counted.int()[..., None]
     n_nonfinite = -(seen & ~finite).sum(1, dtype=torch.int32).sum(1)
-    gates = _halves((gate_bits & seen & finite).view(torch.float32))  # gate = 0 is in no case
-    ins = _halves(values.x_in.float())
+    # A value of 0 is in no case.
+    halves = [_halves((first_bits & seen & finite).view(torch.float32))]
+    halves += [_halves(other.float()) for other in others]
     counts, totals, extremes, best = [], [], [], []
-    for sign_g, sign_u in CASE_SIGNS:
-        (g, g_there), (u, u_there) = gates[sign_g], ins[sign_u]
-        in_case = g_there & u_there
-        g, u, p = g & u_there, u & g_there, post_bits & in_case
+    for signs in case_signs(gated=values.gate is not None):
+        in_half = [half[sign] for half, sign in zip(halves, signs, strict=True)]
+        in_case = reduce(and_, (there for _, there in in_half))
+        reads = [bits & in_case for bits, _ in in_half]
         counts.append(-in_case.sum(1, dtype=torch.int32))
-        totals.append((_sum(p), sign_g * _sum(g), sign_u * _sum(u)))
-        extremes.append((g.amax(1), u.amax(1)))
+        sums = [sign * _sum(bits) for sign, bits in zip(signs, reads, strict=True)]
+        totals.append((_sum(post_bits & in_case), *sums))
+        extremes.append(tuple(bits.amax(1) for bits in reads))
         best.append((magnitude & in_case).amax(1))
     count = torch.stack(counts, 1)  # [b, case, n]
     key = rank_key(torch.stack(best, 1), context_ids[:, None, None])
@@ -152,10 +167,10 @@ def _read_blocks(
     width = max(16, BLOCK_VALUES // (n_rows * counted.shape[1]))
     by_context = []
     for *part, seen, ids in zip(
-        *(x.split(n_rows) for x in (*values, counted, context_ids)), strict=True
+        *(x.split(n_rows) for x in (*values.tensors, counted, context_ids)), strict=True
     ):
         blocks = [
-            read_cases(MlpValues(*block), seen, ids, floor_block)
+            read_cases(MlpValues.of(block), seen, ids, floor_block)
             for *block, floor_block in zip(
                 *(x.split(width, -1) for x in (*part, floor)), strict=True
             )
@@ -188,7 +203,7 @@ def plain_kernel(reason: str) -> Kernel:
 
 
 def choose_kernel(
-    n_tokens: int, n_layers: int, d_mlp: int, fused: bool, dtype: torch.dtype, device: torch.device
+    n_tokens: int, n_layers: int, d_mlp: int, mlp: Mlp, dtype: torch.dtype, device: torch.device
 ) -> Kernel:
     """The compiled path if the corpus is large and there is a compiler, else the plain one.
 
@@ -196,10 +211,12 @@ def choose_kernel(
     """
     if n_tokens * n_layers * d_mlp < COMPILE_PAYS_ABOVE:
         return plain_kernel("the corpus is too small for compiling to pay")
-    return compiled_kernel(d_mlp, fused, dtype, device)
+    return compiled_kernel(d_mlp, mlp.fused, dtype, device, gated=mlp.gated)
 
 
-def compiled_kernel(d_mlp: int, fused: bool, dtype: torch.dtype, device: torch.device) -> Kernel:
+def compiled_kernel(
+    d_mlp: int, fused: bool, dtype: torch.dtype, device: torch.device, *, gated: bool = True
+) -> Kernel:
     """`read_cases` through torch.compile, or the plain path where no compiler works.
 
     Compiles at once, for any batch size > 1 and any length; `fused` says that gate and in are
@@ -208,20 +225,21 @@ def compiled_kernel(d_mlp: int, fused: bool, dtype: torch.dtype, device: torch.d
     compiled = torch.compile(read_cases, fullgraph=True)
 
     def read(values: MlpValues, counted: Tensor, context_ids: Tensor, floor: Tensor) -> Reading:
-        for x in (*values, counted):
+        for x in (*values.tensors, counted):
             torch._dynamo.mark_dynamic(x, [0, 1])
         torch._dynamo.mark_dynamic(context_ids, 0)
         return compiled(values, counted, context_ids, floor)
 
     try:
         with torch.inference_mode():
-            gate, x_in = torch.ones(2, 16, 2 * d_mlp, dtype=dtype, device=device).chunk(2, -1)
+            n_reads = 2 if gated else 1
             post = torch.ones(2, 16, d_mlp, dtype=dtype, device=device)
-            if not fused:
-                gate, x_in = post, post.clone()
+            reads = [post.clone() for _ in range(n_reads)]
+            if fused:
+                reads = list(torch.cat(reads, dim=-1).chunk(n_reads, dim=-1))
             counted = torch.ones(2, 16, dtype=torch.bool, device=device)
-            floor = torch.full((len(CASE_SIGNS), d_mlp), EMPTY, device=device)
-            read(MlpValues(gate, x_in, post), counted, torch.arange(2, device=device), floor)
+            floor = torch.full((len(case_signs(gated=gated)), d_mlp), EMPTY, device=device)
+            read(MlpValues.of((*reads, post)), counted, torch.arange(2, device=device), floor)
     except (RuntimeError, ImportError, OSError) as error:  # no compiler, or a broken one
         return plain_kernel(f"compiling failed: {type(error).__name__}")
     return Kernel("compiled", "by torch.compile", read)

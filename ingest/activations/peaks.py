@@ -8,7 +8,7 @@ from torch import Tensor
 
 from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
-from catalog.ingest.activations.kernel import CASE_SIGNS, magnitude_bits_of
+from catalog.ingest.activations.kernel import case_signs, magnitude_bits_of
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE
 
 WINDOW: Final = WINDOW_BEFORE + 1 + WINDOW_AFTER
@@ -77,13 +77,16 @@ def _find_chunk(
     case_neurons: Int[Tensor, " m"],
     keys: Int[Tensor, " m"],
 ) -> Peaks:
-    gate, x_in, post = values
+    post, reads = values.post, values.reads
     n = case_neurons % post.shape[-1]
-    signs = torch.tensor(CASE_SIGNS, device=post.device)[case_neurons // post.shape[-1]]  # [m, 2]
+    of_case = torch.tensor(case_signs(gated=values.gate is not None), device=post.device)
+    signs = of_case[case_neurons // post.shape[-1]]  # [m, read]
 
     def in_case(b: Tensor, t: Tensor | slice, n: Tensor, signs: Tensor) -> Tensor:
-        gate_fits = gate[b, t, n] * signs[..., 0] > 0
-        return gate_fits & (x_in[b, t, n] * signs[..., 1] > 0) & batch.counted[b, t]
+        fits = batch.counted[b, t]
+        for at, read in enumerate(reads):
+            fits = fits & (read[b, t, n] * signs[..., at] > 0)
+        return fits
 
     best = magnitude_bits_of(keys).view(torch.float32)
     at_peak = columns[b, n].abs() == best[:, None]  # [m, t]
@@ -93,7 +96,7 @@ def _find_chunk(
     if len(wrong):
         fits = in_case(b[wrong], slice(None), n[wrong], signs[wrong, None])
         t[wrong] = _first(at_peak[wrong] & fits)
-    peak = torch.stack([x[b, t, n].float() for x in (post, gate, x_in)], 1)
+    peak = torch.stack([x[b, t, n].float() for x in (post, *reads)], 1)
     scale, window = quantise(_window(batch, post, b, t, n))
     return Peaks(keys, peak, t.int(), scale, window)
 

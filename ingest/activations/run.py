@@ -95,7 +95,7 @@ class Recorder:
             return
         batch, state = self.batch, self.state
         # A model spread over several devices computes some layers elsewhere.
-        values = MlpValues(*(value.to(self.work.device) for value in values))
+        values = MlpValues.of(value.to(self.work.device) for value in values.tensors)
         floor = state.floor(layer)
         if self.least is not None:
             floor = torch.maximum(floor, self.least[layer])

@@ -23,9 +23,8 @@ from catalog.ingest.activations.hooks import MlpValues
 from catalog.ingest.activations.kernel import EMPTY, Reading
 from catalog.ingest.activations.peaks import WINDOW, Peaks, find_peaks
 from catalog.store.whole_files import written_whole
-from catalog.taxonomy import SIGN_CASES
+from catalog.taxonomy import sign_cases
 
-N_CASES = len(SIGN_CASES)
 _LARGEST_SUM = 2**62
 
 
@@ -45,6 +44,17 @@ class PassPlan:
     dtype: str  # of the forward pass, as torch names it
     device: str  # kind of device, 'cpu' or 'cuda'
     kernel: str  # 'compiled' or 'plain'
+    gated: bool = True  # whether there is a gate, and with it four sign cases instead of two
+
+    @property
+    def n_cases(self) -> int:
+        """Sign cases of a neuron."""
+        return len(sign_cases(gated=self.gated))
+
+    @property
+    def n_reads(self) -> int:
+        """Pre-activations of a neuron: gate and in, or in."""
+        return 2 if self.gated else 1
 
 
 @dataclass
@@ -52,15 +62,15 @@ class ActivationState:
     """Everything the pass has learned from `units`. Tensors live on one device.
 
     l layers, n neurons of a layer, k exemplars in the order of their keys, s samples; the case
-    axis is in the order of SIGN_CASES.
+    axis is in the order of the sign cases.
     """
 
     plan: PassPlan
     count: Int[Tensor, "l case n"]  # int64
-    total: Int[Tensor, "l quantity case n"]  # int64, post, gate, in as multiples of SUM_STEP
-    extreme: Float[Tensor, "l quantity case n"]  # float32, largest |gate| and |in|
+    total: Int[Tensor, "l quantity case n"]  # int64, post and reads as multiples of SUM_STEP
+    extreme: Float[Tensor, "l quantity case n"]  # float32, largest of the reads
     key: Int[Tensor, "l case n k"]  # int64 rank keys, highest first, EMPTY where none
-    peak: Float[Tensor, "l case n k quantity"]  # float32, post, gate, in at the peak
+    peak: Float[Tensor, "l case n k quantity"]  # float32, post and reads at the peak
     position: Int[Tensor, "l case n k"]  # int32
     scale: Float[Tensor, "l case n k"]  # float32, of the window
     window: Int8[Tensor, "l case n k w"]  # slot WINDOW_BEFORE is the peak
@@ -74,21 +84,21 @@ class ActivationState:
     @classmethod
     def empty(cls, plan: PassPlan, device: torch.device) -> Self:
         """A state that holds no unit."""
-        layers, n, k = plan.n_layers, plan.d_mlp, plan.k
+        layers, n, k, cases = plan.n_layers, plan.d_mlp, plan.k, plan.n_cases
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(layers, *shape, dtype=dtype, device=device)
 
         return cls(
             plan,
-            count=zeros(N_CASES, n, dtype=torch.int64),
-            total=zeros(3, N_CASES, n, dtype=torch.int64),
-            extreme=zeros(2, N_CASES, n),
-            key=zeros(N_CASES, n, k, dtype=torch.int64).fill_(EMPTY),
-            peak=zeros(N_CASES, n, k, 3),
-            position=zeros(N_CASES, n, k, dtype=torch.int32),
-            scale=zeros(N_CASES, n, k),
-            window=zeros(N_CASES, n, k, WINDOW, dtype=torch.int8),
+            count=zeros(cases, n, dtype=torch.int64),
+            total=zeros(1 + plan.n_reads, cases, n, dtype=torch.int64),
+            extreme=zeros(plan.n_reads, cases, n),
+            key=zeros(cases, n, k, dtype=torch.int64).fill_(EMPTY),
+            peak=zeros(cases, n, k, 1 + plan.n_reads),
+            position=zeros(cases, n, k, dtype=torch.int32),
+            scale=zeros(cases, n, k),
+            window=zeros(cases, n, k, WINDOW, dtype=torch.int8),
             sample=zeros(plan.n_samples, n, dtype=getattr(torch, plan.dtype)),
             sampled=torch.zeros(plan.n_samples, dtype=torch.bool, device=device),
         )

@@ -7,12 +7,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from catalog.ingest.activations.contexts import SampledPositions, WholeContextReader
-from catalog.ingest.activations.kernel import CASE_SIGNS, EMPTY, SUM_STEP, context_of
+from catalog.ingest.activations.kernel import EMPTY, SUM_STEP, case_signs, context_of
 from catalog.ingest.activations.peaks import quantise
 from catalog.ingest.activations.state import ActivationState
-from catalog.taxonomy import SIGN_CASES, WINDOW_AFTER, WINDOW_BEFORE
-
-_GATE_SIGN, _IN_SIGN = np.array(CASE_SIGNS).T
+from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE, sign_cases
 
 
 def _rows(x: Shaped[Tensor, "case n *rest"]) -> Shaped[ndarray, "n_case *rest"]:
@@ -20,12 +18,15 @@ def _rows(x: Shaped[Tensor, "case n *rest"]) -> Shaped[ndarray, "n_case *rest"]:
     return x.transpose(0, 1).flatten(0, 1).cpu().numpy()
 
 
-def _neuron_columns(layer: int, rows: Int[ndarray, " r"]) -> dict[str, pa.Array]:
-    """layer, neuron and sign_case of rows numbered neuron * 4 + case."""
-    cases = pa.DictionaryArray.from_arrays((rows % 4).astype(np.int8), list(SIGN_CASES))
+def _neuron_columns(
+    state: ActivationState, layer: int, rows: Int[ndarray, " r"]
+) -> dict[str, pa.Array]:
+    """layer, neuron and sign_case of rows numbered neuron * n_cases + case."""
+    names = sign_cases(gated=state.plan.gated)
+    cases = pa.DictionaryArray.from_arrays((rows % len(names)).astype(np.int8), list(names))
     return {
         "layer": pa.array(np.full(len(rows), layer, np.int16)),
-        "neuron": pa.array((rows // 4).astype(np.int32)),
+        "neuron": pa.array((rows // len(names)).astype(np.int32)),
         "sign_case": cases.cast(pa.string()),
     }
 
@@ -38,21 +39,23 @@ def stat_table(state: ActivationState, layer: int) -> pa.Table:
     def column(values: Num[ndarray, " r"]) -> pa.Array:
         return pa.array(values.astype(np.float32), mask=never)
 
-    # [n * case, quantity]; quantities are post, gate, in
+    # [n * case, quantity]; quantities are post and reads
     means = _rows(state.total[layer].movedim(0, -1)) * SUM_STEP / np.maximum(count, 1)[:, None]
-    extreme_gate, extreme_in = (_rows(x) for x in state.extreme[layer])
-    n_neurons = state.plan.d_mlp
+    signs = np.tile(case_signs(gated=state.plan.gated), (state.plan.d_mlp, 1))
+    extremes = [_rows(x) * signs[:, at] for at, x in enumerate(state.extreme[layer])]
+    gate = dict.fromkeys(("mean_gate", "extreme_gate"), pa.nulls(len(count), pa.float32()))
+    if state.plan.gated:
+        gate = {"mean_gate": column(means[:, 1]), "extreme_gate": column(extremes[0])}
     return pa.table(
-        _neuron_columns(layer, np.arange(len(count)))
+        _neuron_columns(state, layer, np.arange(len(count)))
         | {
             "n_positions": pa.array(np.full(len(count), state.n_positions, np.int64)),
             "n_in_case": pa.array(count),
             "mean_post": column(means[:, 0]),
             "extreme_post": column(_rows(state.peak[layer, :, :, 0, 0])),
-            "mean_gate": column(means[:, 1]),
-            "extreme_gate": column(extreme_gate * np.tile(_GATE_SIGN, n_neurons)),
-            "mean_in": column(means[:, 2]),
-            "extreme_in": column(extreme_in * np.tile(_IN_SIGN, n_neurons)),
+            **gate,
+            "mean_in": column(means[:, -1]),
+            "extreme_in": column(extremes[-1]),
         }
     )
 
@@ -71,14 +74,15 @@ def exemplar_table(state: ActivationState, layer: int, reader: WholeContextReade
     token, following = _tokens_at(reader, context, position)
     offsets = np.arange(-WINDOW_BEFORE, WINDOW_AFTER + 1)
     steps = position[:, None] + offsets
+    no_gate = pa.nulls(len(row), pa.float32())
     inside = (steps >= 0) & (steps < length[:, None])
     return pa.table(
-        _neuron_columns(layer, row)
+        _neuron_columns(state, layer, row)
         | {
             "rank": pa.array((rank + 1).astype(np.int16)),
             "post": pa.array(peak[:, 0]),
-            "x_gate": pa.array(peak[:, 1]),
-            "x_in": pa.array(peak[:, 2]),
+            "x_gate": pa.array(peak[:, 1]) if state.plan.gated else no_gate,
+            "x_in": pa.array(peak[:, -1]),
             "context_id": pa.array(context),
             "position": pa.array(position),
             "token_id": pa.array(token),

@@ -56,7 +56,7 @@ def load_gguf_model(
             trust_remote_code=False,
             **loading,
         )
-        if files.rotary_divisors is not None:
+        if files.rotary_divisors is not None and family.rotary is not None:
             frequencies = model.get_submodule(family.rotary).inv_freq
             assert isinstance(frequencies, torch.Tensor)
             frequencies.div_(files.rotary_divisors.to(frequencies.device))

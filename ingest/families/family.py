@@ -1,6 +1,6 @@
 """What must be known of a model family to read its neurons: names, norms and heads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -49,9 +49,10 @@ class Mlp:
 class Attention:
     """Modules of attention, for the functional roles (docs/definitions.md).
 
-    Equal `query` and `key` mean one fused matrix whose rows are queries, keys, values. A query or
-    key norm is over one head (`per_head`, one gain for all heads) or over all heads at once.
-    A bias is the tensor `<module>.bias`, where the checkpoint has it.
+    Equal `query` and `key` mean one fused matrix. Its rows come in `groups`, each of them queries,
+    then keys and values; None: a group for each key head. A query or key norm is over one head
+    (`per_head`, one gain for all heads) or over all heads at once. A bias is the tensor
+    `<module>.bias`, where the checkpoint has it.
     """
 
     query: str = "layers.{layer}.self_attn.q_proj"
@@ -60,10 +61,11 @@ class Attention:
     query_norm: str | None = None
     key_norm: str | None = None
     norm_per_head: bool = True
+    groups: int | None = 1
 
     @property
     def fused(self) -> bool:
-        """Whether queries, keys and values are consecutive rows of one matrix."""
+        """Whether queries, keys and values are rows of one matrix."""
         return self.query == self.key
 
 
@@ -73,10 +75,14 @@ class Family:
 
     `mlp_norm` is the norm whose output the MLP reads, `post_mlp_norm` the one over its output;
     None where there is none. `epsilon_key` names the norms' epsilon in config.json, `epsilon` is it
-    where config.json does not. `normed` is False for an architecture known by its tensors only.
-    `rotary` is the module that makes rotary angles, `decoder` where transformers' model keeps the
-    text decoder, if it has more. `gguf_architectures` are the names in GGUF files, `gguf_permuted`
-    says that the rows of queries and keys are permuted there.
+    where config.json does not. `raw_only` says why norms cannot be folded, where they cannot.
+    `transposed`: the matrices of a layer are stored [in, out] (GPT-2's Conv1D). `project_in` and
+    `project_out` stand between the stream and an embedding and unembedding of another width.
+    `rotary` is the module that makes rotary angles, where a module of its own does; `decoder` where
+    transformers' model keeps the text decoder, if it has more. `gguf_architectures` are the names
+    in GGUF files, `gguf_permuted` says that the rows of queries and keys are permuted there.
+    `config_names` are other keys of config.json by the usual one, `adapted` changes what depends on
+    the values of a checkpoint's config.json.
     """
 
     name: str
@@ -90,29 +96,35 @@ class Family:
     gain: Gain = "weight"
     epsilon_key: str = "rms_norm_eps"
     epsilon: float = 1e-5
-    normed: bool = True
+    raw_only: str | None = None
+    transposed: bool = False
     embedding: str = "embed_tokens"
     unembedding: tuple[str, ...] = ("lm_head",)
+    project_in: str | None = None
+    project_out: str | None = None
     prefixes: tuple[str, ...] = ("model.", "")
     prefix: str = "model."
     text_key: str | None = None
-    rotary: str = "rotary_emb"
+    rotary: str | None = "rotary_emb"
     decoder: str = ""
     gguf_architectures: tuple[str, ...] = ()
     gguf_permuted: bool = False
     activation_keys: tuple[str, ...] = ("hidden_act",)
     activation_aliases: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    config_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    adapted: "Callable[[Family, Mapping[str, Any]], Family] | None" = None
 
     def located(self, checkpoint: Checkpoint) -> "Family":
-        """This family with the prefix under which `checkpoint` keeps the decoder.
+        """This family as `checkpoint` has it: its config, and the prefix of its decoder.
 
         Raises CheckpointError when no prefix fits.
         """
+        family = self if self.adapted is None else self.adapted(self, checkpoint.config)
         down = self.mlp.writes.format(layer=0) + ".weight"
         for prefix in self.prefixes:
             if prefix + down in checkpoint:
-                return replace(self, prefix=prefix)
+                return replace(family, prefix=prefix)
         raise CheckpointError(
             f"{checkpoint.source} has no tensor named {self.prefixes[0]}{down}, which every "
             f"{self.name} checkpoint has."
@@ -143,10 +155,11 @@ class Family:
     def setting(self, config: Mapping[str, Any], key: str, default: Any = None) -> Any:
         """A value of the text model's config, with the family's default where it is left out."""
         text = config.get(self.text_key) or {} if self.text_key else config
-        value = text.get(key)
-        if value is None:
-            value = config.get(key)
-        return self.defaults.get(key, default) if value is None else value
+        for name in (key, *self.config_names.get(key, ())):
+            for stated in (text.get(name), config.get(name)):
+                if stated is not None:
+                    return stated
+        return self.defaults.get(key, default)
 
     def activation_fn(self, config: Mapping[str, Any]) -> str:
         """Name of the MLP's activation function, as transformers runs it.

@@ -47,7 +47,7 @@ def _family(
         attention=None,
         mlp_norm=None,
         final_norm=None,
-        normed=False,
+        raw_only=f"the norms of model type {model_type} are not known",
         embedding=embedding,
         unembedding=_UNEMBEDDINGS,
         prefixes=(prefix,),

@@ -25,8 +25,8 @@ def _discover() -> dict[str, Family]:
 def family_of(checkpoint: Checkpoint) -> Family:
     """The family of a checkpoint, located in it.
 
-    A model type without a family is described by its tensor names (`normed` False: enough for
-    weights of kind `raw`). Raises CheckpointError for experts, or where there is no gate.
+    A model type without a family is described by its tensor names, if it has a gate: enough for
+    weights of kind `raw`. Raises CheckpointError for experts, or where there is no MLP to be found.
     """
     model_type = str(checkpoint.config.get("model_type", "unknown"))
     _refuse_experts(checkpoint, model_type)
@@ -36,7 +36,7 @@ def family_of(checkpoint: Checkpoint) -> Family:
     detected = detect(checkpoint, model_type)
     if detected is None:
         raise CheckpointError(
-            f"{checkpoint.source} has no gated MLP that the catalog knows (model type {model_type}"
+            f"{checkpoint.source} has no MLP that the catalog knows (model type {model_type}"
             f"); supported: {supported()}."
         )
     return detected

@@ -74,15 +74,16 @@ class _StartTokenWalk:
         block = model.get_submodule(self._block)
         block.register_forward_pre_hook(self._resume)
         block.register_forward_hook(self._advance)
-        rotary = model.get_submodule(self._weights.family.rotary)
-        rotary.register_forward_hook(_unrotated)
+        rotary = self._weights.family.rotary
+        if rotary is not None:
+            model.get_submodule(rotary).register_forward_hook(_unrotated)
         return model
 
     def _resume(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         return inputs if self._stream is None else (self._stream, *inputs[1:])
 
-    def _advance(self, _: nn.Module, __: object, output: Tensor) -> None:
-        self._stream = output
+    def _advance(self, _: nn.Module, __: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        self._stream = output if isinstance(output, Tensor) else output[0]
 
 
 def _unrotated(_: nn.Module, __: object, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,9 @@
 """Every family: independent float64 values, and what hooks on the real model see."""
 
+from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,80 +23,191 @@ from tests.tiny_checkpoints import N_LAYERS, TINY, build
 Matrix = NDArray[np.float64]
 LAYER = 1
 
-# Written by hand from the models' sources, independent of ingest/families: the MLP's norm, the
-# norm after the MLP, what is added to a gain.
-NORMS: dict[str, tuple[str | None, str | None, float]] = {
-    "gemma": ("post_attention_layernorm", None, 1.0),
-    "gemma2": ("pre_feedforward_layernorm", "post_feedforward_layernorm", 1.0),
-    "gemma3": ("pre_feedforward_layernorm", "post_feedforward_layernorm", 1.0),
-    "gemma3_text": ("pre_feedforward_layernorm", "post_feedforward_layernorm", 1.0),
-    "llama": ("post_attention_layernorm", None, 0.0),
-    "mistral": ("post_attention_layernorm", None, 0.0),
-    "olmo": (None, None, 0.0),
-    "olmo2": (None, "post_feedforward_layernorm", 0.0),
-    "olmo3": (None, "post_feedforward_layernorm", 0.0),
-    "phi3": ("post_attention_layernorm", None, 0.0),
-    "qwen2": ("post_attention_layernorm", None, 0.0),
-    "qwen3": ("post_attention_layernorm", None, 0.0),
-    "smollm3": ("post_attention_layernorm", None, 0.0),
+
+class Described(NamedTuple):
+    """A family as its model's source has it, written by hand and independent of ingest/families.
+
+    Paths within the model (`layers`, `final`) and within a layer; `offset` is added to a gain.
+    """
+
+    norm: str | None = "post_attention_layernorm"
+    post_norm: str | None = None
+    offset: float = 0.0
+    layers: str = "model.layers"
+    reads: tuple[str, ...] = ("mlp.gate_proj", "mlp.up_proj")
+    writes: str = "mlp.down_proj"
+    final: str | None = "model.norm"
+    layer_norm: bool = False
+    conv1d: bool = False
+    act: Callable[[Tensor], Tensor] = torch.nn.functional.silu
+    n_key_heads: int = 2
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    return torch.nn.functional.gelu(x, approximate="tanh")
+
+
+GEMMA = Described(offset=1.0, act=tanh_gelu)
+GEMMA2 = GEMMA._replace(norm="pre_feedforward_layernorm", post_norm="post_feedforward_layernorm")
+OLMO2 = Described(norm=None, post_norm="post_feedforward_layernorm")
+GPT2 = Described(
+    norm="ln_2",
+    layers="transformer.h",
+    reads=("mlp.c_fc",),
+    writes="mlp.c_proj",
+    final="transformer.ln_f",
+    layer_norm=True,
+    conv1d=True,
+    act=tanh_gelu,
+    n_key_heads=4,
+)
+GPTJ = GPT2._replace(norm="ln_1", reads=("mlp.fc_in",), writes="mlp.fc_out", conv1d=False)
+BLOOM = GPT2._replace(
+    norm="post_attention_layernorm",
+    reads=("mlp.dense_h_to_4h",),
+    writes="mlp.dense_4h_to_h",
+    conv1d=False,
+)
+OPT = Described(
+    norm="final_layer_norm",
+    layers="model.decoder.layers",
+    reads=("fc1",),
+    writes="fc2",
+    final="model.decoder.final_layer_norm",
+    layer_norm=True,
+    act=torch.nn.functional.relu,
+    n_key_heads=4,
+)
+FALCON = BLOOM._replace(norm="input_layernorm", act=torch.nn.functional.gelu, n_key_heads=1)
+OF: dict[str, Described] = {
+    "bloom": BLOOM,
+    "codegen": GPTJ,
+    "falcon": FALCON,
+    "gemma": GEMMA,
+    "gemma2": GEMMA2,
+    "gemma3": GEMMA2._replace(
+        layers="model.language_model.layers", final="model.language_model.norm"
+    ),
+    "gemma3_text": GEMMA2,
+    "gpt2": GPT2,
+    "gpt_neox": BLOOM._replace(
+        layers="gpt_neox.layers",
+        final="gpt_neox.final_layer_norm",
+        act=torch.nn.functional.gelu,
+    ),
+    "gptj": GPTJ,
+    "llama": Described(),
+    "mistral": Described(),
+    "olmo": Described(norm=None, final=None, layer_norm=True),
+    "olmo2": OLMO2,
+    "olmo3": OLMO2,
+    "opt": OPT,
+    "phi": Described(
+        norm="input_layernorm",
+        reads=("mlp.fc1",),
+        writes="mlp.fc2",
+        final="model.final_layernorm",
+        layer_norm=True,
+        act=tanh_gelu,
+    ),
+    "phi3": Described(reads=("mlp.gate_up_proj", "mlp.gate_up_proj")),
+    "qwen2": Described(),
+    "qwen3": Described(),
+    "smollm3": Described(),
+    "starcoder2": Described(
+        reads=("mlp.c_fc",), writes="mlp.c_proj", layer_norm=True, act=tanh_gelu
+    ),
+}
+VARIANTS: dict[str, tuple[str, dict[str, Any], Described]] = {
+    "falcon with two norms": (
+        "falcon",
+        {"new_decoder_architecture": True, "num_kv_heads": 2},
+        FALCON._replace(norm="ln_mlp", n_key_heads=2),
+    ),
+    "falcon with one norm": (
+        "falcon",
+        {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1},
+        FALCON._replace(n_key_heads=2),
+    ),
+    "falcon in sequence": (
+        "falcon",
+        {"parallel_attn": False, "multi_query": False, "alibi": True, "bias": True},
+        FALCON._replace(norm="post_attention_layernorm", n_key_heads=4),
+    ),
+    "gpt_neox in sequence": ("gpt_neox", {"use_parallel_residual": False}, OF["gpt_neox"]),
+    "opt without gains": ("opt", {"layer_norm_elementwise_affine": False}, OPT._replace(norm=None)),
+    "gpt2 as wide as its stream": ("gpt2", {"n_inner": 32}, GPT2),
+}
+"""Checkpoints of a family whose config changes what is read: model type, config, description."""
+
+CHECKPOINTS = {
+    **{name: (name, {}, described) for name, described in OF.items()},
+    **VARIANTS,
 }
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("families")
-    return {name: build(name, root / name) for name in TINY}
+    return {
+        name: build(model_type, root / name, **overrides)
+        for name, (model_type, overrides, _) in CHECKPOINTS.items()
+    }
 
 
-def load_model(model_type: str, folder: Path) -> Any:
+def load_model(name: str, folder: Path) -> Any:
     import transformers
 
     auto = (
         transformers.AutoModelForImageTextToText
-        if model_type == "gemma3"
+        if name == "gemma3"
         else transformers.AutoModelForCausalLM
     )
     return auto.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-def decoder_of(model: Any) -> Any:
-    inner = model.model
-    return getattr(inner, "language_model", inner)
-
-
-def expected(model_type: str, folder: Path, kind: WeightKind) -> dict[str, Matrix]:
-    """Gate, in, out, W_U and W_E in float64, folded here by hand from the loaded model."""
-    model = load_model(model_type, folder)
-    layer = decoder_of(model).layers[LAYER]
-    mlp_norm, post_norm, offset = NORMS[model_type]
+def expected(name: str, folder: Path, kind: WeightKind) -> dict[str, Matrix]:
+    """The vectors, W_U and W_E in float64, folded here by hand from the loaded model."""
+    described = CHECKPOINTS[name][2]
+    model = load_model(name, folder)
+    layer = model.get_submodule(f"{described.layers}.{LAYER}")
 
     def array(tensor: Tensor) -> Matrix:
         return np.asarray(tensor.detach(), dtype=np.float64)
 
-    def gain(module: Any) -> Matrix:
-        return np.asarray(array(module.weight) + offset, dtype=np.float64)
+    def matrix(path: str) -> Matrix:
+        """[out, in]."""
+        stored = array(layer.get_submodule(path).weight)
+        return stored.T if described.conv1d else stored
 
-    if model_type == "phi3":
-        gate, in_ = np.split(array(layer.mlp.gate_up_proj.weight), 2, axis=0)
+    def gain(module: Any) -> Matrix | float:
+        return 1.0 if module.weight is None else array(module.weight) + described.offset
+
+    paths = described.reads
+    if len(set(paths)) < len(paths):
+        reads = np.split(matrix(paths[0]), len(paths), axis=0)
     else:
-        gate, in_ = array(layer.mlp.gate_proj.weight), array(layer.mlp.up_proj.weight)
-    out = array(layer.mlp.down_proj.weight).T
+        reads = [matrix(path) for path in paths]
+    *gates, in_ = reads
+    out = matrix(described.writes).T
     unembedding = array(model.get_output_embeddings().weight)
     embedding = array(model.get_input_embeddings().weight)
     if kind != "raw":
-        if mlp_norm is not None:
-            gate, in_ = (w * gain(getattr(layer, mlp_norm)) for w in (gate, in_))
-        if model_type == "olmo":
+        if described.norm is not None:
+            of_norm = gain(layer.get_submodule(described.norm))
+            gates, in_ = [gate * of_norm for gate in gates], in_ * of_norm
+        if described.final is not None:
+            unembedding = unembedding * gain(model.get_submodule(described.final))
+        if described.layer_norm:
             in_, out, unembedding, embedding = map(centred, (in_, out, unembedding, embedding))
-        else:
-            unembedding = unembedding * gain(decoder_of(model).norm)
         unembedding = unembedding - unembedding.mean(axis=0)
     if kind == "effective":
-        if post_norm is not None:
-            out = out * gain(getattr(layer, post_norm))
-        if model_type == "olmo":
-            gate = centred(gate)
-    return {"gate": gate, "in": in_, "out": out, "W_U": unembedding, "W_E": embedding}
+        if described.post_norm is not None:
+            out = out * gain(layer.get_submodule(described.post_norm))
+        if described.layer_norm:
+            gates = [centred(gate) for gate in gates]
+    vectors = {"gate": gates[0]} if gates else {}
+    return {**vectors, "in": in_, "out": out, "W_U": unembedding, "W_E": embedding}
 
 
 def centred(rows: Matrix) -> Matrix:
@@ -108,75 +221,88 @@ def cosine(a: Matrix, b: Matrix) -> Matrix:
 
 def test_every_family_has_a_tiny_checkpoint_and_an_oracle() -> None:
     assert set(FAMILIES) == set(TINY), "give the new family a tiny model in tests/tiny_checkpoints"
-    assert set(FAMILIES) == set(NORMS), "give the new family its norms in this file"
+    assert set(FAMILIES) == set(OF), "describe the new family in this file"
 
 
 @pytest.mark.parametrize("kind", WEIGHT_KINDS)
-@pytest.mark.parametrize("model_type", sorted(TINY))
-def test_weights_equal_the_oracle(
-    model_type: str, kind: WeightKind, folders: dict[str, Path]
-) -> None:
-    weights = NeuronVectors(open_checkpoint(str(folders[model_type])), kind)
-    block = weights.block(LAYER, 5, 41)
-    oracle = expected(model_type, folders[model_type], kind)
+@pytest.mark.parametrize("name", sorted(CHECKPOINTS))
+def test_weights_equal_the_oracle(name: str, kind: WeightKind, folders: dict[str, Path]) -> None:
+    weights = NeuronVectors(open_checkpoint(str(folders[name])), kind)
+    block = weights.block(LAYER, 5, 29)
+    oracle = expected(name, folders[name], kind)
 
-    assert tuple(block) == VECTORS
-    for name, ours in block.items():
+    assert tuple(block) == weights.vectors == tuple(v for v in VECTORS if v in oracle)
+    for vector, ours in block.items():
         assert ours.dtype == torch.float32
-        np.testing.assert_allclose(ours.numpy(), oracle[name][5:41], atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(ours.numpy(), oracle[vector][5:29], atol=1e-6, err_msg=vector)
     np.testing.assert_allclose(unembedding(weights).numpy(), oracle["W_U"], atol=1e-6)
     np.testing.assert_allclose(embedding(weights).numpy(), oracle["W_E"], atol=1e-6)
-    gate, in_, out = (oracle[name][5:41] for name in ("gate", "in", "out"))
-    reference = np.stack([cosine(gate, in_), cosine(gate, out), cosine(in_, out)], axis=1)
-    np.testing.assert_allclose(cosines(gram(block), VECTORS).numpy(), reference, atol=1e-6)
+    vectors = [oracle[vector][5:29] for vector in block]
+    reference = np.stack([cosine(a, b) for a, b in combinations(vectors, 2)], axis=1)
+    np.testing.assert_allclose(cosines(gram(block), weights.vectors), reference, atol=1e-6)
 
 
-@pytest.mark.parametrize("model_type", sorted(TINY))
-def test_orientation_agrees_with_the_forward_pass(
-    model_type: str, folders: dict[str, Path]
-) -> None:
-    model = load_model(model_type, folders[model_type])
-    mlp = decoder_of(model).layers[LAYER].mlp
+@pytest.mark.parametrize("name", sorted(CHECKPOINTS))
+def test_orientation_agrees_with_the_forward_pass(name: str, folders: dict[str, Path]) -> None:
+    described = CHECKPOINTS[name][2]
+    model = load_model(name, folders[name])
+    layer = model.get_submodule(f"{described.layers}.{LAYER}")
     seen: dict[str, Tensor] = {}
-    mlp.register_forward_hook(lambda _, i, o: seen.update(x=i[0][0], y=o[0]))
-    mlp.down_proj.register_forward_hook(lambda _, i, o: seen.update(post=i[0][0]))
+
+    def keep(at: str) -> Callable[..., None]:
+        def hook(_: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+            # Falcon adds to what its MLP put out.
+            seen.update({f"{at} reads": inputs[0], f"{at} gives": output.clone()})
+
+        return hook
+
+    for path in {*described.reads, described.writes}:
+        layer.get_submodule(path).register_forward_hook(keep(path))
     with torch.no_grad():
         model(input_ids=torch.tensor([[0, 7, 300, 12, 99]]))
 
-    weights = NeuronVectors(open_checkpoint(str(folders[model_type])), "raw")
+    weights = NeuronVectors(open_checkpoint(str(folders[name])), "raw")
     block = weights.block(LAYER, 0, weights.d_mlp)
-    gate = seen["x"] @ block["gate"].T
-    if model_type.startswith("gemma"):
-        assert weights.activation_fn == "gelu_pytorch_tanh"
-        activated = torch.nn.functional.gelu(gate, approximate="tanh")
+    x, y = seen[f"{described.reads[-1]} reads"], seen[f"{described.writes} gives"]
+    post = seen[f"{described.writes} reads"]
+    in_ = x @ block["in"].T
+    if "gate" in block:
+        made = described.act(x @ block["gate"].T) * in_
     else:
-        assert weights.activation_fn == "silu"
-        activated = torch.nn.functional.silu(gate)
-    post = activated * (seen["x"] @ block["in"].T)
-    torch.testing.assert_close(post, seen["post"], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(seen["post"] @ block["out"], seen["y"], rtol=1e-4, atol=1e-4)
+        made = described.act(in_ + bias(layer, described.reads[0]))
+    torch.testing.assert_close(made, post, rtol=1e-4, atol=1e-4)
+    written = post @ block["out"] + bias(layer, described.writes)
+    torch.testing.assert_close(written, y, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("model_type", sorted(TINY))
-def test_dimensions_heads_and_attention_names(model_type: str, folders: dict[str, Path]) -> None:
-    checkpoint = open_checkpoint(str(folders[model_type]))
+def bias(layer: Any, path: str) -> Tensor | float:
+    of_module = layer.get_submodule(path).bias
+    return 0.0 if of_module is None else of_module.detach()
+
+
+@pytest.mark.parametrize("name", sorted(CHECKPOINTS))
+def test_dimensions_heads_and_attention_names(name: str, folders: dict[str, Path]) -> None:
+    model_type, _, described = CHECKPOINTS[name]
+    checkpoint = open_checkpoint(str(folders[name]))
     weights = NeuronVectors(checkpoint, "folded")
-    shape = (weights.n_layers, weights.d_model, weights.d_mlp, weights.d_vocab)
-    assert shape == (N_LAYERS, 32, 48, 320)
+    shape = (weights.n_layers, weights.d_model, weights.d_vocab)
+    assert shape == (N_LAYERS, 32, 320)
     family = family_of(checkpoint)
     attention = family.attention
     assert attention is not None
     queries, keys, length = family.heads(checkpoint.config)
-    assert (queries, keys) == (4, 2)
+    assert (queries, keys) == (4, described.n_key_heads)
     rows = queries * length + (2 * keys * length if attention.fused else 0)
-    assert checkpoint.shape(family.weight(attention.query, LAYER)) == (rows, 32)
+    stored = checkpoint.shape(family.weight(attention.query, LAYER))
+    assert stored == ((32, rows) if described.conv1d else (rows, 32))
     if attention.query_norm is not None:
         gains = length if attention.norm_per_head else queries * length
         assert checkpoint.shape(family.weight(attention.query_norm, LAYER)) == (gains,)
     if attention.input_norm is not None and family.gain != "one":
         assert family.weight(attention.input_norm, LAYER) in checkpoint
     biased = family.bias(attention.query, LAYER) in checkpoint
-    assert biased == (model_type == "qwen2")
+    expected = {"bloom", "gpt2", "gpt_neox", "opt", "phi", "qwen2", "starcoder2"}
+    assert biased == (model_type in expected or name == "falcon in sequence")
 
 
 def test_settings_left_out_of_the_config_are_the_models_own_defaults() -> None:
@@ -237,13 +363,52 @@ def test_an_unknown_dense_architecture_is_read_raw_only(like: str, tmp_path: Pat
         NeuronVectors(checkpoint, "folded")
 
 
-def test_no_gate_is_refused_with_what_is_supported(tmp_path: Path) -> None:
+def test_an_unknown_mlp_is_refused_with_what_is_supported(tmp_path: Path) -> None:
     import transformers
 
-    config = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)
-    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no gated MLP.*gpt2.*gemma2.*llama"):
+    config = transformers.BertConfig(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"no MLP that.*bert.*gemma2.*gpt2.*llama"):
         family_of(open_checkpoint(str(tmp_path)))
+
+
+def test_files_of_gpt2_without_a_prefix_read_the_same(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folders["gpt2"] / "model.safetensors")
+    moved = {name.removeprefix("transformer."): t.clone() for name, t in tensors.items()}
+    save_file(moved, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_bytes((folders["gpt2"] / "config.json").read_bytes())
+    here = NeuronVectors(open_checkpoint(str(tmp_path)), "folded").block(0, 0, 4)
+    there = NeuronVectors(open_checkpoint(str(folders["gpt2"])), "folded").block(0, 0, 4)
+    assert all(torch.equal(here[vector], there[vector]) for vector in here)
+
+
+def test_opt_with_norms_after_its_blocks_is_read_raw_only(tmp_path: Path) -> None:
+    """OPT-350m: its embedding is narrower than its stream, too."""
+    folder = build("opt", tmp_path, do_layer_norm_before=False, word_embed_proj_dim=16)
+    checkpoint = open_checkpoint(str(folder))
+    with pytest.raises(CheckpointError, match=r"folded weights: its norms come after.*raw"):
+        NeuronVectors(checkpoint, "folded")
+    weights = NeuronVectors(checkpoint, "raw")
+    model = load_model("opt", folder)
+    decoder = model.model.decoder
+    block = weights.block(LAYER, 0, weights.d_mlp)
+    assert torch.equal(block["in"], decoder.layers[LAYER].fc1.weight)
+    with torch.no_grad():
+        projected = decoder.project_in(decoder.embed_tokens.weight)
+        torch.testing.assert_close(embedding(weights), projected)
+        stream = torch.randn(3, 32)
+        logits = model.lm_head(decoder.project_out(stream))
+        torch.testing.assert_close(stream @ unembedding(weights).T, logits)
 
 
 def test_experts_are_refused_by_name(tmp_path: Path) -> None:

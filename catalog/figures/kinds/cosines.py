@@ -16,24 +16,29 @@ from catalog.figures.style import (
     layer_axis,
     title_of,
 )
+from catalog.queries.records import Model
 
 
 def draw(data: FigureData) -> Figure:
-    """Three panels a model, below each other for one, side by side for several.
+    """Three panels a model, below each other for one, side by side for several; without a gate one.
 
     The cosines of w_gate are without sign, which carries nothing by itself (paper, section 4.2).
     """
     models = data.models
     if len(models) == 1:
-        figure = Figure(figsize=(COLUMN_IN, 4.4), layout="constrained")
-        grid = figure.subplots(3, 1, squeeze=False, sharex=True).T
+        n = len(_cosines(models[0]))
+        figure = Figure(figsize=(COLUMN_IN, 0.8 + 1.2 * n), layout="constrained")
+        grid = figure.subplots(n, 1, squeeze=False, sharex=True).T
         figure.suptitle(title_of(models[0]), fontsize="medium")
     else:
         figure = Figure(figsize=(PAGE_IN, 1.45 * len(models)), layout="constrained")
         grid = figure.subplots(len(models), 3, squeeze=False)
     for model, panels in zip(models, grid, strict=True):
         rows = data.own_query("box_plots", model).to_pylist()
-        for cosine, axes in zip(COSINE_LABELS, panels, strict=True):
+        there = _cosines(model)
+        for absent in panels[: -len(there)]:
+            absent.set_axis_off()
+        for cosine, axes in zip(there, panels[-len(there) :], strict=True):
             _boxes(axes, cosine, [row for row in rows if row["cosine"] == cosine])
         panels[-1].set_xlabel("layer")
         if len(models) > 1:
@@ -41,6 +46,11 @@ def draw(data: FigureData) -> Figure:
             panels[0].set_xlabel("layer")
             panels[1].set_xlabel("layer")
     return figure
+
+
+def _cosines(model: Model) -> list[str]:
+    """The cosines that the model's neurons have, that of w_in and w_out last."""
+    return [each for each in COSINE_LABELS if model.gated or "gate" not in each]
 
 
 def _boxes(axes: Axes, cosine: str, rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,7 @@
-"""Every neuron by its three cosines, one panel a layer (paper, figures 5 and 11 to 22)."""
+"""Every neuron by its three cosines, one panel a layer (paper, figures 5 and 11 to 22).
+
+Neurons without a gate have one cosine: theirs is a strip by layer.
+"""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +13,23 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Circle
 
 from catalog.figures.data import FigureData
-from catalog.figures.style import COLUMN_IN, COSINE_LABELS, FAINT, PAGE_IN, STYLE, title_of
+from catalog.figures.style import (
+    CLASS_COLOURS,
+    COLUMN_IN,
+    COSINE_LABELS,
+    FAINT,
+    INK,
+    PAGE_IN,
+    STYLE,
+    layer_axis,
+    title_of,
+)
 from catalog.queries.records import Model
+from catalog.taxonomy import IO_THRESHOLD
 
 Points = npt.NDArray[np.float32]
 """Rows of x, y and colour."""
@@ -33,6 +47,10 @@ _HIGH: Final = 2.6
 _SCALE_IN: Final = 0.5
 _TITLE_IN: Final = 0.45
 _LABEL_IN: Final = 0.35
+_STRIP_IN: Final = 2.2
+
+_GOLDEN: Final = (math.sqrt(5) - 1) / 2
+"""Its multiples spread evenly over the width of a strip."""
 
 
 OPTIONS: Final = {"layer": ("layers", "only these layers.")}
@@ -41,20 +59,38 @@ OPTIONS: Final = {"layer": ("layers", "only these layers.")}
 def draw(data: FigureData, *, layer: Sequence[int] = ()) -> Figure:
     """x cos(gate, out), y cos(in, out), colour cos(gate, in), with the unit circle.
 
-    Neurons with orthogonal w_gate and w_in lie within the circle (paper, section 4.3). `layer`
-    picks layers, all by default; several models stand below each other.
+    Neurons with orthogonal w_gate and w_in lie within the circle (paper, section 4.3). Without a
+    gate: y cos(in, out) over the layer. `layer` picks layers, all by default; several models stand
+    below each other.
     """
-    blocks = [(model, _points(data, model, layer)) for model in data.models]
-    columns = _columns(max(len(points) for _, points in blocks))
+    blocks = {model.model: _points(data, model, layer) for model in data.models if model.gated}
+    columns = _columns(max(map(len, blocks.values()), default=1))
     width = COLUMN_IN if columns <= 3 else PAGE_IN
     unit = (width - _LABEL_IN) / columns / _WIDE
-    heights = [_HIGH * unit * math.ceil(len(points) / columns) + _TITLE_IN for _, points in blocks]
-    heights.append(_SCALE_IN)
+    heights = [
+        _HIGH * unit * math.ceil(len(blocks[model.model]) / columns) + _TITLE_IN
+        if model.gated
+        else _STRIP_IN
+        for model in data.models
+    ]
+    heights += [_SCALE_IN] * bool(blocks)
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
-    *parts, foot = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights).flat
-    for (model, points), part in zip(blocks, parts, strict=True):
+    parts = [*figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights).flat]
+    pixels = round(2 * _EDGE * unit * STYLE["savefig.dpi"])
+    for model, part in zip(data.models, parts, strict=False):
         part.suptitle(title_of(model), fontsize="medium")
-        _block(part.subplots(), points, columns, round(2 * _EDGE * unit * STYLE["savefig.dpi"]))
+        if model.gated:
+            _block(part.subplots(), blocks[model.model], columns, pixels)
+        else:
+            rows = data.own_query("strip", model, layers=list(layer) or None)
+            _strip(part.subplots(), *(column.to_numpy() for column in rows.columns))
+    if blocks:
+        _scale(parts[-1])
+    return figure
+
+
+def _scale(foot: SubFigure) -> None:
+    """The colours of cos(gate, in)."""
     scale = foot.colorbar(
         ScalarMappable(Normalize(-1, 1), _COLOURS),
         cax=foot.add_axes((0.25, 0.7, 0.5, 0.15)),
@@ -63,7 +99,46 @@ def draw(data: FigureData, *, layer: Sequence[int] = ()) -> Figure:
     )
     scale.set_label(COSINE_LABELS["gate, in"])
     scale.outline.set_visible(False)
-    return figure
+
+
+def _strip(
+    axes: Axes,
+    layer: npt.NDArray[np.int16],
+    neuron: npt.NDArray[np.int32],
+    cosine: npt.NDArray[np.float32],
+) -> None:
+    """A dot a neuron, over its layer, in the colour of its class; the lines are its borders."""
+    places = np.unique(layer)
+    x = np.searchsorted(places, layer) + 0.8 * (neuron * _GOLDEN % 1 - 0.5)
+    axes.axhline(0, color=FAINT, linewidth=0.5)
+    for border in (-IO_THRESHOLD, IO_THRESHOLD):
+        axes.axhline(border, color=FAINT, linewidth=0.5, linestyle=":")
+    size = float(np.clip(60 / math.sqrt(len(cosine)), 0.4, 2))
+    for io_class, of_class in (
+        ("orthogonal output", np.abs(cosine) <= IO_THRESHOLD),
+        ("enrichment", cosine > IO_THRESHOLD),
+        ("depletion", cosine < -IO_THRESHOLD),
+    ):
+        colour = FAINT if io_class == "orthogonal output" else CLASS_COLOURS[io_class]
+        dots: dict[str, Any] = {"marker": "o", "markeredgewidth": 0, "rasterized": True}
+        (drawn,) = axes.plot(
+            x[of_class], cosine[of_class], "", color=colour, markersize=size, **dots
+        )
+        drawn.set_linestyle("none")
+        drawn.set_label(io_class)
+    medians = [np.median(cosine[layer == each]) for each in places]
+    axes.plot(np.arange(len(places)), medians, color=INK, linewidth=0.8, label="median")
+    axes.set_ylim(-1, 1)
+    axes.set_ylabel(COSINE_LABELS["in, out"])
+    layer_axis(axes, len(places))
+    axes.set_xticks(*_layer_ticks(places))
+    axes.figure.legend(loc="outside lower center", ncols=4, markerscale=4 / size)
+
+
+def _layer_ticks(places: npt.NDArray[np.int16]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Where at most twelve layers are named, and how."""
+    at = np.arange(0, len(places), -(-len(places) // 12))
+    return at, [str(places[each]) for each in at]
 
 
 def _columns(n: int) -> int:

@@ -25,11 +25,14 @@ from catalog.ingest.activations.run import ActivationPass, read_units
 from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.ingest.families import FAMILIES
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE
+from tests.tiny_checkpoints import TINY, randomise
 
 RULE = CountingRule(special_ids=(0, 1), skip_first=True)
-Exemplar = tuple[int, int, float, float, float]
-"""context, position, post, gate, in"""
+Exemplar = tuple[Any, ...]
+"""context, position, post, gate (where there is one), in"""
 SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+PLAIN_SIGNS = ((1,), (-1,))
+PLAIN_KINDS = sorted(name for name, family in FAMILIES.items() if not family.mlp.gated)
 
 
 class ListContexts:
@@ -56,6 +59,13 @@ def tiny_model(kind: str = "llama", d_mlp: int = 24, n_layers: int = 2) -> PreTr
     """Random weights, large enough that attention and gates are far from linear."""
     from transformers import AutoModel, Gemma2Config, LlamaConfig, Phi3Config
 
+    if kind in PLAIN_KINDS:
+        torch.manual_seed(0)
+        whole = TINY[kind](vocab_size=50)
+        assert isinstance(whole, PreTrainedModel)
+        randomise(whole)
+        base: PreTrainedModel = whole.base_model.eval()
+        return base
     shape: dict[str, Any] = {
         "hidden_size": 16,
         "intermediate_size": d_mlp,
@@ -97,11 +107,14 @@ def make_pass(
     assert isinstance(model, PreTrainedModel)
     kernel = kernel or plain_kernel("asked for")
     samples = draw_samples(reader, rule, seed=7, n=20)
+    mlps, family = mlps_of(model), FAMILIES[str(model.config.model_type)]
+    written_with = mlps[0].writes.weight
+    assert isinstance(written_with, torch.Tensor)
     plan = PassPlan(
         model="tiny",
         corpus="random",
-        n_layers=model.config.num_hidden_layers,
-        d_mlp=model.config.intermediate_size,
+        n_layers=len(mlps),
+        d_mlp=written_with.shape[0 if family.transposed else 1],
         k=k,
         n_samples=len(samples.positions),
         tokens_per_batch=tokens_per_batch,
@@ -110,9 +123,10 @@ def make_pass(
         dtype="float32",
         device="cpu",
         kernel=kernel.name,
+        gated=family.mlp.gated,
     )
     units = plan_units(reader.lengths, tokens_per_batch)
-    return ActivationPass(model, mlps_of(model), reader, units, samples, rule, kernel, plan)
+    return ActivationPass(model, mlps, reader, units, samples, rule, kernel, plan)
 
 
 def run_units(
@@ -137,15 +151,14 @@ class Oracle:
     contexts: np.ndarray
     positions: np.ndarray
     counted: np.ndarray
-    values: np.ndarray  # [position, quantity, layer, neuron]; post, gate, in
+    values: np.ndarray  # [position, quantity, layer, neuron]; post and, gate before in, reads
 
     @classmethod
     def run(cls, model: nn.Module, reader: ListContexts, rule: CountingRule = RULE) -> Self:
         taken: list[ndarray] = []
 
         def tap(_: int, values: MlpValues) -> None:
-            gate, x_in, post = values
-            taken.append(torch.stack([post[0], gate[0], x_in[0]]).numpy())
+            taken.append(torch.stack([x[0] for x in (values.post, *values.reads)]).numpy())
 
         columns: tuple[list[ndarray], ...] = [], [], [], []
         with torch.no_grad(), tap_mlps(mlps_of(model), tap):
@@ -161,16 +174,16 @@ class Oracle:
     def case(
         self, layer: int, neuron: int, case: int
     ) -> tuple[Int[ndarray, " p"], Float[ndarray, "p quantity"]]:
-        """Counted positions in the case, and their (post, gate, in)."""
+        """Counted positions in the case, and their post and reads."""
         values = self.values[:, :, layer, neuron]
-        sign_gate, sign_in = SIGNS[case]
-        mine = (values[:, 1] * sign_gate > 0) & (values[:, 2] * sign_in > 0) & self.counted
+        signs = (PLAIN_SIGNS if values.shape[1] == 2 else SIGNS)[case]
+        mine = (values[:, 1:] * np.array(signs) > 0).all(axis=1) & self.counted
         return np.flatnonzero(mine), values[mine]
 
     def exemplars(self, layer: int, neuron: int, case: int, k: int) -> list[Exemplar]:
-        """(context, position, post, gate, in) of the k best contexts, in order."""
+        """The k best contexts, in order."""
         places, values = self.case(layer, neuron, case)
-        best: dict[int, tuple[int, float, float, float]] = {}
+        best: dict[int, tuple[Any, ...]] = {}
         for place, value in zip(places, values, strict=True):
             context = int(self.contexts[place])
             if context not in best or abs(value[0]) > abs(best[context][1]):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,98 @@ from catalog.taxonomy import WeightKind
 Array = np.ndarray
 _NO_INPUT_NORM = ("olmo2", "olmo3")
 _POST_NORM = ("gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
+
+
+class Layout(NamedTuple):
+    """Where a model without a gate keeps what is compared here; paths within a layer.
+
+    `query_key`: takes rows of the fused matrix, or of queries and keys one below the other, and
+    gives those of the queries and of the keys.
+    """
+
+    layers: str
+    final: str
+    input_norm: str
+    projections: tuple[str, ...]
+    writes: str
+    query_key: Callable[[Array, "Plain"], tuple[Array, Array]]
+    conv1d: bool = False
+
+
+def _one_below_the_other(rows: Array, plain: "Plain") -> tuple[Array, Array]:
+    n = plain.n_heads * plain.head_dim
+    return rows[:n], rows[n : n + plain.n_key_heads * plain.head_dim]
+
+
+def _by_head(rows: Array, plain: "Plain") -> tuple[Array, Array]:
+    parts = rows.reshape(plain.n_heads, 3, plain.head_dim, *rows.shape[1:])
+    return parts[:, 0].reshape(-1, *rows.shape[1:]), parts[:, 1].reshape(-1, *rows.shape[1:])
+
+
+def _by_group(rows: Array, plain: "Plain") -> tuple[Array, Array]:
+    parts = rows.reshape(plain.n_key_heads, -1, plain.head_dim, *rows.shape[1:])
+    return parts[:, :-2].reshape(-1, *rows.shape[1:]), parts[:, -2].reshape(-1, *rows.shape[1:])
+
+
+def _by_core(rows: Array, _: "Plain") -> tuple[Array, Array]:
+    query, _value, key = np.split(rows.reshape(4, -1, *rows.shape[1:]), 3, axis=1)
+    return query.reshape(-1, *rows.shape[1:]), key.reshape(-1, *rows.shape[1:])
+
+
+_FUSED = "self_attention.query_key_value"
+_BLOOM = Layout(
+    "transformer.h",
+    "transformer.ln_f",
+    "input_layernorm",
+    (_FUSED,),
+    "mlp.dense_4h_to_h",
+    _by_head,
+)
+_GPTJ = Layout(
+    "transformer.h",
+    "transformer.ln_f",
+    "ln_1",
+    ("attn.q_proj", "attn.k_proj"),
+    "mlp.fc_out",
+    _one_below_the_other,
+)
+_SEPARATE = ("self_attn.q_proj", "self_attn.k_proj")
+LAYOUTS = {
+    "bloom": _BLOOM,
+    "codegen": _GPTJ._replace(projections=("attn.qkv_proj",), query_key=_by_core),
+    "falcon": _BLOOM._replace(query_key=_by_group),
+    "gpt2": _GPTJ._replace(projections=("attn.c_attn",), writes="mlp.c_proj", conv1d=True),
+    "gpt_neox": _BLOOM._replace(
+        layers="gpt_neox.layers",
+        final="gpt_neox.final_layer_norm",
+        projections=("attention.query_key_value",),
+    ),
+    "gptj": _GPTJ,
+    "opt": Layout(
+        "model.decoder.layers",
+        "model.decoder.final_layer_norm",
+        "self_attn_layer_norm",
+        _SEPARATE,
+        "fc2",
+        _one_below_the_other,
+    ),
+    "phi": Layout(
+        "model.layers",
+        "model.final_layernorm",
+        "input_layernorm",
+        _SEPARATE,
+        "mlp.fc2",
+        _one_below_the_other,
+    ),
+    "starcoder2": Layout(
+        "model.layers",
+        "model.norm",
+        "input_layernorm",
+        _SEPARATE,
+        "mlp.c_proj",
+        _one_below_the_other,
+    ),
+}
 
 
 class Plain:
@@ -34,6 +126,13 @@ class Plain:
             self.config.hidden_size // self.n_heads
         )
         self.projected = self._projected_keys(token_id)
+
+    @staticmethod
+    def of(folder: Path, token_id: int) -> "Plain":
+        """The oracle for the checkpoint's kind of model."""
+        config = json.loads((folder / "config.json").read_text())
+        kind = PlainWithoutGate if config["model_type"] in LAYOUTS else Plain
+        return kind(folder, token_id)
 
     def _projected_keys(self, token_id: int) -> list[Array]:
         seen: dict[int, Array] = {}
@@ -112,6 +211,77 @@ class Plain:
                 W_U = W_U - W_U.mean(axis=0, keepdims=True)
             else:
                 W_U = W_U * self.gain(self.decoder.norm)[:, None]
+            W_U = W_U - W_U.mean(axis=1, keepdims=True)
+        left = np.linalg.svd(W_U)[0]
+        last = left[:, -int(np.ceil(40 * len(W_U) / 4096)) :]
+        shares: Array = np.linalg.norm(unit(self.w_out(layer, kind)) @ last, axis=1)
+        return shares
+
+
+class PlainWithoutGate(Plain):
+    """The same of the models in `LAYOUTS`: all norms are LayerNorms with a gain."""
+
+    def __init__(self, folder: Path, token_id: int) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        model_class = getattr(transformers, config["architectures"][0])
+        self.model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
+        self.layout = LAYOUTS[config["model_type"]]
+        self.config = self.model.config
+        self.n_heads = self.config.num_attention_heads
+        self.n_key_heads = getattr(self.config, "num_key_value_heads", self.n_heads)
+        if config["model_type"] == "falcon":
+            grouped = self.config.new_decoder_architecture
+            shared = self.config.multi_query and not grouped
+            self.n_key_heads = (
+                1 if shared else self.config.num_kv_heads if grouped else self.n_heads
+            )
+        self.head_dim = self.config.hidden_size // self.n_heads
+        self.blocks = self.model.get_submodule(self.layout.layers)
+        self.projected = self._projected_keys(token_id)
+
+    def _projected_keys(self, token_id: int) -> list[Array]:
+        seen: dict[torch.nn.Module, Array] = {}
+
+        def watch(module: torch.nn.Module, _: object, out: torch.Tensor) -> None:
+            seen[module] = out.clone().double().numpy().ravel()
+
+        modules = [
+            [block.get_submodule(path) for path in self.layout.projections] for block in self.blocks
+        ]
+        for module in [each for of_layer in modules for each in of_layer]:
+            module.register_forward_hook(watch)
+        with torch.no_grad():
+            self.model(input_ids=torch.tensor([[token_id]]))
+        rows = [np.concatenate([seen[each] for each in of_layer]) for of_layer in modules]
+        return [self.layout.query_key(each, self)[1] for each in rows]
+
+    def matrix(self, layer: int, path: str) -> Array:
+        """[out, in]."""
+        weight = array(self.blocks[layer].get_submodule(path).weight)
+        return weight.T if self.layout.conv1d else weight
+
+    def directions(self, layer: int, kind: WeightKind) -> Array:
+        rows = [self.matrix(layer, path) for path in self.layout.projections]
+        W_Q = self.layout.query_key(np.concatenate(rows), self)[0]
+        if kind != "raw":
+            block = self.blocks[layer]
+            norm = "ln_attn" if hasattr(block, "ln_attn") else self.layout.input_norm
+            W_Q = W_Q * array(block.get_submodule(norm).weight)
+            W_Q = W_Q - W_Q.mean(axis=1, keepdims=True)
+        by_head = W_Q.reshape(self.n_heads, self.head_dim, -1)
+        keys = self.keys(layer).repeat(self.n_heads // self.n_key_heads, axis=0)
+        directions: Array = np.einsum("hd,hdm->hm", keys, by_head)
+        return directions
+
+    def w_out(self, layer: int, kind: WeightKind) -> Array:
+        w_out = self.matrix(layer, self.layout.writes).T
+        return w_out if kind == "raw" else w_out - w_out.mean(axis=1, keepdims=True)
+
+    def shares(self, layer: int, kind: WeightKind) -> Array:
+        W_U = array(self.model.get_output_embeddings().weight).T
+        if kind != "raw":
+            W_U = W_U * array(self.model.get_submodule(self.layout.final).weight)[:, None]
+            W_U = W_U - W_U.mean(axis=0, keepdims=True)
             W_U = W_U - W_U.mean(axis=1, keepdims=True)
         left = np.linalg.svd(W_U)[0]
         last = left[:, -int(np.ceil(40 * len(W_U) / 4096)) :]
