@@ -152,8 +152,11 @@ class Catalog:
         device: str = "auto",
         dtype: str = "auto",
         tokenizer: Path | None = None,
+        checkpoint: Path | None = None,
     ) -> "NeuronOnText":
         """gate, in and post of a neuron at every token of a text, by the model's checkpoint.
+
+        `checkpoint` is where that lies now, if it was moved since it was ingested.
 
         Raises:
             CheckpointError: the checkpoint is gone, or not the one that was ingested.
@@ -168,7 +171,7 @@ class Catalog:
         sleep_while_waiting()
         from catalog.ingest.own_text import neuron_on_text
 
-        return neuron_on_text(entry, text, neuron, device, dtype, tokenizer)
+        return neuron_on_text(entry, text, neuron, device, dtype, tokenizer, checkpoint)
 
     def top(
         self,
@@ -178,6 +181,7 @@ class Catalog:
         device: str = "auto",
         dtype: str = "auto",
         tokenizer: Path | None = None,
+        checkpoint: Path | None = None,
     ) -> Rows:
         """The k neurons of largest |post| at each token of a text, with class and role.
 
@@ -193,7 +197,7 @@ class Catalog:
         from catalog.ingest.own_text import top_neurons
         from catalog.queries.own_text import top_rows
 
-        found = top_neurons(entry, text, k, device, dtype, tokenizer)
+        found = top_neurons(entry, text, k, device, dtype, tokenizer, checkpoint)
         return Rows(top_rows(self._handle, entry.model, found))
 
     def plot(
@@ -222,8 +226,12 @@ class Catalog:
         published: bool = False,
         corpus: str | None = None,
         device: str = "auto",
+        checkpoint: Path | None = None,
     ) -> "list[Verification]":
-        """Check digests of `rows`, so many `exemplars`, class counts that were `published`."""
+        """Check digests of `rows`, so many `exemplars`, class counts that were `published`.
+
+        `checkpoint` is where the model lies now, if it was moved since it was ingested.
+        """
         from catalog.queries import verification
 
         checks = []
@@ -236,7 +244,7 @@ class Catalog:
             sleep_while_waiting()
             from catalog.ingest.recheck import recheck_exemplars
 
-            checks.append(verification.of_exemplars(*recheck_exemplars(drawn, device)))
+            checks.append(verification.of_exemplars(*recheck_exemplars(drawn, device, checkpoint)))
         if published:
             checks.append(verification.of_published(self._handle, model))
         return checks

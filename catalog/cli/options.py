@@ -146,6 +146,16 @@ def device_option(command: Command) -> Command:
     )(command)
 
 
+def checkpoint_option(command: Command) -> Command:
+    """`--checkpoint`: where a checkpoint lies now."""
+    return click.option(
+        "--checkpoint",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="Where the model's checkpoint lies now, if it was moved; it must be the same one.",
+    )(command)
+
+
 _CORPUS_OPTIONS = {
     "source": click.option(
         "--corpus",

@@ -9,7 +9,7 @@ from typing import IO
 
 from catalog.cli.messages import note
 from catalog.errors import Option, SqlError, UsageError
-from catalog.formats import FORMATS, LIMITED
+from catalog.formats import ENDINGS, FORMATS, LIMITED
 from catalog.rows import Rows
 from catalog.store.whole_files import explaining_writes, written_whole
 
@@ -23,11 +23,25 @@ class Output:
     file: Path | None
     max_rows: int
 
+    def __post_init__(self) -> None:
+        ending = self._ending
+        if self.format_name is None and ending and ending not in ENDINGS:
+            raise UsageError(
+                f"{self.file} has an ending that stands for no format: there is "
+                f".{', .'.join(sorted(ENDINGS))}.",
+                "Name another file, or choose with ",
+                Option("format"),
+                ".",
+            )
+
     @property
     def format(self) -> str:
-        """The format asked for, else that of the file's ending, else `table`."""
-        ending = self.file.suffix.lstrip(".").lower() if self.file else ""
-        return self.format_name or (ending if ending in FORMATS else "table")
+        """The format asked for, else that of the file's ending; without one, `table`."""
+        return self.format_name or ENDINGS.get(self._ending, "table")
+
+    @property
+    def _ending(self) -> str:
+        return self.file.suffix.lstrip(".").lower() if self.file else ""
 
     @property
     def limit(self) -> int | None:

@@ -92,7 +92,10 @@ FORMATS: Final[dict[str, Writer]] = {
     "markdown": _markdown,
     "parquet": _parquet,
 }
-"""Formats by their name, which is also the ending of a file."""
+"""Formats by their name, which is also an ending of a file."""
+
+ENDINGS: Final = {**{name: name for name in FORMATS}, "txt": "table", "md": "markdown"}
+"""Formats by the endings of files."""
 
 LIMITED: Final = ("table", "markdown")
 """Formats for reading, of which the beginning is shown where there are many rows."""

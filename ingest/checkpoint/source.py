@@ -7,7 +7,7 @@ from catalog.errors import CheckpointError, EnvironmentFault, NotFoundError, Opt
 from catalog.ingest.checkpoint.gguf_header import MAGIC
 from catalog.ingest.checkpoint.reader import Checkpoint
 from catalog.ingest.checkpoint.safetensors_files import INDEX_NAME, SINGLE_NAME
-from catalog.ingest.paths import is_there, user_path
+from catalog.ingest.paths import absolute, is_there, user_path
 
 DEMO = "demo"
 # `model*.safetensors` leaves out copies in other layouts, such as Mistral's consolidated file.
@@ -38,8 +38,8 @@ def open_checkpoint(
 ) -> Checkpoint:
     """Open `demo`, a local folder or GGUF file, or a Hub id (downloaded if need be).
 
-    An existing path, or anything that begins with `.`, `/` or `~`, is local; OWNER/NAME/FILE.gguf
-    is a file of a Hub repository. `file` chooses among several GGUF files of a folder or
+    An existing path, or anything that begins with `.`, `/` or `~`, is local, and its source is the
+    absolute path; OWNER/NAME/FILE.gguf is a file of a Hub repository. `file` chooses among several GGUF files of a folder or
     repository; where there are safetensors too, these are taken. `tokenizer` is a folder with the
     tokenizer.
 
@@ -54,7 +54,7 @@ def open_checkpoint(
         return Checkpoint.read(MODEL_FOLDER, source)
     path = user_path(source)
     if source.startswith((".", "/", "~")) or is_there(path):
-        return _local(path, source, file, tokenizer)
+        return _local(absolute(path), file, tokenizer)
     parts = source.split("/")
     if len(parts) > 2 and source.endswith(GGUF_ENDING):
         source, file = "/".join(parts[:2]), "/".join(parts[2:])
@@ -71,7 +71,8 @@ def open_checkpoint(
     return Checkpoint.read_gguf(folder / file, f"{source}/{file}", folder.name, tokenizer)
 
 
-def _local(path: Path, source: str, file: str | None, tokenizer: Path | None) -> Checkpoint:
+def _local(path: Path, file: str | None, tokenizer: Path | None) -> Checkpoint:
+    source = str(path)
     if not is_there(path):
         raise CheckpointError(
             f"{source} does not exist; a checkpoint is a folder with a config.json, or a GGUF file."
@@ -87,7 +88,7 @@ def _local(path: Path, source: str, file: str | None, tokenizer: Path | None) ->
         raise CheckpointError(
             f"{path} {what}; a checkpoint is a folder with a config.json, or a GGUF file."
         )
-    return Checkpoint.read_gguf(path, source if file is None else str(path), None, tokenizer)
+    return Checkpoint.read_gguf(path, str(path), None, tokenizer)
 
 
 def _is_gguf(path: Path) -> bool:
