@@ -136,13 +136,9 @@ class Catalog:
         from catalog.queries.neuron_record import read_neuron
         from catalog.reports import NotebookNeuron
 
-        found = read_neuron(self._handle, NeuronId.parse(neuron_id), model, corpus)
-        record = NotebookNeuron(**vars(found))
-        if canonical:
-            from catalog.queries.canonical import canonical_reading
-
-            return canonical_reading(record)
-        return record
+        asked = NeuronId.parse(neuron_id)
+        found = read_neuron(self._handle, asked, model, corpus, canonical=canonical)
+        return NotebookNeuron(**vars(found))
 
     def run(
         self,

@@ -22,4 +22,4 @@ def is_there(path: Path) -> bool:
 
 def absolute(path: Path) -> Path:
     """The path from the root, links left as they are: what it means in any other folder."""
-    return Path(os.path.abspath(path))
+    return Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links

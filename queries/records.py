@@ -226,7 +226,8 @@ class RoleCutoffs:
 class NeuronRecord:
     """One neuron: its model's entry, its row of `neurons`, and what other views hold of it.
 
-    `cases`: by sign case, empty if no corpus was ingested.
+    `cases`: by sign case, empty if no corpus was ingested. `is_canonical`: signs are those of the
+    canonical reading (docs/definitions.md), in the places among the layer too.
     """
 
     id: NeuronId
@@ -237,6 +238,7 @@ class NeuronRecord:
     corpus: Corpus | None
     cases: dict[str, SignCase]
     role_cutoffs: RoleCutoffs | None
+    is_canonical: bool = False
 
     def __repr__(self) -> str:
         return f"NeuronRecord({self.id} of {self.model.model}: {self.neuron.io_class})"

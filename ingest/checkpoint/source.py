@@ -39,9 +39,9 @@ def open_checkpoint(
     """Open `demo`, a local folder or GGUF file, or a Hub id (downloaded if need be).
 
     An existing path, or anything that begins with `.`, `/` or `~`, is local, and its source is the
-    absolute path; OWNER/NAME/FILE.gguf is a file of a Hub repository. `file` chooses among several GGUF files of a folder or
-    repository; where there are safetensors too, these are taken. `tokenizer` is a folder with the
-    tokenizer.
+    absolute path; OWNER/NAME/FILE.gguf is a file of a Hub repository. `file` chooses among several
+    GGUF files of a folder or repository; where there are safetensors too, these are taken.
+    `tokenizer` is a folder with the tokenizer.
 
     Raises:
         CheckpointError: it cannot be read, or it is not clear which file is meant.

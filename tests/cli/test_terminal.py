@@ -20,16 +20,16 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SHOW = ["show", "28.4737", "--model", "alpha"]
 
 
-def on_terminal(columns: int, *arguments: object, **variables: str) -> str:
-    """What the command writes to a terminal of that width."""
+def on_terminal(columns: int, *arguments: object, lines: int = 50, **variables: str) -> str:
+    """What the command writes to a terminal of that width; its pager shows all at once."""
     master, slave = pty.openpty()
-    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     process = subprocess.Popen(
         [COMMAND, *map(str, arguments)],
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env=environment(TERM="xterm-256color", **variables),
+        env=environment(**{"TERM": "xterm-256color", "PAGER": "cat"} | variables),
     )
     os.close(slave)
     written = b""
@@ -69,6 +69,18 @@ def test_numbers_stay_whole_however_narrow_the_terminal(known: Path, columns: in
         for value in row.values():
             if isinstance(value, float):
                 assert f"{value:.6g}" in shown
+
+
+def test_a_report_that_does_not_fit_is_paged(known: Path, tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho paged\ncat\n")
+    pager.chmod(0o700)
+    small = on_terminal(80, *SHOW, "--db", known, lines=24, PAGER=str(pager))
+    large = on_terminal(80, *SHOW, "--db", known, lines=200, PAGER=str(pager))
+    assert small.startswith("paged\n") and "paged" not in large
+    assert "28.4737" in small and "gate- in-" in small
+    as_json = on_terminal(80, *SHOW, "--json", "--db", known, lines=24, PAGER=str(pager))
+    assert "paged" not in as_json
 
 
 def test_a_terminal_gets_colours_unless_it_refuses_them(known: Path) -> None:
