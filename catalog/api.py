@@ -102,14 +102,17 @@ class Catalog:
         return Rows(listing())
 
     def find(self, **sought: Any) -> Rows:
-        """Neurons by class, role, layer and token; takes the fields of `catalog.Sought`.
+        """Neurons by class, role, layer and token: `find(token=[" May", " June"], vector="out")`.
+
+        Takes the fields of `catalog.queries.finding.Sought`. `notes` say which pieces of the
+        vocabulary matched, and which are near where none did.
 
         Raises:
             UsageError: a choice that there is not.
         """
         from catalog.queries.finding import Sought, found
 
-        return Rows(found(self._handle, Sought(**sought)))
+        return Rows(*found(self._handle, Sought(**sought)))
 
     def compare(self, first: str, second: str, model: str | None = None) -> Rows:
         """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`."""

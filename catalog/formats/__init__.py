@@ -129,5 +129,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        return "[" + ", ".join(_shown(item) for item in value) + "]"
+        items = (repr(item) if isinstance(item, str) else _shown(item) for item in value)
+        return "[" + ", ".join(items) + "]"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
