@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.errors import Option, UsageError
+from catalog.errors import CatalogError, NotFoundError, Option, SqlError, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.rows import Rows
 from catalog.store.handle import Handle
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from catalog.ingest.own_text import NeuronOnText
     from catalog.ingest.progress import Progress
     from catalog.ingest.request import IngestOutcome, IngestRequest
+    from catalog.queries.comparison import Pair, VectorCosines
     from catalog.queries.records import NeuronRecord
     from catalog.queries.verification import Verification
     from catalog.store.combining import Combined
@@ -56,7 +57,33 @@ class Catalog:
         Raises:
             SqlError: the SQL is wrong, or more than one SELECT.
         """
-        return Rows(self._handle.fetch_checked(query, parameters, max_rows))
+        try:
+            return Rows(self._handle.fetch_checked(query, parameters, max_rows))
+        except SqlError as error:
+            from catalog.queries.near_columns import near_columns
+
+            near = near_columns(error.said, self.columns())
+            if near is None:
+                raise
+            raise SqlError(f"{error.said}\n{near}") from error
+
+    def describe(self, view: str | None = None) -> Rows:
+        """The columns of a public view with their types and meanings; without one, the views.
+
+        Raises:
+            NotFoundError: there is no such view; the message says which there are.
+        """
+        from catalog.queries.sql import sql_text
+
+        if view is None:
+            return Rows(self._handle.fetch_checked(sql_text("public_views")))
+        asked = {"view": view.lower()}
+        found = self._handle.fetch_checked(sql_text("view_columns"), asked)
+        if not found.num_rows:
+            raise NotFoundError(
+                f"There is no view {view!r}. There is: {', '.join(self.columns())}."
+            )
+        return Rows(found)
 
     def query(self, name: str, *settings: str, **parameters: Any) -> Rows:
         """Run a named query, e.g. `query("classes_by_layer", threshold=0.4)`.
@@ -114,11 +141,42 @@ class Catalog:
 
         return Rows(*found(self._handle, Sought(**sought)))
 
-    def compare(self, first: str, second: str, model: str | None = None) -> Rows:
-        """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`."""
-        from catalog.queries.comparison import compared
+    def compare(
+        self,
+        first: str,
+        second: str,
+        model: str | None = None,
+        corpus: str | None = None,
+        checkpoint: Path | None = None,
+    ) -> Rows:
+        """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`.
 
-        return Rows(compared(self._handle, first, second, model))
+        Of one model, with the cosines between their vectors where its checkpoint is at hand, in
+        the place of its ingest or at `checkpoint`; `notes` say where it is not.
+
+        Raises:
+            CheckpointError: `checkpoint` is not the one that was ingested.
+        """
+        from catalog.queries.comparison import compared, read_pair
+
+        pair = read_pair(self._handle, first, second, model, corpus)
+        cosines, notes = self._vector_cosines(pair, checkpoint) if pair.share_a_model else ({}, ())
+        return Rows(compared(self._handle, pair, cosines), notes)
+
+    def _vector_cosines(
+        self, pair: "Pair", checkpoint: Path | None
+    ) -> "tuple[VectorCosines, tuple[str, ...]]":
+        from catalog.queries.neuron_record import read_entry
+
+        try:
+            entry = read_entry(self._handle, pair.first.model.model)
+            from catalog.ingest.two_neurons import vector_cosines
+
+            return vector_cosines(entry, pair.first.id, pair.second.id, checkpoint), ()
+        except CatalogError as error:
+            if checkpoint is not None:
+                raise
+            return {}, (f"Cosines between their vectors need the checkpoint. {error.said}",)
 
     def neuron(
         self,

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from catalog.neuron_id import NeuronId
-from catalog.taxonomy import VECTORS, Basis, Sign, Vector
+from catalog.taxonomy import VECTORS, Basis, Sign, Vector, WeightKind
 
 _Record = TypeVar("_Record")
 
@@ -35,7 +35,7 @@ class Model:
     d_mlp: int
     d_vocab: int
     gated: bool
-    weights: str
+    weights: WeightKind
     quantization: str | None
     chance_95: float
     chance_999: float

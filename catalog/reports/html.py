@@ -5,6 +5,7 @@ from html import escape
 from typing import Final
 
 from catalog.errors import Option, in_python
+from catalog.formats.glyphs import UNICODE
 from catalog.reports.blocks import (
     SHOWN_PER_CASE,
     Block,
@@ -21,7 +22,6 @@ from catalog.reports.blocks import (
     TokenLists,
     TokenSpan,
 )
-from catalog.reports.glyphs import UNICODE
 
 SHADES: Final = 10
 """Shades of either sign: the classes are shade-n10 to shade-p10, and shade-0 for none."""

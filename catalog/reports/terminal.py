@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from catalog.errors import Option, command_line
+from catalog.formats.glyphs import ASCII, UNICODE, Glyphs
 from catalog.reports.blocks import (
     FAINT_SHARE,
     SHOWN_PER_CASE,
@@ -25,7 +26,6 @@ from catalog.reports.blocks import (
     TokenLists,
     TokenSpan,
 )
-from catalog.reports.glyphs import ASCII, UNICODE, Glyphs
 
 _BASIS_LABELS: Final = {"unembed": "W_U", "embed": "W_E"}
 

@@ -23,18 +23,25 @@ class Ingested(Protocol):
 
 
 def checkpoint_of(
-    entry: Ingested, tokenizer: Path | None = None, at: Path | None = None
+    entry: Ingested,
+    tokenizer: Path | None = None,
+    at: Path | None = None,
+    *,
+    may_download: bool = True,
 ) -> Checkpoint:
     """The entry's checkpoint, where it was or `at` another place, by its fingerprint the same.
 
     Raises:
         CheckpointError: it is gone, or another one.
+        EnvironmentFault: it is not in the Hub's cache and cannot, or may not, be downloaded.
     """
     if at is not None:
         checkpoint = open_checkpoint(str(at.absolute()), tokenizer=tokenizer)
     else:
         _require_there(entry)
-        checkpoint = open_checkpoint(entry.source, entry.revision, tokenizer=tokenizer)
+        checkpoint = open_checkpoint(
+            entry.source, entry.revision, tokenizer=tokenizer, may_download=may_download
+        )
     if checkpoint.fingerprint != entry.fingerprint:
         raise CheckpointError(
             f"{checkpoint.source} is not the checkpoint that was ingested as {entry.model}: its "
