@@ -257,6 +257,37 @@ class Catalog:
         found = top_neurons(entry, text, k, device, dtype, tokenizer, checkpoint)
         return Rows(top_rows(self._handle, entry.model, found))
 
+    def firing(
+        self,
+        token: str,
+        model: str | None = None,
+        corpus: str | None = None,
+        k: int = 20,
+        max_tokens: int = 10_000,
+        device: str = "auto",
+        dtype: str = "auto",
+        checkpoint: Path | None = None,
+    ) -> Rows:
+        """The k neurons that a token drives most, by the model's checkpoint on stored contexts.
+
+        Read are the first contexts of the corpus that hold the piece `token`, some `max_tokens` of
+        them; `notes` say how many.
+
+        Raises:
+            NotFoundError: no context holds the token; the message names pieces near it.
+            CheckpointError: the checkpoint is gone, or not the one that was ingested.
+        """
+        from catalog.queries.firing import firing_rows, held_token, said
+
+        held = held_token(self._handle, token, model, corpus, max_tokens)
+        from catalog.ingest.threads import sleep_while_waiting
+
+        sleep_while_waiting()
+        from catalog.ingest.firing import neurons_firing_on
+
+        found, n = neurons_firing_on(held, k, device, dtype, checkpoint=checkpoint)
+        return Rows(firing_rows(self._handle, held, found), (said(held, n),))
+
     def plot(
         self,
         figure: str,

@@ -66,7 +66,7 @@ def read_neuron(
                 "Run: ",
                 Command("ingest", (entry.source,)),
             )
-        shown = _chosen_corpus(rows(Corpus, model=entry.model), corpus, entry.model)
+        shown = chosen_corpus(rows(Corpus, model=entry.model), corpus, entry.model)
         cases = {}
         if shown is not None:
             on = {**at, "corpus": shown.corpus}
@@ -151,7 +151,12 @@ def check_in_range(neuron_id: NeuronId, model: Model) -> None:
             )
 
 
-def _chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:
+def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:
+    """The corpus of that name, or the only one there is; None if there is none.
+
+    Raises:
+        NotFoundError, UsageError: no such corpus, or several and none was named.
+    """
     names = [each.corpus for each in known]
     if name is None:
         if len(known) > 1:

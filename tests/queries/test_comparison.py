@@ -1,7 +1,6 @@
 """`compare`: what is between two neurons, against their checkpoint and stored rows in NumPy."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,30 +11,9 @@ import catalog
 from catalog.errors import CheckpointError
 from catalog.taxonomy import VECTORS
 from tests.support import execute, query
-from tests.tiny_checkpoints import build, save_tokenizer
 
 A, B = "0.3", "2.17"
 _MODULES = {"gate": "gate_proj", "in": "up_proj", "out": "down_proj"}
-
-
-@pytest.fixture(scope="module")
-def tiny(once: Callable[..., Path]) -> Path:
-    """A folder with a checkpoint, `model`, and the catalog made of its raw weights."""
-    from catalog.cli.main import run
-
-    def make(folder: Path) -> None:
-        save_tokenizer(build("llama", folder / "model"))
-        texts = folder / "texts.txt"
-        texts.write_text("\n\n".join(f"the {n} sentence of several, with words" for n in range(40)))
-        run(
-            [
-                *("ingest", str(folder / "model"), "--db", str(folder / "c.duckdb")),
-                *("--weights", "raw", "--alias", "tiny", "--corpus", str(texts)),
-                *("--corpus-name", "web", "--context-length", "16", "--exemplars", "4"),
-            ]
-        )
-
-    return once("compared", make)
 
 
 def rows(path: Path, **more: Path) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
@@ -43,8 +21,8 @@ def rows(path: Path, **more: Path) -> tuple[list[tuple[str, ...]], tuple[str, ..
     return compared.fetchall(), compared.notes
 
 
-def test_cosines_of_their_vectors(tiny: Path) -> None:
-    tensors = load_file(tiny / "model" / "model.safetensors")
+def test_cosines_of_their_vectors(measured: Path) -> None:
+    tensors = load_file(measured / "model" / "model.safetensors")
 
     def vector(neuron: str, name: str) -> np.ndarray:
         layer, at = neuron.split(".")
@@ -52,7 +30,7 @@ def test_cosines_of_their_vectors(tiny: Path) -> None:
         found: np.ndarray = matrix[:, int(at)] if name == "out" else matrix[int(at)]
         return found
 
-    shown, notes = rows(tiny / "c.duckdb")
+    shown, notes = rows(measured / "c.duckdb")
     got = [row[1:] for row in shown if row[0] == "cosine of vectors"]
     wanted = []
     for ours in VECTORS:
@@ -63,8 +41,8 @@ def test_cosines_of_their_vectors(tiny: Path) -> None:
     assert (got, notes) == (wanted, ())
 
 
-def test_activations_on_the_same_corpus(tiny: Path) -> None:
-    path = tiny / "c.duckdb"
+def test_activations_on_the_same_corpus(measured: Path) -> None:
+    path = measured / "c.duckdb"
     posts = [
         query(path, "select post from activation_samples where layer = $1 and neuron = $2 "
               "order by context_id, position", *map(int, neuron.split(".")))
@@ -85,8 +63,8 @@ def test_activations_on_the_same_corpus(tiny: Path) -> None:
     assert shared.startswith(f"{len(contexts[0] & contexts[1])} shared")
 
 
-def test_no_cell_is_empty(tiny: Path, known: Path) -> None:
-    shown, _ = rows(tiny / "c.duckdb")
+def test_no_cell_is_empty(measured: Path, known: Path) -> None:
+    shown, _ = rows(measured / "c.duckdb")
     assert all(all(cell for cell in row) for row in shown)
     other = catalog.open(known).compare("alpha:28.4737", "beta:0.1").fetchall()
     assert all(all(cell for cell in row) for row in other)
@@ -94,15 +72,15 @@ def test_no_cell_is_empty(tiny: Path, known: Path) -> None:
 
 
 def test_without_the_checkpoint_it_is_said_and_another_place_may_be_named(
-    tiny: Path, tmp_path: Path
+    measured: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(tiny, tmp_path / "copy")
+    shutil.copytree(measured, tmp_path / "copy")
     path = tmp_path / "copy" / "c.duckdb"
     execute(path, "update model set source = '/nowhere/model'")
     shown, notes = rows(path)
     assert not any(row[0] == "cosine of vectors" for row in shown)
     assert "need the checkpoint" in notes[0] and "/nowhere/model" in notes[0]
-    named, notes = rows(path, checkpoint=tiny / "model")
+    named, notes = rows(path, checkpoint=measured / "model")
     assert sum(row[0] == "cosine of vectors" for row in named) == 9 and notes == ()
     with pytest.raises(CheckpointError):
         rows(path, checkpoint=tmp_path)

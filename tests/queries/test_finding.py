@@ -22,7 +22,8 @@ WANTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def found(known: Path, **sought: Any) -> list[dict[str, Any]]:
-    return catalog.open(known).find(**sought).arrow().to_pylist()
+    rows: list[dict[str, Any]] = catalog.open(known).find(**sought).arrow().to_pylist()
+    return rows
 
 
 def expected(known: Path, pieces: set[str], **at: str) -> list[tuple[object, ...]]:
@@ -34,8 +35,11 @@ def expected(known: Path, pieces: set[str], **at: str) -> list[tuple[object, ...
         here = {"vector": vector, "basis": basis, "sign": sign}
         if token in pieces and all(here[name] == value for name, value in at.items()):
             lists.setdefault((vector, basis, sign), []).append((rank, score, token))
-    rows = [(*key, *hits[0][:2], [hit[2] for hit in hits]) for key, hits in lists.items()]
-    return sorted(rows, key=lambda row: (-len(row[5]), row[3], -abs(row[4]), row[:3]))
+    ordered = sorted(
+        lists.items(),
+        key=lambda item: (-len(item[1]), item[1][0][0], -abs(item[1][0][1]), item[0]),
+    )
+    return [(*key, *hits[0][:2], [hit[2] for hit in hits]) for key, hits in ordered]
 
 
 def matches(rows: list[dict[str, Any]]) -> list[tuple[object, ...]]:

@@ -163,13 +163,15 @@ def test_the_canonical_reading_says_so_and_does_not_offer_itself(record: NeuronR
         assert "canonical=" not in text and "--canonical" not in text
 
 
-def with_case(record: NeuronRecord, name: str, **statistics: float) -> NeuronRecord:
-    """The record with other statistics of a case, and exemplars as the first case has them."""
+def with_case(record: NeuronRecord, name: str, *, extreme_post: float) -> NeuronRecord:
+    """The record with another extreme of a case, and exemplars as the first case has them."""
     exemplars = [
-        replace(each, sign_case=name, post=statistics["extreme_post"])
+        replace(each, sign_case=name, post=extreme_post)
         for each in record.cases["gate+_in+"].exemplars
     ]
-    stated = replace(record.cases[name].statistics, frequency=0.1, mean_post=0.1, **statistics)
+    stated = replace(
+        record.cases[name].statistics, frequency=0.1, mean_post=0.1, extreme_post=extreme_post
+    )
     return replace(record, cases=record.cases | {name: SignCase(stated, exemplars)})
 
 
