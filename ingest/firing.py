@@ -114,11 +114,12 @@ def _ranked(sums: _Sums, k: int) -> tuple[list[NeuronOnToken], int]:
     firing_elsewhere = (sums.fires_all - sums.fires_at) / n_elsewhere
     d_mlp, found = mean.shape[1], []
     for index in order[:k].tolist():
-        at = divmod(index, d_mlp)
+        at = layer, neuron = divmod(index, d_mlp)
         value = float(selectivity[at])
         found.append(
             NeuronOnToken(
-                *at,
+                layer,
+                neuron,
                 None if np.isnan(value) else value,
                 float(mean_at[at]),
                 float(elsewhere[at]),
