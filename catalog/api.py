@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.errors import Option, UsageError
+from catalog.errors import CatalogError, NotFoundError, Option, SqlError, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.rows import Rows
 from catalog.store.handle import Handle
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from catalog.ingest.own_text import NeuronOnText
     from catalog.ingest.progress import Progress
     from catalog.ingest.request import IngestOutcome, IngestRequest
+    from catalog.queries.comparison import Pair, VectorCosines
     from catalog.queries.records import NeuronRecord
     from catalog.queries.verification import Verification
     from catalog.store.combining import Combined
@@ -56,7 +57,33 @@ class Catalog:
         Raises:
             SqlError: the SQL is wrong, or more than one SELECT.
         """
-        return Rows(self._handle.fetch_checked(query, parameters, max_rows))
+        try:
+            return Rows(self._handle.fetch_checked(query, parameters, max_rows))
+        except SqlError as error:
+            from catalog.queries.near_columns import near_columns
+
+            near = near_columns(error.said, self.columns())
+            if near is None:
+                raise
+            raise SqlError(f"{error.said}\n{near}") from error
+
+    def describe(self, view: str | None = None) -> Rows:
+        """The columns of a public view with their types and meanings; without one, the views.
+
+        Raises:
+            NotFoundError: there is no such view; the message says which there are.
+        """
+        from catalog.queries.sql import sql_text
+
+        if view is None:
+            return Rows(self._handle.fetch_checked(sql_text("public_views")))
+        asked = {"view": view.lower()}
+        found = self._handle.fetch_checked(sql_text("view_columns"), asked)
+        if not found.num_rows:
+            raise NotFoundError(
+                f"There is no view {view!r}. There is: {', '.join(self.columns())}."
+            )
+        return Rows(found)
 
     def query(self, name: str, *settings: str, **parameters: Any) -> Rows:
         """Run a named query, e.g. `query("classes_by_layer", threshold=0.4)`.
@@ -102,20 +129,54 @@ class Catalog:
         return Rows(listing())
 
     def find(self, **sought: Any) -> Rows:
-        """Neurons by class, role, layer and token; takes the fields of `catalog.Sought`.
+        """Neurons by class, role, layer and token: `find(token=[" May", " June"], vector="out")`.
+
+        Takes the fields of `catalog.queries.finding.Sought`. `notes` say which pieces of the
+        vocabulary matched, and which are near where none did.
 
         Raises:
             UsageError: a choice that there is not.
         """
         from catalog.queries.finding import Sought, found
 
-        return Rows(found(self._handle, Sought(**sought)))
+        return Rows(*found(self._handle, Sought(**sought)))
 
-    def compare(self, first: str, second: str, model: str | None = None) -> Rows:
-        """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`."""
-        from catalog.queries.comparison import compared
+    def compare(
+        self,
+        first: str,
+        second: str,
+        model: str | None = None,
+        corpus: str | None = None,
+        checkpoint: Path | None = None,
+    ) -> Rows:
+        """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`.
 
-        return Rows(compared(self._handle, first, second, model))
+        Of one model, with the cosines between their vectors where its checkpoint is at hand, in
+        the place of its ingest or at `checkpoint`; `notes` say where it is not.
+
+        Raises:
+            CheckpointError: `checkpoint` is not the one that was ingested.
+        """
+        from catalog.queries.comparison import compared, read_pair
+
+        pair = read_pair(self._handle, first, second, model, corpus)
+        cosines, notes = self._vector_cosines(pair, checkpoint) if pair.share_a_model else ({}, ())
+        return Rows(compared(self._handle, pair, cosines), notes)
+
+    def _vector_cosines(
+        self, pair: "Pair", checkpoint: Path | None
+    ) -> "tuple[VectorCosines, tuple[str, ...]]":
+        from catalog.queries.neuron_record import read_entry
+
+        try:
+            entry = read_entry(self._handle, pair.first.model.model)
+            from catalog.ingest.two_neurons import vector_cosines
+
+            return vector_cosines(entry, pair.first.id, pair.second.id, checkpoint), ()
+        except CatalogError as error:
+            if checkpoint is not None:
+                raise
+            return {}, (f"Cosines between their vectors need the checkpoint. {error.said}",)
 
     def neuron(
         self,
@@ -136,13 +197,9 @@ class Catalog:
         from catalog.queries.neuron_record import read_neuron
         from catalog.reports import NotebookNeuron
 
-        found = read_neuron(self._handle, NeuronId.parse(neuron_id), model, corpus)
-        record = NotebookNeuron(**vars(found))
-        if canonical:
-            from catalog.queries.canonical import canonical_reading
-
-            return canonical_reading(record)
-        return record
+        asked = NeuronId.parse(neuron_id)
+        found = read_neuron(self._handle, asked, model, corpus, canonical=canonical)
+        return NotebookNeuron(**vars(found))
 
     def run(
         self,
@@ -152,8 +209,11 @@ class Catalog:
         device: str = "auto",
         dtype: str = "auto",
         tokenizer: Path | None = None,
+        checkpoint: Path | None = None,
     ) -> "NeuronOnText":
         """gate, in and post of a neuron at every token of a text, by the model's checkpoint.
+
+        `checkpoint` is where that lies now, if it was moved since it was ingested.
 
         Raises:
             CheckpointError: the checkpoint is gone, or not the one that was ingested.
@@ -168,7 +228,7 @@ class Catalog:
         sleep_while_waiting()
         from catalog.ingest.own_text import neuron_on_text
 
-        return neuron_on_text(entry, text, neuron, device, dtype, tokenizer)
+        return neuron_on_text(entry, text, neuron, device, dtype, tokenizer, checkpoint)
 
     def top(
         self,
@@ -178,6 +238,7 @@ class Catalog:
         device: str = "auto",
         dtype: str = "auto",
         tokenizer: Path | None = None,
+        checkpoint: Path | None = None,
     ) -> Rows:
         """The k neurons of largest |post| at each token of a text, with class and role.
 
@@ -193,8 +254,39 @@ class Catalog:
         from catalog.ingest.own_text import top_neurons
         from catalog.queries.own_text import top_rows
 
-        found = top_neurons(entry, text, k, device, dtype, tokenizer)
+        found = top_neurons(entry, text, k, device, dtype, tokenizer, checkpoint)
         return Rows(top_rows(self._handle, entry.model, found))
+
+    def firing(
+        self,
+        token: str,
+        model: str | None = None,
+        corpus: str | None = None,
+        k: int = 20,
+        max_tokens: int = 10_000,
+        device: str = "auto",
+        dtype: str = "auto",
+        checkpoint: Path | None = None,
+    ) -> Rows:
+        """The k neurons that a token drives most, by the model's checkpoint on stored contexts.
+
+        Read are the first contexts of the corpus that hold the piece `token`, some `max_tokens` of
+        them; `notes` say how many.
+
+        Raises:
+            NotFoundError: no context holds the token; the message names pieces near it.
+            CheckpointError: the checkpoint is gone, or not the one that was ingested.
+        """
+        from catalog.queries.firing import firing_rows, held_token, said
+
+        held = held_token(self._handle, token, model, corpus, max_tokens)
+        from catalog.ingest.threads import sleep_while_waiting
+
+        sleep_while_waiting()
+        from catalog.ingest.firing import neurons_firing_on
+
+        found, n = neurons_firing_on(held, k, device, dtype, checkpoint=checkpoint)
+        return Rows(firing_rows(self._handle, held, found), (said(held, n),))
 
     def plot(
         self,
@@ -222,8 +314,12 @@ class Catalog:
         published: bool = False,
         corpus: str | None = None,
         device: str = "auto",
+        checkpoint: Path | None = None,
     ) -> "list[Verification]":
-        """Check digests of `rows`, so many `exemplars`, class counts that were `published`."""
+        """Check digests of `rows`, so many `exemplars`, class counts that were `published`.
+
+        `checkpoint` is where the model lies now, if it was moved since it was ingested.
+        """
         from catalog.queries import verification
 
         checks = []
@@ -236,7 +332,7 @@ class Catalog:
             sleep_while_waiting()
             from catalog.ingest.recheck import recheck_exemplars
 
-            checks.append(verification.of_exemplars(*recheck_exemplars(drawn, device)))
+            checks.append(verification.of_exemplars(*recheck_exemplars(drawn, device, checkpoint)))
         if published:
             checks.append(verification.of_published(self._handle, model))
         return checks

@@ -12,6 +12,7 @@ WeightKind = Literal["folded", "effective", "raw"]
 
 VECTORS: Final[tuple[Vector, ...]] = ("gate", "in", "out")
 BASES: Final[tuple[Basis, ...]] = ("unembed", "embed")
+BASIS_CHOICES: Final = (*BASES, "both")
 SIGNS: Final[tuple[Sign, ...]] = ("+", "-")
 WEIGHT_KINDS: Final[tuple[WeightKind, ...]] = ("folded", "effective", "raw")
 

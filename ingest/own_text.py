@@ -59,17 +59,19 @@ def neuron_on_text(
     device: str,
     dtype: str,
     tokenizer: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> NeuronOnText:
-    """gate, in and post of one neuron at every token;
+    """gate, in and post of one neuron at every token.
 
-    `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own.
+    `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own; `checkpoint` is
+    where that lies now, if it was moved.
 
     Raises:
         CheckpointError: the checkpoint is gone, or not the one that was ingested.
         CorpusError: the text is empty, or longer than the model takes.
         UsageError: it holds bytes that are no Unicode.
     """
-    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
+    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer, checkpoint)
     values = probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
     *gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values.tensors)
     return NeuronOnText(entry.model, tokenised, gate[0] if gate else None, x_in, post)
@@ -82,13 +84,14 @@ def top_neurons(
     device: str,
     dtype: str,
     tokenizer: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> list[TopNeuron]:
     """The k neurons of largest |post| at each token but the start token, in all layers.
 
     Raises:
         CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
     """
-    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer)
+    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer, checkpoint)
     by_layer = probe.values(tokenised.token_ids, range(entry.n_layers))
     post = torch.cat([by_layer[layer].post for layer in sorted(by_layer)], dim=1)  # [t, l * d_mlp]
     _, best = post.abs().topk(min(k, post.shape[1]), dim=1)
@@ -107,12 +110,17 @@ def top_neurons(
 
 
 def _prepared(
-    entry: Entry, text: str, device: str, dtype: str, tokenizer_folder: Path | None
+    entry: Entry,
+    text: str,
+    device: str,
+    dtype: str,
+    tokenizer_folder: Path | None,
+    checkpoint: Path | None,
 ) -> tuple[Probe, TokenisedText]:
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError("The text is no valid Unicode. Give it in UTF-8.")
     where = pick_device(device)
-    probe = open_probe(entry, pick_dtype(dtype, where), where, tokenizer_folder)
+    probe = open_probe(entry, pick_dtype(dtype, where), where, tokenizer_folder, checkpoint)
     tokenizer = probe.checkpoint.tokenizer()
     own = next(encode(text_encoder(tokenizer), [text]))
     start = start_token(tokenizer)

@@ -1,5 +1,6 @@
 """Paths as users write them, which may be no possible ones."""
 
+import os
 from pathlib import Path
 
 
@@ -17,3 +18,8 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, links left as they are: what it means in any other folder."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links

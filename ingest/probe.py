@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from catalog.errors import CheckpointError, Option
 from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
 from catalog.ingest.activations.model import load_model
-from catalog.ingest.checkpoint import Checkpoint, open_checkpoint
+from catalog.ingest.checkpoint import Checkpoint
+from catalog.ingest.checkpoint.ingested import checkpoint_of
 from catalog.queries.records import DrawnExemplar, Entry
 
 
@@ -38,23 +38,20 @@ class Probe:
 
 
 def open_probe(
-    entry: Entry | DrawnExemplar, dtype: str, device: torch.device, tokenizer: Path | None = None
+    entry: Entry | DrawnExemplar,
+    dtype: str,
+    device: torch.device,
+    tokenizer: Path | None = None,
+    at: Path | None = None,
 ) -> Probe:
-    """Load the model of a catalog entry .
+    """Load the model of a catalog entry.
 
-    `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own.
+    `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own; `at` is where
+    the checkpoint lies now, if it was moved.
 
     Raises:
         CheckpointError: the checkpoint has changed since it was ingested, or is gone.
     """
-    checkpoint = open_checkpoint(entry.source, entry.revision, tokenizer=tokenizer)
-    if checkpoint.fingerprint != entry.fingerprint:
-        raise CheckpointError(
-            f"{entry.source} is not the checkpoint that was ingested as {entry.model}: its "
-            "weights have changed.",
-            "Ingest it anew under another ",
-            Option("alias"),
-            ".",
-        )
+    checkpoint = checkpoint_of(entry, tokenizer, at)
     loaded = load_model(checkpoint, getattr(torch, dtype), device)
     return Probe(checkpoint, loaded.model, loaded.mlps, device)

@@ -1,6 +1,7 @@
 """`catalog verify --exemplars`: stored exemplars against the plain transformers forward pass."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +16,12 @@ TOLERANCES: Final = {"float32": 1e-3, "bfloat16": 6e-2}
 """Largest deviation allowed, as a share of the exemplar's own largest magnitude."""
 
 
-def recheck_exemplars(drawn: Sequence[DrawnExemplar], device: str) -> tuple[pa.Table, str]:
+def recheck_exemplars(
+    drawn: Sequence[DrawnExemplar], device: str, checkpoint: Path | None = None
+) -> tuple[pa.Table, str]:
     """Recompute exemplars (of one model), each context alone in a batch without padding.
+
+    `checkpoint` is where the model lies now, if it was moved.
 
     Returns:
         One row per exemplar: where it is, the largest deviation of post, gate and in at the peak
@@ -28,7 +33,7 @@ def recheck_exemplars(drawn: Sequence[DrawnExemplar], device: str) -> tuple[pa.T
     """
     dtype = drawn[0].dtype
     tolerance = TOLERANCES[dtype]
-    probe = open_probe(drawn[0], dtype, pick_device(device))
+    probe = open_probe(drawn[0], dtype, pick_device(device), at=checkpoint)
     checks: list[dict[str, Any]] = []
     values: dict[int, MlpValues] = {}
     at: tuple[str, int] | None = None

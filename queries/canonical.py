@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from catalog.errors import Option, UsageError
-from catalog.queries.records import Exemplar, NeuronRecord, Place, SignCase, TopToken
+from catalog.queries.records import Exemplar, NeuronRecord, SignCase, TopToken
 from catalog.taxonomy import SIGN_CASES, Sign
 
 _Record = TypeVar("_Record", bound=Any)
@@ -18,7 +18,10 @@ _FLIPPED_CASE = {case: f"{case[:-1]}{_OTHER_SIGN[case[-1]]}" for case in SIGN_CA
 
 
 def canonical_reading(record: NeuronRecord) -> NeuronRecord:
-    """The record with w_in and w_out negated if cos_gate_in < 0, else as it is.
+    """The record with w_in and w_out negated if cos_gate_in < 0.
+
+    Its places are left alone: they are among the canonical readings of the layer, so that they are
+    read anew (`layer_place.sql`).
 
     Raises:
         UsageError: its model has no gate.
@@ -32,14 +35,14 @@ def canonical_reading(record: NeuronRecord) -> NeuronRecord:
             ".",
         )
     if not record.neuron.flipped:
-        return record
+        return replace(record, is_canonical=True)
     cases = {_FLIPPED_CASE[case]: _flipped_case(shown) for case, shown in record.cases.items()}
     return replace(
         record,
         neuron=_negated(record.neuron, "cos_gate_in", "cos_gate_out", "vocab_skew"),
-        places=[_flipped_place(place) for place in record.places],
         tokens=sorted(map(_flipped_token, record.tokens), key=_token_order),
         cases={case: cases[case] for case in SIGN_CASES if case in cases},
+        is_canonical=True,
     )
 
 
@@ -48,20 +51,6 @@ def _negated(record: _Record, *names: str) -> _Record:
     changed = {name: -value for name, value in values.items() if value is not None}
     negated: _Record = replace(record, **changed)
     return negated
-
-
-def _flipped_place(place: Place) -> Place:
-    if place.cosine == "cos_in_out":
-        return place
-    turned = replace(
-        place,
-        lowest=place.highest,
-        q1=place.q3,
-        q3=place.q1,
-        highest=place.lowest,
-        share_below=None if place.share_below is None else 1 - place.share_below,
-    )
-    return _negated(turned, "value", "lowest", "q1", "median", "q3", "highest")
 
 
 def _flipped_token(token: TopToken) -> TopToken:

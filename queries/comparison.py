@@ -1,11 +1,15 @@
 """Two neurons side by side: what `catalog compare` shows."""
 
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
+from catalog.formats.glyphs import UNICODE
+from catalog.formats.numbers import meaningful
 from catalog.neuron_id import NeuronId
 from catalog.queries.neuron_record import read_neuron
-from catalog.queries.records import Neuron, NeuronRecord
+from catalog.queries.records import Neuron, NeuronRecord, record_of
+from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.taxonomy import BASES, SIGNS, VECTORS, Basis, Sign, Vector
 
@@ -16,52 +20,177 @@ _NAMES: Final = ("model", "layer", "neuron", "neuron_id", "flipped")
 """Of a neuron's columns, those that are no attribute of it; all others are compared."""
 
 _FIRST: Final = ("io_class", "atypical", "functional_role")
+_NOTHING: Final = "none"
+
+VectorCosines = Mapping[tuple[Vector, Vector], float | None]
+"""Cosines of a vector of the first neuron with one of the second; None where one is zero."""
+
+_Row = tuple[str, str, str, str]
 
 
-def compared(catalog: Handle, first: str, second: str, model: str | None) -> "pa.Table":
-    """One row per attribute: its name, then its value for either neuron, and tokens they share.
+@dataclass(frozen=True)
+class Pair:
+    """Two neurons that are compared."""
 
-    What neither has, because neither has such a vector, has no row.
+    first: NeuronRecord
+    second: NeuronRecord
 
-    A neuron is written `layer.neuron`, or `alias:layer.neuron`; `model` is the alias of those
+    @property
+    def share_a_model(self) -> bool:
+        """Whether their vectors lie in the same space, as the same kind of weights."""
+        return self.first.model.model == self.second.model.model
+
+
+@dataclass(frozen=True)
+class _Together:
+    """How posts at sampled positions go together."""
+
+    n_samples: int
+    mean_first: float | None
+    mean_second: float | None
+    correlation: float | None
+
+
+def read_pair(
+    catalog: Handle, first: str, second: str, model: str | None, corpus: str | None
+) -> Pair:
+    """Two neurons, written `layer.neuron`, or `alias:layer.neuron`; `model` is the alias of those
     without one.
 
     Raises:
         UsageError, NotFoundError: as `catalog.queries.neuron_record.read_neuron`.
     """
+
+    def read(text: str) -> NeuronRecord:
+        alias, colon, neuron = text.rpartition(":")
+        return read_neuron(catalog, NeuronId.parse(neuron), alias if colon else model, corpus)
+
+    return Pair(read(first), read(second))
+
+
+def compared(catalog: Handle, pair: Pair, cosines: VectorCosines) -> "pa.Table":
+    """One row per attribute: its name, its value for either neuron, and what is between them.
+
+    Between two numbers that is the second less the first, between names whether they are the same,
+    between lists of tokens and exemplars what both have, between samples their correlation, and
+    between vectors, where `cosines` has them, their cosine. What neither has, because it has no
+    such vector or the stage did not run, has no row.
+    """
     import pyarrow as pa
 
-    left, right = (_read(catalog, text, model) for text in (first, second))
-    rows: list[tuple[str | None, ...]] = [("model", left.model.model, right.model.model, None)]
-    vectors = [v for v in VECTORS if v in (*left.model.vectors, *right.model.vectors)]
-    absent = set(VECTORS) - set(vectors)
-    attributes = [
+    rows = [
+        *_attributes(pair),
+        *_cosines(cosines),
+        *_activations(catalog, pair),
+        *_token_lists(pair),
+    ]
+    left, right = (f"{each.model.model}:{each.id}" for each in (pair.first, pair.second))
+    names = ["attribute", left, right if right != left else f"{right} again", "between"]
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.table(columns, names)
+
+
+def _attributes(pair: Pair) -> Iterator[_Row]:
+    first, second = pair.first, pair.second
+    yield _row("model", first.model.model, second.model.model)
+    absent = set(VECTORS) - {*first.model.vectors, *second.model.vectors}
+    names = [
         each.name
         for each in fields(Neuron)
         if each.name not in (*_NAMES, *_FIRST) and absent.isdisjoint(each.name.split("_"))
     ]
-    for name in (*_FIRST, *attributes):
-        values = (getattr(record.neuron, name) for record in (left, right))
-        rows.append((name, *map(_shown, values), None))
-    for vector in vectors:
+    for name in (*_FIRST, *names):
+        values = getattr(first.neuron, name), getattr(second.neuron, name)
+        if values != (None, None):
+            yield _row(name, *values)
+
+
+def _row(name: str, first: object, second: object) -> _Row:
+    if isinstance(first, float) and isinstance(second, float):
+        between = meaningful(second - first, signed=True)
+    else:
+        between = "same" if first == second else "different"
+    return name, _shown(first), _shown(second), between
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return _NOTHING
+    return meaningful(value) if isinstance(value, float) else str(value)
+
+
+def _cosines(cosines: VectorCosines) -> Iterator[_Row]:
+    for (ours, theirs), value in cosines.items():
+        shown = _NOTHING if value is None else f"{value:+.4f}"
+        yield "cosine of vectors", f"w_{ours}", f"w_{theirs}", shown
+
+
+def _activations(catalog: Handle, pair: Pair) -> Iterator[_Row]:
+    """Statistics of sign cases, then samples and exemplars where both read the same tokens."""
+    first, second = pair.first, pair.second
+    for case in {**first.cases, **second.cases}:
+        pairs = [r.cases[case].statistics if case in r.cases else None for r in (first, second)]
+        for name in ("frequency", "extreme_post"):
+            values = [getattr(each, name, None) for each in pairs]
+            if values != [None, None]:
+                yield _row(f"{case} {name}", *values)
+    if first.corpus is None or second.corpus is None:
+        return
+    if first.corpus.digest != second.corpus.digest:
+        return
+    together = _samples(catalog, pair)
+    on = first.corpus.corpus
+    if together.n_samples:
+        correlation = together.correlation
+        said = _NOTHING if correlation is None else f"{correlation:+.3f}"
+        yield (
+            f"mean of {together.n_samples} samples on {on}",
+            _shown(together.mean_first),
+            _shown(together.mean_second),
+            f"correlation {said}",
+        )
+    ours, theirs = (
+        {e.context_id for case in r.cases.values() for e in case.exemplars} for r in (first, second)
+    )
+    yield f"contexts of exemplars on {on}", str(len(ours)), str(len(theirs)), _both(ours & theirs)
+
+
+def _both(contexts: set[int]) -> str:
+    named = ", ".join(map(str, sorted(contexts)[:3]))
+    more = ", ..." if len(contexts) > 3 else ""
+    return f"{len(contexts)} shared" + (f": {named}{more}" if contexts else "")
+
+
+def _samples(catalog: Handle, pair: Pair) -> _Together:
+    parameters: dict[str, object] = {}
+    for name, record in (("first", pair.first), ("second", pair.second)):
+        assert record.corpus is not None
+        parameters |= {
+            f"{name}_model": record.model.model,
+            f"{name}_layer": record.id.layer,
+            f"{name}_neuron": record.id.neuron,
+            f"{name}_corpus": record.corpus.corpus,
+        }
+    (row,) = catalog.rows(sql_text("post_together"), parameters)
+    return record_of(_Together, row)
+
+
+def _token_lists(pair: Pair) -> Iterator[_Row]:
+    for vector in VECTORS:
         for basis in BASES:
             for sign in SIGNS:
-                ours, theirs = (_tokens(r, vector, basis, sign) for r in (left, right))
-                shared = [token for token in ours if token in theirs]
-                lists = [" ".join(map(repr, tokens)) for tokens in (ours, theirs)]
-                rows.append(
-                    (f"w_{vector} {basis} {sign}", *lists, " ".join(map(repr, shared)) or None)
+                ours, theirs = (
+                    _tokens(record, vector, basis, sign) for record in (pair.first, pair.second)
                 )
-    names = ["attribute", f"{left.model.model}:{left.id}", f"{right.model.model}:{right.id}"]
-    if names[1] == names[2]:
-        names[2] += " again"
-    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    return pa.table(columns, [*names, "shared"])
+                if ours or theirs:
+                    shared = [token for token in ours if token in theirs]
+                    name = f"w_{vector} {basis} {sign}"
+                    yield name, _named(ours), _named(theirs), _named(shared)
 
 
-def _read(catalog: Handle, text: str, model: str | None) -> NeuronRecord:
-    alias, colon, neuron = text.rpartition(":")
-    return read_neuron(catalog, NeuronId.parse(neuron), alias if colon else model)
+def _named(tokens: Sequence[str]) -> str:
+    """Tokens without white space in them, so that a line is folded between two of them alone."""
+    return " ".join(UNICODE.visible(t).replace(" ", UNICODE.space) for t in tokens) or _NOTHING
 
 
 def _tokens(record: NeuronRecord, vector: Vector, basis: Basis, sign: Sign) -> list[str]:
@@ -70,9 +199,3 @@ def _tokens(record: NeuronRecord, vector: Vector, basis: Basis, sign: Sign) -> l
         for each in record.tokens
         if (each.vector, each.basis, each.sign) == (vector, basis, sign)
     ]
-
-
-def _shown(value: object) -> str | None:
-    if value is None:
-        return None
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,15 +1,19 @@
 """Neurons by class, role, layer and token: the everyday question without SQL."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from catalog.errors import UsageError
+import duckdb
+
+from catalog.errors import SqlError, UsageError
 from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
-from catalog.store.reading import run_query
-from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, ORDERS, SIGNS, VECTORS
+from catalog.store.location import Location
+from catalog.store.reading import run_for_dicts, run_query
+from catalog.taxonomy import BASIS_CHOICES, FUNCTIONAL_ROLES, IO_CLASSES, ORDERS, SIGNS, VECTORS
+from catalog.token_sets import TOKEN_SETS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,59 +23,170 @@ _CHOICES: Final[dict[str, Sequence[str]]] = {
     "role": FUNCTIONAL_ROLES,
     "vector": VECTORS,
     "sign": SIGNS,
-    "basis": BASES,
+    "basis": BASIS_CHOICES,
     "order": ORDERS,
+    "token_set": tuple(TOKEN_SETS),
 }
+_N_NEAR: Final = 5
+_N_NAMED: Final = 8
+"""So many pieces are named in a note."""
 
 
 @dataclass(frozen=True)
 class Sought:
-    """What neurons are looked for; None leaves a choice open.
+    """What neurons are looked for; None leaves a choice open, several values mean any of them.
 
-    `first_layer`, `last_layer`: a range, both or neither. `token` is among the top tokens of
-    `vector` (any), at the end `sign` (either), in `basis`. `order`: what comes first, the largest;
-    skew and cosines by magnitude. `k`: how many.
+    `first_layer`, `last_layer`: a range, both or neither. Tokens are sought among the top tokens of
+    `vector` (any), at the end `sign` (either), in `basis`: pieces that are a `token`, match the
+    regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a `token_set`;
+    `ignore_case` folds all of them. `order`: what comes first, the largest, skew and cosines by
+    magnitude; without it kurtosis, or with tokens the most of them, then the best rank. `k`: how
+    many.
 
     Raises UsageError for a choice that there is not.
     """
 
     model: str | None = None
-    io_class: str | None = None
+    io_class: str | Sequence[str] | None = None
     atypical: bool | None = None
-    role: str | None = None
+    role: str | Sequence[str] | None = None
     first_layer: int | None = None
     last_layer: int | None = None
-    token: str | None = None
+    token: str | Sequence[str] | None = None
+    regex: str | None = None
+    token_set: str | Sequence[str] | None = None
+    ignore_case: bool = False
     vector: str | None = None
     sign: str | None = None
     basis: str = "unembed"
-    order: str = "kurtosis"
+    order: str | None = None
     k: int = 20
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value is not None and value not in choices:
-                raise UsageError(f"{name} is {value!r}; there is: {', '.join(choices)}.")
+            for value in _listed(getattr(self, name)):
+                if value not in choices:
+                    raise UsageError(f"{name} is {value!r}; there is: {', '.join(choices)}.")
         if self.k < 1:
             raise UsageError(f"k is {self.k}; it must be at least 1.")
+        if self.ignore_case and not self.names_tokens:
+            raise UsageError("ignore_case is about tokens, and none is sought.")
+
+    @property
+    def names_tokens(self) -> bool:
+        """Whether tokens are sought."""
+        return bool(_listed(self.token) or self.regex is not None or _listed(self.token_set))
+
+    @property
+    def tokens(self) -> list[str]:
+        """The pieces sought as they are."""
+        return _listed(self.token)
+
+    @property
+    def pattern(self) -> str | None:
+        """One regular expression for `regex` and the sets, None without them."""
+        patterns = [TOKEN_SETS[name] for name in _listed(self.token_set)]
+        patterns += [] if self.regex is None else [self.regex]
+        if not patterns:
+            return None
+        return ("(?i)" if self.ignore_case else "") + "|".join(f"(?:{each})" for each in patterns)
 
 
-def found(catalog: Handle, sought: Sought) -> "pa.Table":
-    """The neurons that are so, one row each.
+class Found(NamedTuple):
+    """Rows, and sentences on the tokens that were sought."""
+
+    rows: "pa.Table"
+    notes: tuple[str, ...] = ()
+
+
+def found(catalog: Handle, sought: Sought) -> Found:
+    """The neurons that are so, one row each; with tokens, one for each list that has any.
 
     Raises:
         NotFoundError: the catalog has no such model or layer.
-        UsageError: it is about the gate, and no model that is asked has one.
+        UsageError: the regular expression is none, or it is about the gate, and no model that is
+            asked has one.
     """
     with catalog.reading() as connection:
         given = [("model", sought.model), ("layer", sought.last_layer)]
         require_known(connection, given, catalog.location)
-        of_a_gate = {
-            "vector": sought.vector,
-            "io_class": sought.io_class,
+        of_a_gate = [
+            *(("io_class", name) for name in _listed(sought.io_class)),
+            ("vector", sought.vector),
+            ("atypical", sought.atypical),
+            ("cosine", sought.order),
+        ]
+        require_gates(connection, [*given, *of_a_gate], catalog.location)
+        parameters: dict[str, Any] = {
+            "model": sought.model,
+            "io_classes": _listed(sought.io_class),
             "atypical": sought.atypical,
-            "cosine": sought.order,
+            "roles": _listed(sought.role),
+            "first_layer": sought.first_layer,
+            "last_layer": sought.last_layer,
+            "order": sought.order,
+            "k": sought.k,
         }
-        require_gates(connection, [*given, *of_a_gate.items()], catalog.location)
-        return run_query(connection, sql_text("find"), asdict(sought), catalog.location)
+        if not sought.names_tokens:
+            parameters["order"] = sought.order or "kurtosis"
+            return Found(run_query(connection, sql_text("find"), parameters, catalog.location))
+        pieces = _pieces(connection, catalog.location, sought)
+        parameters |= {
+            "pieces": pieces,
+            "vector": sought.vector,
+            "sign": sought.sign,
+            "basis": sought.basis,
+        }
+        rows = run_query(connection, sql_text("find_by_token"), parameters, catalog.location)
+        return Found(rows, _notes(connection, catalog.location, sought, pieces))
+
+
+def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought) -> list[str]:
+    """The pieces of the vocabularies that are sought, sorted."""
+    tokens = sought.tokens
+    if sought.ignore_case:
+        tokens = [token.lower() for token in tokens]
+    parameters = {
+        "model": sought.model,
+        "tokens": tokens,
+        "pattern": sought.pattern,
+        "ignore_case": sought.ignore_case,
+    }
+    try:
+        rows = run_for_dicts(connection, sql_text("token_pieces"), parameters, catalog)
+    except SqlError as error:
+        if sought.regex is None:
+            raise
+        raise UsageError(
+            f"{sought.regex!r} is no regular expression (RE2's syntax): {error.said}"
+        ) from error
+    return [row["token"] for row in rows]
+
+
+def _notes(
+    connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought, pieces: list[str]
+) -> tuple[str, ...]:
+    """What matched where that is more than the tokens themselves; what is near where none did."""
+    known = {piece.lower() if sought.ignore_case else piece for piece in pieces}
+    where = sought.model or "any model here"
+    notes = []
+    for token in sought.tokens:
+        if (token.lower() if sought.ignore_case else token) not in known:
+            parameters = {"model": sought.model, "token": token, "k": _N_NEAR}
+            near = run_for_dicts(connection, sql_text("near_pieces"), parameters, catalog)
+            named = ", ".join(repr(row["token"]) for row in near) or "none"
+            notes.append(f"{token!r} is no piece of the vocabulary of {where}. Near it: {named}.")
+    if set(pieces) - set(sought.tokens):
+        more = ", ..." if len(pieces) > _N_NAMED else "."
+        named = ", ".join(map(repr, pieces[:_N_NAMED]))
+        notes.append(f"{len(pieces):,} pieces match: {named}{more}")
+    elif sought.pattern is not None and not pieces:
+        notes.append(f"No piece of the vocabulary of {where} matches.")
+    return tuple(notes)
+
+
+def _listed(value: str | Sequence[str] | None) -> list[str]:
+    """One value, several or none as a list."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)

@@ -8,6 +8,7 @@ import duckdb
 
 from catalog.errors import Command, DatabaseError, NotFoundError, Option, UsageError
 from catalog.neuron_id import NeuronId
+from catalog.queries.canonical import canonical_reading
 from catalog.queries.records import (
     CaseStatistics,
     Corpus,
@@ -36,8 +37,12 @@ def read_neuron(
     neuron_id: NeuronId,
     model: str | None = None,
     corpus: str | None = None,
+    *,
+    canonical: bool = False,
 ) -> NeuronRecord:
     """Read one neuron; `model` and `corpus` may be left out where there is only one.
+
+    `canonical`: in the reading in which cos(w_gate, w_in) is not negative.
 
     Raises:
         NotFoundError: no such model, corpus, layer or neuron; the message says which there are.
@@ -61,7 +66,7 @@ def read_neuron(
                 "Run: ",
                 Command("ingest", (entry.source,)),
             )
-        shown = _chosen_corpus(rows(Corpus, model=entry.model), corpus, entry.model)
+        shown = chosen_corpus(rows(Corpus, model=entry.model), corpus, entry.model)
         cases = {}
         if shown is not None:
             on = {**at, "corpus": shown.corpus}
@@ -69,16 +74,17 @@ def read_neuron(
             _check_windows(exemplars, entry.model)
             cases = _cases(rows(CaseStatistics, **on), exemplars)
         cutoffs = rows(RoleCutoffs, model=entry.model)
-        return NeuronRecord(
+        record = NeuronRecord(
             neuron_id,
             entry,
             found[0],
-            rows(Place, **at),
+            rows(Place, **at, canonical=canonical),
             rows(TopToken, **at),
             shown,
             cases,
             cutoffs[0] if cutoffs else None,
         )
+    return canonical_reading(record) if canonical else record
 
 
 def chosen_model(
@@ -145,7 +151,12 @@ def check_in_range(neuron_id: NeuronId, model: Model) -> None:
             )
 
 
-def _chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:
+def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:
+    """The corpus of that name, or the only one there is; None if there is none.
+
+    Raises:
+        NotFoundError, UsageError: no such corpus, or several and none was named.
+    """
     names = [each.corpus for each in known]
     if name is None:
         if len(known) > 1:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from catalog.neuron_id import NeuronId
-from catalog.taxonomy import VECTORS, Basis, Sign, Vector
+from catalog.taxonomy import VECTORS, Basis, Sign, Vector, WeightKind
 
 _Record = TypeVar("_Record")
 
@@ -35,7 +35,7 @@ class Model:
     d_mlp: int
     d_vocab: int
     gated: bool
-    weights: str
+    weights: WeightKind
     quantization: str | None
     chance_95: float
     chance_999: float
@@ -226,7 +226,8 @@ class RoleCutoffs:
 class NeuronRecord:
     """One neuron: its model's entry, its row of `neurons`, and what other views hold of it.
 
-    `cases`: by sign case, empty if no corpus was ingested.
+    `cases`: by sign case, empty if no corpus was ingested. `is_canonical`: signs are those of the
+    canonical reading (docs/definitions.md), in the places among the layer too.
     """
 
     id: NeuronId
@@ -237,6 +238,7 @@ class NeuronRecord:
     corpus: Corpus | None
     cases: dict[str, SignCase]
     role_cutoffs: RoleCutoffs | None
+    is_canonical: bool = False
 
     def __repr__(self) -> str:
         return f"NeuronRecord({self.id} of {self.model.model}: {self.neuron.io_class})"

@@ -12,6 +12,7 @@ import click
 
 from catalog.cli import commands, interruption
 from catalog.cli.messages import error
+from catalog.cli.repeated import refuse_repeated
 from catalog.errors import CatalogError, ExitCode, command_line, ran_out_of_memory
 
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
@@ -36,6 +37,15 @@ class CommandFolder(click.Group):
         module = importlib.import_module(f"{commands.__name__}.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command and its arguments; an option that would be dropped silently is refused."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            refuse_repeated(ctx, command, rest)
+        return name, command, rest
 
 
 @click.group(cls=CommandFolder, epilog=_EXIT_CODES)

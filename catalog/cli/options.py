@@ -105,23 +105,40 @@ def model_option(command: Command) -> Command:
     )
 
 
+def _names(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
 def output_options(command: Command) -> Command:
-    """`--format`, `--output` and `--max-rows`, passed on as one Output `output`."""
+    """`--format`, `--output`, `--max-rows` and `--columns`, passed on as one Output `output`."""
     from catalog.formats import FORMATS
 
     @functools.wraps(command)
-    def with_output(format_name: str | None, output: Path | None, max_rows: int, **v: Any) -> Any:
+    def with_output(
+        format_name: str | None,
+        output: Path | None,
+        max_rows: int,
+        columns: tuple[str, ...],
+        **v: Any,
+    ) -> Any:
         from catalog.cli.output import Output
 
-        return command(output=Output(format_name, output, max_rows), **v)
+        return command(output=Output(format_name, output, max_rows, columns), **v)
 
     decorated: Any = click.option(
+        "--columns",
+        callback=_names,
+        metavar="A,B,...",
+        help="Only these columns, in this order; by default all, on a terminal those that fit.",
+    )(with_output)
+    decorated = click.option(
         "--max-rows",
         type=NATURAL,
         default=100,
         show_default=True,
         help="Rows of a table that are shown; 0 for all.",
-    )(with_output)
+    )(decorated)
     decorated = click.option(
         "--output",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -143,6 +160,16 @@ def device_option(command: Command) -> Command:
     """`--device`: where to compute."""
     return click.option(
         "--device", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True
+    )(command)
+
+
+def checkpoint_option(command: Command) -> Command:
+    """`--checkpoint`: where a checkpoint lies now."""
+    return click.option(
+        "--checkpoint",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="Where the model's checkpoint lies now, if it was moved; it must be the same one.",
     )(command)
 
 

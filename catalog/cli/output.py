@@ -5,29 +5,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from catalog.cli.messages import note
 from catalog.errors import Option, SqlError, UsageError
-from catalog.formats import FORMATS, LIMITED
+from catalog.formats import ENDINGS, FORMATS, LIMITED, n_fitting
 from catalog.rows import Rows
 from catalog.store.whole_files import explaining_writes, written_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
 class Output:
-    """What the user chose: a format, a file instead of standard output, and how many rows of a
-    table are shown (0 for all)."""
+    """What the user chose: a format, a file instead of standard output, how many rows of a table
+    are shown (0 for all), and which columns (none named: all, on a terminal those that fit)."""
 
     format_name: str | None
     file: Path | None
     max_rows: int
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ending = self._ending
+        if self.format_name is None and ending and ending not in ENDINGS:
+            raise UsageError(
+                f"{self.file} has an ending that stands for no format: there is "
+                f".{', .'.join(sorted(ENDINGS))}.",
+                "Name another file, or choose with ",
+                Option("format"),
+                ".",
+            )
 
     @property
     def format(self) -> str:
-        """The format asked for, else that of the file's ending, else `table`."""
-        ending = self.file.suffix.lstrip(".").lower() if self.file else ""
-        return self.format_name or (ending if ending in FORMATS else "table")
+        """The format asked for, else that of the file's ending; without one, `table`."""
+        return self.format_name or ENDINGS.get(self._ending, "table")
+
+    @property
+    def _ending(self) -> str:
+        return self.file.suffix.lstrip(".").lower() if self.file else ""
 
     @property
     def limit(self) -> int | None:
@@ -43,9 +61,10 @@ class Output:
         """Write rows, and say what a table leaves out and what the rows' notes say."""
         for sentence in rows.notes:
             note(sentence)
-        table = shown = rows.arrow()
+        shown = self._chosen(rows.arrow())
         if self.format in LIMITED and self.max_rows and len(rows) > self.max_rows:
-            shown = table.slice(0, self.max_rows)
+            shown = shown.slice(0, self.max_rows)
+        shown, left_out = self._fitting(shown)
         try:
             with self._stream() as stream:
                 FORMATS[self.format]([shown], stream)
@@ -53,6 +72,11 @@ class Output:
             raise SqlError(
                 f"A value has no form in {self.format}: {error}. Cast it to text in SQL."
             ) from error
+        if left_out:
+            note(
+                f"Not shown, for the terminal is too narrow: {', '.join(left_out)}. --columns A,B "
+                "chooses columns; --format csv, json or parquet has all."
+            )
         if shown.num_rows < len(rows):
             note(
                 f"The first {shown.num_rows:,} rows are shown, there are more. --max-rows 0 shows "
@@ -62,6 +86,23 @@ class Output:
             note(f"{shown.num_rows:,} rows written to {self.file}")
         elif self.format in LIMITED and not len(rows):
             note("There are no such rows.")
+
+    def _chosen(self, table: "pa.Table") -> "pa.Table":
+        unknown = [name for name in self.columns if name not in table.column_names]
+        if unknown:
+            raise UsageError(
+                f"There is no column {unknown[0]!r} here. There is: "
+                f"{', '.join(table.column_names)}."
+            )
+        return table.select(self.columns) if self.columns else table
+
+    def _fitting(self, table: "pa.Table") -> "tuple[pa.Table, list[str]]":
+        """The first columns, as many as a terminal has room for, and the names of the others."""
+        is_chosen = self.columns or not self.is_for_people or not sys.stdout.isatty()
+        if is_chosen or not table.num_columns:
+            return table, []
+        n = n_fitting(table)
+        return table.select(range(n)), table.column_names[n:]
 
     @contextmanager
     def _stream(self) -> Iterator[IO[bytes]]:

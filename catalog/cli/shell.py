@@ -14,13 +14,14 @@ from prompt_toolkit.lexers import PygmentsLexer
 from pygments.lexers.sql import SqlLexer
 
 from catalog.api import Catalog
+from catalog.cli.describing import described
 from catalog.cli.messages import error, note
 from catalog.cli.output import Output
 from catalog.errors import CatalogError, command_line
 
 _HELP: Final = (
-    "One SELECT, ended by a semicolon; Tab completes views and columns, Ctrl-D leaves. "
-    "Try: from models;"
+    "One SELECT, ended by a semicolon; \\d lists the views and \\d neurons the columns of one; Tab "
+    "completes views and columns, Ctrl-D leaves. Try: from models;"
 )
 
 
@@ -70,7 +71,8 @@ def run_shell(catalog: Catalog, max_rows: int) -> None:
 
 def _answer(catalog: Catalog, statement: str, output: Output) -> None:
     try:
-        output.write(catalog.sql(statement, max_rows=output.limit))
+        rows = described(catalog, statement)
+        output.write(catalog.sql(statement, max_rows=output.limit) if rows is None else rows)
     except CatalogError as refused:
         error(refused.message(command_line))
     except KeyboardInterrupt:
@@ -85,7 +87,8 @@ def _bindings() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         text = buffer.text.strip()
-        if not text or text.endswith(";") or text.lower() in ("exit", "quit"):
+        is_whole = text.endswith(";") or text.startswith("\\") or text.lower() in ("exit", "quit")
+        if not text or is_whole:
             buffer.validate_and_handle()
         else:
             buffer.insert_text("\n")

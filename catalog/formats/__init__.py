@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from catalog.errors import Option, UsageError
+from catalog.formats.glyphs import UNICODE
+from catalog.formats.numbers import meaningful
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from catalog.formats.tables import Column
 
 Writer = Callable[[Iterable["pa.Table"], IO[bytes]], None]
 
@@ -19,19 +23,18 @@ _ROWS_AT_ONCE: Final = 10_000
 
 
 def _table(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
-    from catalog.formats.tables import Column, drawn
+    from catalog.formats.tables import drawn
 
-    rows = _whole(tables)
-    columns = [
-        Column(
-            field.name,
-            [_shown(value) for value in column.to_pylist(maps_as_pydicts=None)],
-            str(field.type).startswith(("int", "float", "double", "uint", "decimal")),
-        )
-        for field, column in zip(rows.schema, rows.columns, strict=True)
-    ]
     on_terminal = stream is sys.stdout.buffer and sys.stdout.isatty()
-    stream.write(drawn(columns, on_terminal=on_terminal).encode(errors="replace"))
+    text = drawn(_columns(_whole(tables)), on_terminal=on_terminal)
+    stream.write(text.encode(errors="replace"))
+
+
+def n_fitting(table: "pa.Table") -> int:
+    """How many of the first columns a table on this terminal has room for; all where too few."""
+    from catalog.formats.tables import fitting
+
+    return fitting(_columns(table))
 
 
 def _markdown(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
@@ -92,10 +95,26 @@ FORMATS: Final[dict[str, Writer]] = {
     "markdown": _markdown,
     "parquet": _parquet,
 }
-"""Formats by their name, which is also the ending of a file."""
+"""Formats by their name, which is also an ending of a file."""
+
+ENDINGS: Final = {**{name: name for name in FORMATS}, "txt": "table", "md": "markdown"}
+"""Formats by the endings of files."""
 
 LIMITED: Final = ("table", "markdown")
 """Formats for reading, of which the beginning is shown where there are many rows."""
+
+
+def _columns(rows: "pa.Table") -> "list[Column]":
+    from catalog.formats.tables import Column
+
+    return [
+        Column(
+            field.name,
+            [_shown(value) for value in column.to_pylist(maps_as_pydicts=None)],
+            str(field.type).startswith(("int", "float", "double", "uint", "decimal")),
+        )
+        for field, column in zip(rows.schema, rows.columns, strict=True)
+    ]
 
 
 def _whole(tables: "Iterable[pa.Table]") -> "pa.Table":
@@ -120,11 +139,13 @@ def _objects(tables: "Iterable[pa.Table]") -> Iterable[str]:
 
 
 def _shown(value: Any) -> str:
-    """One value in a table: floats to six digits, control characters escaped."""
+    """One value in a table: floats to four digits, control characters escaped, in lists (which
+    are mostly of tokens) the white space at the ends of texts made visible."""
     if value is None:
         return "NULL"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return meaningful(value)
     if isinstance(value, list):
-        return "[" + ", ".join(_shown(item) for item in value) + "]"
+        items = (UNICODE.visible(item) if isinstance(item, str) else _shown(item) for item in value)
+        return "[" + ", ".join(items) + "]"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))

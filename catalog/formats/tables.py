@@ -48,6 +48,23 @@ class Column:
         return max(longest, *map(cell_len, _parts(self.name)))
 
 
+_FEWEST: Final = 3
+"""So many columns are still a table; fewer are better read as one row after another."""
+
+
+def fitting(columns: Sequence[Column]) -> int:
+    """How many of the first columns stand side by side on this terminal.
+
+    All of them where they do, and where only so few would that the rows are drawn one after
+    another.
+    """
+    width = Console().width
+    n = len(columns)
+    while n and sum(c.least for c in columns[:n]) + _NARROW_GAP * (n - 1) > width:
+        n -= 1
+    return n if n >= min(_FEWEST, len(columns)) else len(columns)
+
+
 def drawn(columns: Sequence[Column], *, on_terminal: bool) -> str:
     """The columns side by side; on a terminal that is too narrow for that, one row after another.
 

@@ -9,6 +9,9 @@ from catalog.taxonomy import Basis, Sign, Vector
 SHOWN_PER_CASE: Final = 3
 """So many exemplars of a sign case are shown before the reader asks for more."""
 
+FAINT_SHARE: Final = 0.05
+"""A sign case whose extreme is below this share of the neuron's is near noise."""
+
 
 @dataclass(frozen=True)
 class Span:
@@ -16,6 +19,13 @@ class Span:
 
     text: str
     bold: bool = False
+
+
+@dataclass(frozen=True)
+class TokenSpan:
+    """A token within a line, its white space made visible."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -29,12 +39,12 @@ class Heading:
 class Line:
     """A line of text, folded where it is too long; each skin words its options."""
 
-    spans: tuple[Span | Option, ...]
+    spans: tuple[Span | TokenSpan | Option, ...]
     is_title: bool = False
 
     @classmethod
-    def of(cls, *spans: str | Span | Option, is_title: bool = False) -> "Line":
-        """A line of texts, spans and options."""
+    def of(cls, *spans: str | Span | TokenSpan | Option, is_title: bool = False) -> "Line":
+        """A line of texts, spans, tokens and options."""
         return cls(tuple(Span(s) if isinstance(s, str) else s for s in spans), is_title)
 
 
@@ -61,12 +71,16 @@ class Rulers:
 
 @dataclass(frozen=True)
 class TokenList:
-    """The tokens that a vector points towards or away from, the most extreme first."""
+    """The tokens that a vector points towards or away from, the most extreme first.
+
+    `also`: another basis, whose list has mostly the same tokens and is not shown.
+    """
 
     vector: Vector
     basis: Basis
     sign: Sign
     tokens: tuple[str, ...]
+    also: Basis | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,7 @@ class TokenLists:
 class Piece:
     """Characters that one token stands for, or several that share a character.
 
-    `strength` is |post| as a share of the largest shown, in [0, 1].
+    `strength` is |post| as a share of the largest that is known of the neuron, in [0, 1].
     """
 
     text: str
@@ -110,16 +124,20 @@ class ShadedText:
 
 @dataclass(frozen=True)
 class Case:
-    """A sign case: its name, what is said of it, and its exemplars, the strongest first."""
+    """A sign case: its name, what is said of it, and its exemplars, the strongest first.
+
+    `is_faint`: its posts are near noise beside the neuron's, so its exemplars are folded away.
+    """
 
     name: str
     said: str
     exemplars: tuple[ShadedText, ...] = ()
+    is_faint: bool = False
 
 
 @dataclass(frozen=True)
 class Cases:
-    """The sign cases of a neuron, below each other or side by side."""
+    """The sign cases of a neuron, the strongest first, below each other or side by side."""
 
     cases: tuple[Case, ...]
 

@@ -5,6 +5,7 @@ from html import escape
 from typing import Final
 
 from catalog.errors import Option, in_python
+from catalog.formats.glyphs import UNICODE
 from catalog.reports.blocks import (
     SHOWN_PER_CASE,
     Block,
@@ -17,9 +18,10 @@ from catalog.reports.blocks import (
     Rulers,
     ShadedText,
     Span,
+    TokenList,
     TokenLists,
+    TokenSpan,
 )
-from catalog.reports.glyphs import UNICODE
 
 SHADES: Final = 10
 """Shades of either sign: the classes are shade-n10 to shade-p10, and shade-0 for none."""
@@ -70,9 +72,11 @@ def _rendered(block: Block) -> str:
             return "".join(map(_case, cases))
 
 
-def _words(span: Span | Option) -> str:
+def _words(span: Span | TokenSpan | Option) -> str:
     if isinstance(span, Option):
         return f"<code>{escape(in_python(span))}</code>"
+    if isinstance(span, TokenSpan):
+        return _code(span.text)
     return f"<b>{_text(span.text)}</b>" if span.bold else _text(span.text)
 
 
@@ -113,7 +117,7 @@ def _bar(low: float, high: float, height: int, colour: str) -> str:
 
 def _token_lists(block: TokenLists) -> str:
     rows = (
-        f"<tr><th>w_{each.vector} {_BASIS_LABELS[each.basis]} {each.sign}</th>"
+        f"<tr><th>w_{each.vector} {_bases(each)} {each.sign}</th>"
         f"<td>{' '.join(map(_code, each.tokens))}</td></tr>"
         for each in block.lists
         if each.tokens
@@ -121,12 +125,17 @@ def _token_lists(block: TokenLists) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 
+def _bases(each: TokenList) -> str:
+    return ", ".join(_BASIS_LABELS[basis] for basis in (each.basis, each.also) if basis)
+
+
 def _code(token: str) -> str:
     return f"<code>{escape(UNICODE.visible(token))}</code>"
 
 
 def _case(case: Case) -> str:
-    first, more = case.exemplars[:SHOWN_PER_CASE], case.exemplars[SHOWN_PER_CASE:]
+    n_shown = 0 if case.is_faint else SHOWN_PER_CASE
+    first, more = case.exemplars[:n_shown], case.exemplars[n_shown:]
     hidden = f"<details><summary>{len(more)} more</summary>{_list(more)}</details>" if more else ""
     said = f"<p><b>{_text(case.name)}</b> {_text(case.said)}</p>"
     return f'<div class="case">{said}{_list(first)}{hidden}</div>'

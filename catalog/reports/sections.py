@@ -4,11 +4,14 @@ Adding one means adding a function to `SECTIONS`; every skin then shows it.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from catalog.errors import Option
+from catalog.formats.numbers import meaningful
 from catalog.queries.records import NeuronRecord, Place, SignCase
 from catalog.reports.blocks import (
+    FAINT_SHARE,
     Block,
     Case,
     Cases,
@@ -21,13 +24,17 @@ from catalog.reports.blocks import (
     TokenLists,
 )
 from catalog.reports.shading import shaded_exemplar
-from catalog.taxonomy import BASES, SIGNS
+from catalog.reports.summary import strongest_case, summary
+from catalog.taxonomy import BASES, SIGNS, Vector
+
+AGREEING_SHARE: Final = 0.75
+"""Lists of W_U and W_E of which so many tokens are the same are shown once."""
 
 Section = Callable[[NeuronRecord], Iterator[Block]]
 
 
 def title(record: NeuronRecord) -> Iterator[Block]:
-    """Id, model, class and role."""
+    """Id and model, and one sentence: class, role, what it writes and what follows."""
     model, neuron = record.model, record.neuron
     quantized = f", {model.quantization}" if model.quantization else ""
     yield Line.of(
@@ -36,12 +43,12 @@ def title(record: NeuronRecord) -> Iterator[Block]:
         f"{model.d_mlp:,} neurons, {model.weights} weights{quantized}",
         is_title=True,
     )
-    atypical = "atypical " if neuron.atypical else ""
-    io_class = neuron.io_class or "none (a weight vector is zero or not finite)"
-    yield Line.of("IO class: ", Span(atypical + io_class, bold=True), f"   role: {_role(record)}")
+    yield summary(record)
     if disagreement := _disagreement(record):
         yield Line.of(disagreement)
-    if neuron.flipped:
+    if record.is_canonical:
+        yield Line.of("The canonical reading: w_in and w_out are negated where cos(gate,in) < 0.")
+    elif neuron.flipped:
         yield Line.of(
             "cos(gate,in) < 0: ",
             Option("canonical"),
@@ -85,12 +92,38 @@ def tokens(record: NeuronRecord) -> Iterator[Block]:
         lists.setdefault((row.vector, row.basis, row.sign), []).append(row.token)
     yield TokenLists(
         tuple(
-            TokenList(vector, basis, sign, tuple(lists.get((vector, basis, sign), [])))
+            each
             for vector in record.model.vectors
-            for basis in BASES
-            for sign in SIGNS
+            for pair in _by_sign(vector, lists)
+            for each in pair
         )
     )
+
+
+def _by_sign(
+    vector: Vector, lists: dict[tuple[str, str, str], list[str]]
+) -> Iterator[tuple[TokenList, ...]]:
+    """The lists of a vector, both ends of one basis after both of the other.
+
+    Where the two bases mostly agree at both ends, as with tied embeddings, W_E's are left out.
+    """
+    ends = {
+        basis: tuple(
+            TokenList(vector, basis, sign, tuple(lists.get((vector, basis, sign), [])))
+            for sign in SIGNS
+        )
+        for basis in BASES
+    }
+    if all(map(_agree, ends["unembed"], ends["embed"])):
+        yield tuple(replace(each, also="embed") for each in ends["unembed"])
+        return
+    yield from ends.values()
+
+
+def _agree(ours: TokenList, theirs: TokenList) -> bool:
+    shared = set(ours.tokens) & set(theirs.tokens)
+    longest = max(len(ours.tokens), len(theirs.tokens))
+    return longest > 0 and len(shared) >= AGREEING_SHARE * longest
 
 
 def activations(record: NeuronRecord) -> Iterator[Block]:
@@ -102,8 +135,18 @@ def activations(record: NeuronRecord) -> Iterator[Block]:
         f"Activations on {corpus.corpus} "
         f"({counted(corpus.n_contexts, 'context')}, {counted(corpus.n_tokens, 'token')})"
     )
-    cases = (_case(name.replace("_", " "), case) for name, case in record.cases.items())
-    yield Cases(tuple(cases))
+    posts = [abs(e.post) for case in record.cases.values() for e in case.exemplars]
+    strongest = strongest_case(record)
+    extreme = 0.0 if strongest is None else abs(strongest[1].statistics.extreme_post or 0.0)
+    by_extreme = sorted(
+        record.cases.items(), key=lambda named: -abs(named[1].statistics.extreme_post or 0.0)
+    )
+    yield Cases(
+        tuple(
+            _case(name.replace("_", " "), case, extreme, max(posts, default=0.0))
+            for name, case in by_extreme
+        )
+    )
 
 
 SECTIONS: Final[tuple[Section, ...]] = (title, cosines, vocabulary, tokens, activations)
@@ -123,35 +166,19 @@ def _ruler(place: Place) -> Ruler:
     return Ruler(label, place.value, known, place.share_below)
 
 
-def _case(name: str, case: SignCase) -> Case:
+def _case(name: str, case: SignCase, extreme: float, strongest: float) -> Case:
+    """A case beside the neuron's `extreme`; its exemplars shaded by the `strongest` of all."""
     statistics = case.statistics
     if not statistics.frequency:
         return Case(name, "never occurs")
+    own = statistics.extreme_post or 0.0
     said = (
-        f"{100 * statistics.frequency:.3g}% of positions, post mean "
-        f"{statistics.mean_post:+.3g}, extreme {statistics.extreme_post:+.3g}"
+        f"{meaningful(100 * statistics.frequency, 3)}% of positions, post mean "
+        f"{meaningful(statistics.mean_post or 0.0, 3, signed=True)}, extreme "
+        f"{meaningful(own, 3, signed=True)}"
     )
-    return Case(name, said, tuple(map(shaded_exemplar, case.exemplars)))
-
-
-def _role(record: NeuronRecord) -> str:
-    """The role, and what its quantity was compared with."""
-    neuron, cutoffs = record.neuron, record.role_cutoffs
-    role = neuron.functional_role
-    if role is None or cutoffs is None:
-        return role or "not computed"
-    compared = {
-        "partition": ("variance", neuron.vocab_variance, cutoffs.partition_variance, "of at least"),
-        "prediction": ("kurtosis", neuron.vocab_kurtosis, cutoffs.kurtosis_cutoff, "above"),
-        "suppression": ("kurtosis", neuron.vocab_kurtosis, cutoffs.kurtosis_cutoff, "above"),
-        "entropy": ("null-space share", neuron.null_space_share, cutoffs.entropy_cutoff, "above"),
-    }
-    if role not in compared:
-        return role
-    name, value, cutoff, how = compared[role]
-    if value is None or cutoff is None:
-        return role
-    return f"{role} ({name} {value:.3g}, {how} {cutoff:.3g})"
+    texts = tuple(shaded_exemplar(each, strongest) for each in case.exemplars)
+    return Case(name, said, texts, is_faint=abs(own) < FAINT_SHARE * extreme)
 
 
 def _disagreement(record: NeuronRecord) -> str | None:

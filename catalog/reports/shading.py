@@ -3,32 +3,41 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from catalog.formats.numbers import meaningful
 from catalog.queries.records import Exemplar
 from catalog.reports.blocks import Piece, ShadedText
 
 
-def shaded_exemplar(exemplar: Exemplar) -> ShadedText:
-    """The window of an exemplar, its post before it, and what the document goes on with."""
+def shaded_exemplar(exemplar: Exemplar, strongest: float) -> ShadedText:
+    """The window of an exemplar, its post before it, and what the document goes on with.
+
+    `strongest`: the largest |post| of all the neuron's exemplars.
+    """
     peak = exemplar.position - exemplar.window_start
     tokens, posts = exemplar.window_tokens, exemplar.window_post
     return ShadedText(
-        shaded(exemplar.text, tokens, posts, peak),
-        f"{exemplar.post:+.2f} ",
+        shaded(exemplar.text, tokens, posts, peak, strongest),
+        f"{meaningful(exemplar.post, 3, signed=True)} ",
         exemplar.next_token,
         exemplar.next_token is None,
     )
 
 
 def shaded(
-    text: str, tokens: Sequence[str], posts: Sequence[float], peak: int
+    text: str,
+    tokens: Sequence[str],
+    posts: Sequence[float],
+    peak: int,
+    strongest: float | None = None,
 ) -> tuple[Piece, ...]:
-    """The text in pieces, each with its share of the largest |post|."""
-    strongest = max((abs(post) for post in posts), default=0.0)
+    """The text in pieces, each with |post| as a share of `strongest`, by default its own."""
+    if strongest is None:
+        strongest = max((abs(post) for post in posts), default=0.0)
     return tuple(
         Piece(
             part.text,
             part.post,
-            1.0 if part.is_peak else abs(part.post) / strongest if strongest else 0.0,
+            min(1.0, abs(part.post) / strongest) if strongest else 0.0,
             part.is_peak,
         )
         for part in _parts(text, tokens, posts, peak)

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from catalog.errors import Option, command_line
+from catalog.formats.glyphs import ASCII, UNICODE, Glyphs
 from catalog.reports.blocks import (
+    FAINT_SHARE,
     SHOWN_PER_CASE,
     Block,
     Cases,
@@ -22,8 +24,8 @@ from catalog.reports.blocks import (
     ShadedText,
     Span,
     TokenLists,
+    TokenSpan,
 )
-from catalog.reports.glyphs import ASCII, UNICODE, Glyphs
 
 _BASIS_LABELS: Final = {"unembed": "W_U", "embed": "W_E"}
 
@@ -37,17 +39,18 @@ _FAINTEST: Final = 0.2
 
 @dataclass(frozen=True)
 class Page:
-    """Where a report is printed."""
+    """Where a report is printed; `shows_all`: every exemplar, of faint cases too."""
 
     console: Console
     glyphs: Glyphs
+    shows_all: bool = False
 
     @classmethod
-    def standard_output(cls) -> "Page":
+    def standard_output(cls, *, shows_all: bool = False) -> "Page":
         """Standard output: coloured on a terminal, 80 columns wide when piped."""
         console = Console(highlight=False, soft_wrap=False)
         encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-        return cls(console, UNICODE if encoding.startswith("utf") else ASCII)
+        return cls(console, UNICODE if encoding.startswith("utf") else ASCII, shows_all)
 
     @property
     def width(self) -> int:
@@ -61,7 +64,7 @@ class Page:
                 case Heading(text):
                     self.heading(text)
                 case Line(spans):
-                    self.line(Text.assemble(*map(_words, spans)))
+                    self.line(Text.assemble(*map(self._words, spans)))
                 case Rulers():
                     self._rulers(block)
                 case TokenLists():
@@ -82,6 +85,15 @@ class Page:
         """Print a heading, after an empty line."""
         self.console.print()
         self.console.print(Text(text, style="bold"))
+
+    def _words(self, span: Span | TokenSpan | Option) -> tuple[str, str]:
+        """Text and style of a part of a line."""
+        match span:
+            case Option():
+                return command_line(span), ""
+            case TokenSpan(text):
+                return f"{self.glyphs.opening}{self.glyphs.visible(text)}{self.glyphs.closing}", ""
+        return span.text, "bold" if span.bold else ""
 
     def _rulers(self, block: Rulers) -> None:
         glyphs = self.glyphs
@@ -121,12 +133,15 @@ class Page:
     def _token_lists(self, block: TokenLists) -> None:
         cut = False
         for each in block.lists:
-            head = f"w_{each.vector:<5}{_BASIS_LABELS[each.basis]} {each.sign}  "
+            label = _BASIS_LABELS[each.basis] if each.also is None else "both"
+            head = f"w_{each.vector:<5}{label} {each.sign}  "
             body, was_cut = self._fitted(list(map(self.glyphs.visible, each.tokens)), len(head))
             cut |= was_cut
             self.line(Text.assemble((head, "dim"), body))
         if cut:
             self.line(f"{self.glyphs.more} cut to the width; --json lists all.")
+        if any(each.also is not None for each in block.lists):
+            self.line("both: the lists in W_U, with which those in W_E mostly agree.")
 
     def _fitted(self, words: list[str], indent: int) -> tuple[Text, bool]:
         """As many words as fit on the rest of a line, and whether some did not."""
@@ -138,15 +153,24 @@ class Page:
         return text, False
 
     def _cases(self, block: Cases) -> None:
+        shown = None if self.shows_all else SHOWN_PER_CASE
+        is_folded = False
         for case in block.cases:
             self.line(Text.assemble((case.name, "bold"), f"  {case.said}"))
-            for exemplar in case.exemplars[:SHOWN_PER_CASE]:
+            if case.is_faint and case.exemplars and not self.shows_all:
+                is_folded = True
+                continue
+            for exemplar in case.exemplars[:shown]:
                 self.line(self._shaded(exemplar), indent=2)
         most = max((len(case.exemplars) for case in block.cases), default=0)
+        parts = []
         if most > SHOWN_PER_CASE:
-            self.line(
-                f"The first {SHOWN_PER_CASE} of up to {most} exemplars a case; --json has all."
-            )
+            parts.append(f"the first {SHOWN_PER_CASE} of up to {most} exemplars a case")
+        if is_folded:
+            parts.append(f"none where the extreme is below {FAINT_SHARE:.0%} of the neuron's")
+        if parts and not self.shows_all:
+            said = ", ".join(parts)
+            self.line(f"{said[0].upper()}{said[1:]}; --all shows all.")
 
     def _shaded(self, block: ShadedText) -> Text:
         glyphs, line = self.glyphs, Text(block.label)
@@ -163,13 +187,6 @@ class Page:
             )
             line.append(f"  {glyphs.arrow} {after}", style="italic")
         return line
-
-
-def _words(span: Span | Option) -> tuple[str, str]:
-    """Text and style of a part of a line."""
-    if isinstance(span, Option):
-        return command_line(span), ""
-    return span.text, "bold" if span.bold else ""
 
 
 def _style(piece: Piece) -> str:

@@ -7,7 +7,7 @@ from catalog.errors import CheckpointError, EnvironmentFault, NotFoundError, Opt
 from catalog.ingest.checkpoint.gguf_header import MAGIC
 from catalog.ingest.checkpoint.reader import Checkpoint
 from catalog.ingest.checkpoint.safetensors_files import INDEX_NAME, SINGLE_NAME
-from catalog.ingest.paths import is_there, user_path
+from catalog.ingest.paths import absolute, is_there, user_path
 
 DEMO = "demo"
 # `model*.safetensors` leaves out copies in other layouts, such as Mistral's consolidated file.
@@ -35,13 +35,15 @@ def open_checkpoint(
     revision: str | None = None,
     file: str | None = None,
     tokenizer: Path | None = None,
+    *,
+    may_download: bool = True,
 ) -> Checkpoint:
     """Open `demo`, a local folder or GGUF file, or a Hub id (downloaded if need be).
 
-    An existing path, or anything that begins with `.`, `/` or `~`, is local; OWNER/NAME/FILE.gguf
-    is a file of a Hub repository. `file` chooses among several GGUF files of a folder or
-    repository; where there are safetensors too, these are taken. `tokenizer` is a folder with the
-    tokenizer.
+    An existing path, or anything that begins with `.`, `/` or `~`, is local, and its source is the
+    absolute path; OWNER/NAME/FILE.gguf is a file of a Hub repository. `file` chooses among several
+    GGUF files of a folder or repository; where there are safetensors too, these are taken.
+    `tokenizer` is a folder with the tokenizer. Without `may_download` only the Hub's cache is read.
 
     Raises:
         CheckpointError: it cannot be read, or it is not clear which file is meant.
@@ -54,24 +56,25 @@ def open_checkpoint(
         return Checkpoint.read(MODEL_FOLDER, source)
     path = user_path(source)
     if source.startswith((".", "/", "~")) or is_there(path):
-        return _local(path, source, file, tokenizer)
+        return _local(absolute(path), file, tokenizer)
     parts = source.split("/")
     if len(parts) > 2 and source.endswith(GGUF_ENDING):
         source, file = "/".join(parts[:2]), "/".join(parts[2:])
     if file is None:
-        folder = _download(source, revision, _HUB_FILES)
+        folder = _download(source, revision, _HUB_FILES, may_download)
         if _has_safetensors(folder):
             return Checkpoint.read(folder, source, revision=folder.name)
         file = _only_file(_first_parts(_hub_files(source, revision)), source)
         if file is None:
             return Checkpoint.read(folder, source, revision=folder.name)
-    folder = _download(source, revision, [file, *_TOKENIZER_FILES])
+    folder = _download(source, revision, [file, *_TOKENIZER_FILES], may_download)
     if not (folder / file).is_file():
         raise NotFoundError(f"{source} has no file {file}.")
     return Checkpoint.read_gguf(folder / file, f"{source}/{file}", folder.name, tokenizer)
 
 
-def _local(path: Path, source: str, file: str | None, tokenizer: Path | None) -> Checkpoint:
+def _local(path: Path, file: str | None, tokenizer: Path | None) -> Checkpoint:
+    source = str(path)
     if not is_there(path):
         raise CheckpointError(
             f"{source} does not exist; a checkpoint is a folder with a config.json, or a GGUF file."
@@ -87,7 +90,7 @@ def _local(path: Path, source: str, file: str | None, tokenizer: Path | None) ->
         raise CheckpointError(
             f"{path} {what}; a checkpoint is a folder with a config.json, or a GGUF file."
         )
-    return Checkpoint.read_gguf(path, source if file is None else str(path), None, tokenizer)
+    return Checkpoint.read_gguf(path, str(path), None, tokenizer)
 
 
 def _is_gguf(path: Path) -> bool:
@@ -139,14 +142,21 @@ def _hub_files(repository: str, revision: str | None) -> list[str]:
         return []
 
 
-def _download(repository: str, revision: str | None, files: list[str]) -> Path:
+def _download(repository: str, revision: str | None, files: list[str], may_download: bool) -> Path:
     # The Hub client takes 0.3 s to import and local folders do not need it.
     from huggingface_hub import errors, snapshot_download
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     named = f"{repository} at revision {revision}" if revision else repository
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=files))
+        return Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                allow_patterns=files,
+                local_files_only=not may_download,
+            )
+        )
     except errors.HFValidationError as error:
         raise NotFoundError(
             f"{repository} is neither a folder here nor a Hub id (owner/name)."
@@ -164,14 +174,16 @@ def _download(repository: str, revision: str | None, files: list[str]) -> Path:
             "(a private one needs `hf auth login` or HF_TOKEN)."
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        raise EnvironmentFault(_unreachable(named)) from error
+        raise EnvironmentFault(_unreachable(named, may_download)) from error
     except (HTTPError, errors.RevisionResolutionError, errors.XetDownloadError, OSError) as error:
         raise EnvironmentFault(f"{named} could not be downloaded: {error}") from error
 
 
-def _unreachable(named: str) -> str:
+def _unreachable(named: str, may_download: bool) -> str:
     from huggingface_hub import constants
 
+    if not may_download:
+        return f"{named} is not in the Hub's cache."
     if constants.HF_HUB_OFFLINE:
         return f"{named} is not in the Hub's cache and HF_HUB_OFFLINE forbids downloading it."
     return f"{named} is not in the Hub's cache and the Hub cannot be reached: check the network."

@@ -96,6 +96,25 @@ def test_parquet_reads_back_with_its_types(
     assert str(table.schema.field("position").type) == "int32"
 
 
+def test_an_ending_that_stands_for_no_format_is_refused_before_anything_is_asked(
+    cli: Callable[..., Answer], known: Path, tmp_path: Path
+) -> None:
+    answer = cli("sql", "selec", "--db", known, "--output", tmp_path / "x.xlsx")
+    assert (answer.code, answer.out, list(tmp_path.iterdir())) == (2, "", [])
+    assert "x.xlsx has an ending that stands for no format: there is .csv, .json" in answer.err
+    chosen = cli("models", "--db", known, "--output", tmp_path / "x.xlsx", "--format", "csv")
+    assert chosen.code == 0
+
+
+@pytest.mark.parametrize(("ending", "name"), [("md", "markdown"), ("txt", "table")])
+def test_usual_endings_stand_for_formats(
+    cli: Callable[..., Answer], known: Path, tmp_path: Path, ending: str, name: str
+) -> None:
+    cli("models", "--db", known, "--output", tmp_path / f"x.{ending}")
+    said = cli("models", "--db", known, "--format", name).out
+    assert (tmp_path / f"x.{ending}").read_text() == said
+
+
 @pytest.mark.parametrize("ending", [*FORMATS, "CSV"])
 def test_the_ending_of_a_file_chooses_the_format(
     cli: Callable[..., Answer], known: Path, tmp_path: Path, ending: str
@@ -170,6 +189,8 @@ def test_csv_spells_values_in_one_way(cli: Callable[..., Answer], known: Path) -
     )
     (row,) = list(csv.reader(io.StringIO(answer.out, newline="")))[1:]
     assert row[5] == "a\rb"
+    alone = cli("sql", "select e'\\r' as token", "--format", "csv", "--db", known).out
+    assert list(csv.reader(io.StringIO(alone, newline="")))[1:] == [["\r"]]
 
 
 @pytest.mark.parametrize("name", ["json", "jsonl"])

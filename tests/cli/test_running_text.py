@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from catalog.formats.glyphs import UNICODE
 from catalog.reports.blocks import ShadedText
-from catalog.reports.glyphs import UNICODE
 from catalog.reports.shading import shaded
 from catalog.reports.terminal import Page
 

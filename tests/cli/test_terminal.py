@@ -20,16 +20,16 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SHOW = ["show", "28.4737", "--model", "alpha"]
 
 
-def on_terminal(columns: int, *arguments: object, **variables: str) -> str:
-    """What the command writes to a terminal of that width."""
+def on_terminal(columns: int, *arguments: object, lines: int = 50, **variables: str) -> str:
+    """What the command writes to a terminal of that width; its pager shows all at once."""
     master, slave = pty.openpty()
-    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     process = subprocess.Popen(
         [COMMAND, *map(str, arguments)],
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env=environment(TERM="xterm-256color", **variables),
+        env=environment(**{"TERM": "xterm-256color", "PAGER": "cat"} | variables),
     )
     os.close(slave)
     written = b""
@@ -63,12 +63,60 @@ def test_a_table_fits_the_terminal(known: Path, columns: int) -> None:
 @pytest.mark.parametrize("columns", [40, 80, 120, 200])
 def test_numbers_stay_whole_however_narrow_the_terminal(known: Path, columns: int) -> None:
     sql = "from neurons order by model, layer, neuron limit 4"
-    shown = ANSI.sub("", on_terminal(columns, "sql", sql, "--db", known))
+    rows = fetch(known, sql)
+    asked = ("--columns", ",".join(rows.column_names))
+    shown = ANSI.sub("", on_terminal(columns, "sql", sql, *asked, "--db", known))
     assert max(cell_len(line) for line in shown.splitlines()) <= columns
-    for row in fetch(known, sql).to_pylist():
+    for row in rows.to_pylist():
         for value in row.values():
             if isinstance(value, float):
-                assert f"{value:.6g}" in shown
+                assert f"{value:.4g}" in shown
+
+
+def test_a_narrow_terminal_drops_columns_before_it_makes_a_record_of_each_row(known: Path) -> None:
+    sql = "from neurons order by model, layer, neuron limit 4"
+    shown = ANSI.sub("", on_terminal(80, "sql", sql, "--db", known))
+    table, said = shown.split("Not shown, for the terminal is too narrow: ")
+    assert "row 1" not in table
+    assert "28.4737" in table and "cos_in_" in table
+    left_out = said.split(". --columns")[0].replace("\n", "").split(", ")
+    names = fetch(known, sql).column_names
+    assert names[-len(left_out) :] == left_out and 3 <= len(left_out) < len(names) - 3
+    chosen = ("--columns", "neuron_id,functional_role,vocab_kurtosis")
+    narrow = ANSI.sub("", on_terminal(80, "sql", sql, *chosen, "--db", known))
+    assert "3.5" in narrow and "Not shown" not in narrow
+
+
+def test_a_column_that_is_not_there_is_refused_with_those_that_are(known: Path) -> None:
+    answer = command("models", "--columns", "model,size", "--db", known)
+    assert (answer.code, answer.out) == (2, "")
+    assert "There is no column 'size' here. There is: model, source" in answer.err
+    csv = command("models", "--columns", "neurons,model", "--format", "csv", "--db", known)
+    assert csv.out == "neurons,model\n352256,alpha\n6,beta\n"
+
+
+def test_a_pipe_has_all_columns(known: Path) -> None:
+    answer = command("sql", "from neurons limit 1", "--db", known)
+    assert "functional_role" in answer.out and answer.err == ""
+
+
+def test_compare_folds_lines_between_tokens_alone(known: Path) -> None:
+    pair = ("alpha:28.4737", "alpha:28.4737")
+    shown = ANSI.sub("", on_terminal(60, "compare", *pair, "--db", known))
+    words = {word for line in shown.splitlines() for word in line.split()}
+    assert {"[b]bold[/b]", "␣again", "\\x1b[31m", "<0xE6>"} <= words
+
+
+def test_a_report_that_does_not_fit_is_paged(known: Path, tmp_path: Path) -> None:
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho paged\ncat\n")
+    pager.chmod(0o700)
+    small = on_terminal(80, *SHOW, "--db", known, lines=24, PAGER=str(pager))
+    large = on_terminal(80, *SHOW, "--db", known, lines=200, PAGER=str(pager))
+    assert small.startswith("paged\n") and "paged" not in large
+    assert "28.4737" in small and "gate- in-" in small
+    as_json = on_terminal(80, *SHOW, "--json", "--db", known, lines=24, PAGER=str(pager))
+    assert "paged" not in as_json
 
 
 def test_a_terminal_gets_colours_unless_it_refuses_them(known: Path) -> None:

@@ -85,7 +85,8 @@ def test_the_fingerprint_follows_weights_and_config(folder: Path, tmp_path: Path
 def test_a_relative_folder_and_the_demo_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     assert open_checkpoint("model").revision is None
-    assert open_checkpoint("./model").tensors.path == Path("model")
+    assert open_checkpoint("./model").tensors.path == folder
+    assert open_checkpoint("model").source == str(folder)
     monkeypatch.setattr("catalog.ingest.demo.MODEL_FOLDER", folder)
     assert open_checkpoint("demo").tensors.path == folder
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from catalog.queries.neuron_record import read_neuron
 from catalog.queries.records import NeuronRecord
 from catalog.store.handle import Handle
 from catalog.taxonomy import DIRECTIONS, SIGN_CASES
-from tests.support import Answer, execute
+from tests.support import Answer, execute, query
 
 ID = NeuronId(28, 4737)
 MALFORMED = [
@@ -140,14 +141,42 @@ def test_the_canonical_reading_swaps_the_sign_cases(db: Path) -> None:
 def test_the_canonical_reading_of_a_layer_without_a_cosine_has_none(db: Path) -> None:
     flippable(db)
     execute(db, "update neuron set cos_gate_out = null, cos_in_out = null")
-    read = canonical_reading(read_neuron(Handle(db), ID, "alpha"))
+    read = read_neuron(Handle(db), ID, "alpha", canonical=True)
     places = {place.cosine: (place.value, place.q1, place.highest) for place in read.places}
     assert places["cos_gate_out"] == (None, None, None)
     assert places["cos_gate_in"][0] == pytest.approx(0.529)
 
 
 def test_a_neuron_that_is_canonical_is_left_alone(record: NeuronRecord) -> None:
-    assert canonical_reading(record) is record
+    assert canonical_reading(record) == replace(record, is_canonical=True)
+
+
+def test_the_canonical_reading_stands_among_those_of_the_layer(db: Path) -> None:
+    """Both neurons of the layer, of which one is flipped, by a rule in Python."""
+    execute(
+        db,
+        "update neuron set cos_gate_in = -cos_gate_in, cos_gate_out = -cos_gate_out "
+        f"where neuron = {ID.neuron}",
+    )
+    layer = query(
+        db,
+        "select cos_gate_in, cos_gate_out, cos_in_out from neurons "
+        f"where model = 'alpha' and layer = {ID.layer}",
+    )
+    sides = [-1 if row[0] < 0 else 1 for row in layer]
+    assert sorted(sides) == [-1, 1]
+    read = read_neuron(Handle(db), ID, "alpha", canonical=True)
+    places = {place.cosine: place for place in read.places}
+    for at, name in enumerate(("cos_gate_in", "cos_gate_out", "cos_in_out")):
+        values = [
+            row[at] * (1 if name == "cos_in_out" else side)
+            for row, side in zip(layer, sides, strict=True)
+        ]
+        place = places[name]
+        own = getattr(read.neuron, name)
+        assert (place.lowest, place.highest) == (min(values), max(values))
+        assert place.value == own
+        assert place.share_below == sum(value < own for value in values) / len(values)
 
 
 def test_the_json_of_show_is_the_record(known: Path, cli: Callable[..., Answer]) -> None:

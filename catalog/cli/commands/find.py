@@ -8,7 +8,15 @@ import click
 from catalog.api import Catalog
 from catalog.cli.options import COUNT, model_option, output_options, reading_options
 from catalog.cli.output import Output
-from catalog.taxonomy import BASES, FUNCTIONAL_ROLES, IO_CLASSES, ORDERS, SIGNS, VECTORS
+from catalog.taxonomy import (
+    BASIS_CHOICES,
+    FUNCTIONAL_ROLES,
+    IO_CLASSES,
+    ORDERS,
+    SIGNS,
+    VECTORS,
+)
+from catalog.token_sets import TOKEN_SETS
 
 _LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
 
@@ -29,26 +37,49 @@ def _layers(
 
 @click.command("find")
 @model_option
-@click.option("--class", "io_class", type=click.Choice(IO_CLASSES), help="IO class at 0.5.")
+@click.option(
+    "--class",
+    "io_class",
+    type=click.Choice(IO_CLASSES),
+    multiple=True,
+    help="IO class at 0.5; given several times, any of them.",
+)
 @click.option("--atypical/--typical", default=None, help="Only those; by default both.")
-@click.option("--role", type=click.Choice(FUNCTIONAL_ROLES), help="Functional role.")
+@click.option(
+    "--role",
+    type=click.Choice(FUNCTIONAL_ROLES),
+    multiple=True,
+    help="Functional role; given several times, any of them.",
+)
 @click.option("--layer", "layers", callback=_layers, metavar="N|N-M", help="A layer, or a range.")
-@click.option("--token", help="Among the neuron's top tokens; with its leading space.")
+@click.option(
+    "--token",
+    multiple=True,
+    help="Among the neuron's top tokens, with its leading space; given several times, any of them.",
+)
+@click.option("--regex", metavar="RE2", help="Top tokens that this matches, anywhere in them.")
+@click.option(
+    "--set",
+    "token_set",
+    type=click.Choice(tuple(TOKEN_SETS)),
+    multiple=True,
+    help="Top tokens of a named set.",
+)
+@click.option("--ignore-case", is_flag=True, help="Of tokens, sets and the regular expression.")
 @click.option("--vector", type=click.Choice(VECTORS), help="Whose top tokens; by default any.")
 @click.option("--sign", type=click.Choice(SIGNS), help="Towards or away from; by default either.")
 @click.option(
     "--basis",
-    type=click.Choice(BASES),
+    type=click.Choice(BASIS_CHOICES),
     default="unembed",
     show_default=True,
-    help="Top tokens in W_U or in W_E.",
+    help="Top tokens in W_U or in W_E, or both.",
 )
 @click.option(
     "--order",
     type=click.Choice(ORDERS),
-    default="kurtosis",
-    show_default=True,
-    help="What comes first: the largest; skew and cosines by magnitude.",
+    help="What comes first: the largest, skew and cosines by magnitude. By default kurtosis; with "
+    "tokens, the most of them, then the best rank.",
 )
 @click.option(
     "-k",
@@ -56,7 +87,7 @@ def _layers(
     type=COUNT,
     default=20,
     show_default=True,
-    help="How many neurons.",
+    help="How many rows.",
 )
 @output_options
 @reading_options
@@ -65,9 +96,13 @@ def command(
 ) -> None:
     """Find neurons by class, role, layer and token.
 
+    With tokens there is a row for each list of a neuron that has any of them: which vector, basis
+    and end it is, the best rank among them with its score, and the tokens.
+
     \b
     Example:
-      catalog find --class depletion --layer 28-31 --token " again" --order kurtosis
+      catalog find --class depletion --layer 28-31 --token " again" --token " also"
+      catalog find --set months --vector out --sign +
     """
     first, last = layers or (None, None)
     output.write(catalog.find(first_layer=first, last_layer=last, **sought))

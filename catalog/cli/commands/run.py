@@ -7,6 +7,7 @@ import click
 from catalog.api import Catalog
 from catalog.cli.options import (
     COUNT,
+    checkpoint_option,
     device_option,
     model_option,
     output_options,
@@ -38,6 +39,7 @@ from catalog.cli.output import Output
     type=click.Path(path_type=Path),
     help="A folder with the tokenizer, where that of a GGUF file cannot be used.",
 )
+@checkpoint_option
 @output_options
 @reading_options
 def command(
@@ -50,6 +52,7 @@ def command(
     device: str,
     dtype: str,
     tokenizer: Path | None,
+    checkpoint: Path | None,
 ) -> None:
     """Run a model on TEXT and show which neurons it drives. Nothing is stored.
 
@@ -64,9 +67,10 @@ def command(
     if neuron is not None and top is not None:
         raise UsageError("--neuron and --top do not go together. Leave one out.")
     if neuron is None:
-        output.write(catalog.top(text, top or 3, model, device, dtype, tokenizer))
+        rows = catalog.top(text, top or 3, model, device, dtype, tokenizer, checkpoint)
+        output.write(rows)
         return
-    on_text = catalog.run(text, neuron, model, device, dtype, tokenizer)
+    on_text = catalog.run(text, neuron, model, device, dtype, tokenizer, checkpoint)
     if output.is_for_people:
         from catalog.cli.running_text import print_shaded
 

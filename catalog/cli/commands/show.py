@@ -15,6 +15,7 @@ from catalog.cli.options import model_option, reading_options
     is_flag=True,
     help="Flip w_in and w_out of a neuron whose cos(w_gate, w_in) is negative.",
 )
+@click.option("--all", "shows_all", is_flag=True, help="Every exemplar, of cases near noise too.")
 @click.option("--json", "as_json", is_flag=True, help="All that is shown, as JSON.")
 @reading_options
 def command(
@@ -23,6 +24,7 @@ def command(
     model: str | None,
     corpus: str | None,
     canonical: bool,
+    shows_all: bool,
     as_json: bool,
 ) -> None:
     """Show one NEURON, given as layer.neuron: its class, cosines, top tokens and exemplars.
@@ -37,7 +39,8 @@ def command(
 
         click.echo(dumped(record.as_dict(), indent=2))
     else:
+        from catalog.cli.paging import print_paged
         from catalog.reports import report
         from catalog.reports.terminal import Page
 
-        Page.standard_output().show(report(record))
+        print_paged(Page.standard_output(shows_all=shows_all), report(record))

@@ -5,6 +5,7 @@ import sys
 import click
 
 from catalog.api import Catalog
+from catalog.cli.describing import described
 from catalog.cli.options import output_options, reading_options
 from catalog.cli.output import Output
 from catalog.errors import UsageError
@@ -27,12 +28,13 @@ def command(catalog: Catalog, output: Output, query: str | None) -> None:
     QUERY is SQL of DuckDB's dialect, or - to read it from standard input; without it, a shell
     with history and completion opens on a terminal. It may be a SELECT, WITH,
     FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, or EXPLAIN of one; nothing that writes or reads other
-    files. `describe neurons` lists the columns of a view.
+    files. `describe` lists the public views, `describe neurons` the columns of one, with what they
+    mean.
 
     \b
     Example:
       catalog sql "select neuron_id, cos_in_out from neurons order by cos_in_out limit 5"
-      catalog sql "select view_name, comment from duckdb_views() where not internal"
+      catalog sql "describe neurons"
     """
     if query is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -42,4 +44,5 @@ def command(catalog: Catalog, output: Output, query: str | None) -> None:
         run_shell(catalog, output.max_rows)
         return
     text = sys.stdin.read() if query == "-" else query
-    output.write(catalog.sql(text, max_rows=output.limit))
+    rows = described(catalog, text)
+    output.write(catalog.sql(text, max_rows=output.limit) if rows is None else rows)

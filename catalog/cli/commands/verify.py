@@ -1,9 +1,17 @@
 """`catalog verify`: is what the catalog says still so?"""
 
+from pathlib import Path
+
 import click
 
 from catalog.api import Catalog
-from catalog.cli.options import COUNT, device_option, output_options, reading_options
+from catalog.cli.options import (
+    COUNT,
+    checkpoint_option,
+    device_option,
+    output_options,
+    reading_options,
+)
 from catalog.cli.output import Output
 
 
@@ -23,6 +31,7 @@ from catalog.cli.output import Output
 )
 @click.option("--corpus", metavar="NAME", help="Exemplars of this corpus only.")
 @device_option
+@checkpoint_option
 @output_options
 @reading_options
 def command(
@@ -34,6 +43,7 @@ def command(
     published: bool,
     corpus: str | None,
     device: str,
+    checkpoint: Path | None,
 ) -> None:
     """Check what is stored of MODEL; exit code 8 if anything differs.
 
@@ -46,8 +56,11 @@ def command(
       catalog verify demo --exemplars 50
     """
     from catalog.cli.messages import note
-    from catalog.errors import MismatchError
+    from catalog.errors import MismatchError, UsageError
     from catalog.rows import Rows
+
+    if checkpoint is not None and exemplars is None:
+        raise UsageError("--checkpoint goes with --exemplars: nothing else reads it.")
 
     checks = catalog.verify(
         model,
@@ -56,6 +69,7 @@ def command(
         published=published,
         corpus=corpus,
         device=device,
+        checkpoint=checkpoint,
     )
     for check in checks:
         output.write(Rows(check.rows))

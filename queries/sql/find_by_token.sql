@@ -1,0 +1,38 @@
+-- Neurons among whose top tokens any of $pieces is, one row for each list that has one.
+with matched as (
+    select
+        model, layer, neuron, vector, basis, sign,
+        min(rank) as rank,
+        arg_min(score, rank) as score,
+        count(*) as n_tokens,
+        list(token order by rank, token_id) as tokens
+    from top_tokens
+    where token in (select unnest($pieces::varchar[]))
+        and ($model is null or model = $model)
+        and ($first_layer is null or layer between $first_layer and $last_layer)
+        and ($vector is null or vector = $vector)
+        and ($sign is null or sign = $sign)
+        and ($basis = 'both' or basis = $basis)
+    group by all
+)
+select
+    model, n.neuron_id, m.vector, m.basis, m.sign, m.rank, m.score, m.n_tokens, m.tokens,
+    n.io_class, n.atypical, n.functional_role as role,
+    n.cos_gate_in, n.cos_gate_out, n.cos_in_out, n.vocab_kurtosis
+from matched m
+join neurons n using (model, layer, neuron)
+where (not len($io_classes::varchar[]) > 0 or list_contains($io_classes, n.io_class))
+    and ($atypical is null or n.atypical = $atypical)
+    and (not len($roles::varchar[]) > 0 or list_contains($roles, n.functional_role))
+order by
+    case $order
+        when 'kurtosis' then n.vocab_kurtosis
+        when 'variance' then n.vocab_variance
+        when 'skew' then abs(n.vocab_skew)
+        when 'cos_gate_in' then abs(n.cos_gate_in)
+        when 'cos_gate_out' then abs(n.cos_gate_out)
+        when 'cos_in_out' then abs(n.cos_in_out)
+        when 'norm' then n.norm_out
+    end desc nulls last,
+    m.n_tokens desc, m.rank, abs(m.score) desc, model, layer, neuron, m.vector, m.basis, m.sign
+limit $k

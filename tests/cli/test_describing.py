@@ -1,0 +1,63 @@
+"""`describe` and `\\d`: the public views and their columns, each with what it means."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import catalog
+from catalog.cli.describing import described
+from catalog.errors import NotFoundError, SqlError
+from catalog.views import VIEWS
+from tests.support import Answer, columns, view_names
+
+
+@pytest.mark.parametrize("statement", ["describe", "\\d", "\\d;", "DESC ;", "show tables"])
+def test_all_public_views_and_nothing_else(known: Path, statement: str) -> None:
+    rows = described(catalog.open(known), statement)
+    assert rows is not None
+    assert [row[0] for row in rows.fetchall()] == view_names(known)
+    assert all(comment for _, comment in rows.fetchall())
+
+
+@pytest.mark.parametrize("view", [each.name for each in VIEWS])
+def test_the_columns_of_a_view_with_their_meaning(known: Path, view: str) -> None:
+    rows = described(catalog.open(known), f"\\d {view}")
+    assert rows is not None
+    wanted = [row[2] for row in columns(known) if row[0] == view]
+    assert [row[0] for row in rows.fetchall()] == wanted
+    assert all(comment for *_, comment in rows.fetchall())
+
+
+def test_a_private_table_is_no_view(known: Path, cli: Callable[..., Answer]) -> None:
+    with pytest.raises(NotFoundError, match="There is: activation_samples, "):
+        catalog.open(known).describe("top_token")
+    answer = cli("sql", "describe neurons", "--db", known, "--format", "csv")
+    assert "functional_role,varchar," in answer.out
+    assert cli("sql", "describe top_token", "--db", known).code == 3
+
+
+@pytest.mark.parametrize("statement", ["describe select 1", "from neurons", "summarize neurons"])
+def test_other_statements_are_left_to_sql(known: Path, statement: str) -> None:
+    assert described(catalog.open(known), statement) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "offered"),
+    [
+        ("select role from neurons", "functional_role (of neurons)"),
+        ("select n.role from neurons n", "functional_role (of neurons)"),
+        ("select 1 from neurons where cos_gate_ni > 0", "cos_gate_in (of neurons)"),
+    ],
+)
+def test_a_column_that_was_meant_is_offered(known: Path, sql: str, offered: str) -> None:
+    with pytest.raises(SqlError) as refused:
+        catalog.open(known).sql(sql)
+    assert f"Did you mean {offered}" in str(refused.value)
+
+
+def test_nothing_is_offered_where_nothing_is_near(known: Path) -> None:
+    for sql in ("select xyz from neurons", "selec", "select 1 from nothing"):
+        with pytest.raises(SqlError) as refused:
+            catalog.open(known).sql(sql)
+        assert "Did you mean functional" not in str(refused.value)

@@ -1,0 +1,97 @@
+"""`compare`: what is between two neurons, against their checkpoint and stored rows in NumPy."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import catalog
+from catalog.errors import CheckpointError
+from catalog.taxonomy import VECTORS
+from tests.support import execute, query
+
+A, B = "0.3", "2.17"
+_MODULES = {"gate": "gate_proj", "in": "up_proj", "out": "down_proj"}
+
+
+def rows(path: Path, **more: Path) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    compared = catalog.open(path).compare(A, B, "tiny", **more)  # type: ignore[arg-type]
+    return compared.fetchall(), compared.notes
+
+
+def test_cosines_of_their_vectors(measured: Path) -> None:
+    tensors = load_file(measured / "model" / "model.safetensors")
+
+    def vector(neuron: str, name: str) -> np.ndarray:
+        layer, at = neuron.split(".")
+        matrix = tensors[f"model.layers.{layer}.mlp.{_MODULES[name]}.weight"].astype(np.float64)
+        found: np.ndarray = matrix[:, int(at)] if name == "out" else matrix[int(at)]
+        return found
+
+    shown, notes = rows(measured / "c.duckdb")
+    got = [row[1:] for row in shown if row[0] == "cosine of vectors"]
+    wanted = []
+    for ours in VECTORS:
+        for theirs in VECTORS:
+            a, b = vector(A, ours), vector(B, theirs)
+            cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+            wanted.append((f"w_{ours}", f"w_{theirs}", f"{cosine:+.4f}"))
+    assert (got, notes) == (wanted, ())
+
+
+def test_activations_on_the_same_corpus(measured: Path) -> None:
+    path = measured / "c.duckdb"
+    posts = [
+        query(path, "select post from activation_samples where layer = $1 and neuron = $2 "
+              "order by context_id, position", *map(int, neuron.split(".")))
+        for neuron in (A, B)
+    ]  # fmt: skip
+    correlation = np.corrcoef(np.array(posts)[:, :, 0])[0, 1]
+    contexts = [
+        {row[0] for row in query(path, "select context_id from exemplars where layer = $1 "
+                                 "and neuron = $2", *map(int, neuron.split(".")))}
+        for neuron in (A, B)
+    ]  # fmt: skip
+    by_name = {row[0]: row[1:] for row in rows(path)[0]}
+    assert (
+        by_name[f"mean of {len(posts[0])} samples on web"][2] == f"correlation {correlation:+.3f}"
+    )
+    ours, theirs, shared = by_name["contexts of exemplars on web"]
+    assert (ours, theirs) == tuple(str(len(each)) for each in contexts)
+    assert shared.startswith(f"{len(contexts[0] & contexts[1])} shared")
+
+
+def test_no_cell_is_empty(measured: Path, known: Path) -> None:
+    shown, _ = rows(measured / "c.duckdb")
+    assert all(all(cell for cell in row) for row in shown)
+    other = catalog.open(known).compare("alpha:28.4737", "beta:0.1").fetchall()
+    assert all(all(cell for cell in row) for row in other)
+    assert not any(row[0] == "cosine of vectors" for row in other)
+
+
+def test_without_the_checkpoint_it_is_said_and_another_place_may_be_named(
+    measured: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(measured, tmp_path / "copy")
+    path = tmp_path / "copy" / "c.duckdb"
+    execute(path, "update model set source = '/nowhere/model'")
+    shown, notes = rows(path)
+    assert not any(row[0] == "cosine of vectors" for row in shown)
+    assert "need the checkpoint" in notes[0] and "/nowhere/model" in notes[0]
+    named, notes = rows(path, checkpoint=measured / "model")
+    assert sum(row[0] == "cosine of vectors" for row in named) == 9 and notes == ()
+    with pytest.raises(CheckpointError):
+        rows(path, checkpoint=tmp_path)
+
+
+def test_what_is_between_them(known: Path) -> None:
+    """Numbers by their difference, names by sameness, tokens by those shared, white space shown."""
+    pair = ("alpha:28.4737", "alpha:28.9766")
+    by_name = {row[0]: row[1:] for row in catalog.open(known).compare(*pair).fetchall()}
+    assert by_name["io_class"] == ("enrichment", "conditional enrichment", "different")
+    assert by_name["cos_in_out"] == ("0.706", "0.5982", "-0.1078")
+    assert by_name["w_out unembed +"] == ("[b]bold[/b] ␣again ␣the", "none", "none")
+    same = catalog.open(known).compare(pair[0], pair[0]).fetchall()
+    assert {row[0]: row[3] for row in same}["w_out unembed +"] == "[b]bold[/b] ␣again ␣the"

@@ -1,0 +1,118 @@
+"""`find`: neurons by token, with what matched, against the same rule in Python."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import catalog
+from catalog.errors import UsageError
+from catalog.token_sets import TOKEN_SETS
+from tests.support import Answer, query
+from tests.synthetic import PIECES
+
+WANTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "digits": (("0", " 2024"), ("１", "a1", "1.5", "", "-")),
+    "months": (("May", " June", "january", "MARCH"), (" may", "march", "Mayor", "Junes")),
+    "weekdays": ((" Monday", "tuesday", "SUNDAYS"), ("Mon", "day", "Mondayish")),
+    "quotes": (('"', " “", "''", "»"), ("'s", '".', "", " ")),
+}
+
+
+def found(known: Path, **sought: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = catalog.open(known).find(**sought).arrow().to_pylist()
+    return rows
+
+
+def expected(known: Path, pieces: set[str], **at: str) -> list[tuple[object, ...]]:
+    """Lists that have any of these pieces: vector, basis, sign, best rank, its score, pieces."""
+    lists: dict[tuple[str, str, str], list[tuple[int, float, str]]] = {}
+    for vector, basis, sign, rank, score, token in query(
+        known, "select vector, basis, sign, rank, score, token from top_tokens order by rank"
+    ):
+        here = {"vector": vector, "basis": basis, "sign": sign}
+        if token in pieces and all(here[name] == value for name, value in at.items()):
+            lists.setdefault((vector, basis, sign), []).append((rank, score, token))
+    ordered = sorted(
+        lists.items(),
+        key=lambda item: (-len(item[1]), item[1][0][0], -abs(item[1][0][1]), item[0]),
+    )
+    return [(*key, *hits[0][:2], [hit[2] for hit in hits]) for key, hits in ordered]
+
+
+def matches(rows: list[dict[str, Any]]) -> list[tuple[object, ...]]:
+    names = ("vector", "basis", "sign", "rank", "score", "tokens")
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+@pytest.mark.parametrize("at", [{"basis": "unembed"}, {"basis": "embed", "sign": "-"}, {}])
+@pytest.mark.parametrize("tokens", [[" again"], [" the", "界"], [" the", "absent", "\n", "\t"]])
+def test_what_matched_is_shown_and_orders_the_rows(
+    known: Path, tokens: list[str], at: dict[str, str]
+) -> None:
+    rows = found(known, token=tokens, **({"basis": "both"} | at))
+    assert matches(rows) == expected(known, set(tokens), **at)
+    assert all(row["n_tokens"] == len(row["tokens"]) for row in rows)
+    assert {row["neuron_id"] for row in rows} == {"28.4737"}
+
+
+@pytest.mark.parametrize(
+    ("sought", "matching"),
+    [
+        ({"regex": "^ "}, lambda piece: piece.startswith(" ")),
+        ({"regex": "AGAIN", "ignore_case": True}, lambda piece: "again" in piece),
+        ({"regex": "AGAIN"}, lambda piece: False),
+        ({"token": " AGAIN", "ignore_case": True}, lambda piece: piece == " again"),
+        ({"regex": "bold|ve$", "token": " the"}, lambda piece: bool(re.search("bold|ve$", piece))
+            or piece == " the"),
+    ],
+)  # fmt: skip
+def test_regular_expressions_and_case(
+    known: Path, sought: dict[str, Any], matching: Callable[[str], bool]
+) -> None:
+    pieces = {piece for piece in PIECES if matching(piece)}
+    rows = found(known, **sought)
+    assert matches(rows) == expected(known, pieces, basis="unembed")
+
+
+@pytest.mark.parametrize("name", TOKEN_SETS)
+def test_a_named_set_has_its_tokens_and_no_others(known: Path, name: str) -> None:
+    inside, outside = WANTED[name]
+    asked = "select regexp_matches($1, $2)"
+    for token in inside:
+        assert query(known, asked, token, TOKEN_SETS[name]) == [(True,)]
+    for token in outside:
+        assert query(known, asked, token, TOKEN_SETS[name]) == [(False,)]
+
+
+def test_a_token_that_is_no_piece_gives_near_ones(cli: Callable[..., Answer], known: Path) -> None:
+    answer = cli("find", "--token", "THE", "--token", " again", "--db", known, "--format", "csv")
+    assert answer.code == 0
+    assert "'THE' is no piece of the vocabulary of any model here. Near it: ' the'," in answer.err
+    assert "again" in answer.out and "' again' is no piece" not in answer.err
+    pieces = cli("find", "--regex", "^ ", "--db", known, "--format", "csv").err
+    assert "3 pieces match: ' ', ' again', ' the'." in pieces
+
+
+def test_several_classes_are_any_of_them(known: Path) -> None:
+    asked = ["enrichment", "depletion"]
+    rows = found(known, io_class=asked, k=100)
+    classes = query(known, "select neuron_id, io_class from neurons where io_class is not null")
+    assert {row["neuron_id"] for row in rows} == {n for n, io_class in classes if io_class in asked}
+    assert found(known, token=" again", io_class="depletion") == []
+
+
+@pytest.mark.parametrize(
+    ("sought", "said"),
+    [
+        ({"regex": "("}, "'\\(' is no regular expression"),
+        ({"token_set": "colours"}, "there is: digits, months, weekdays, quotes"),
+        ({"ignore_case": True}, "is about tokens"),
+        ({"io_class": ["enrichment", "none"]}, "io_class is 'none'"),
+    ],
+)
+def test_what_cannot_be_sought_is_refused(known: Path, sought: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        found(known, **sought)
