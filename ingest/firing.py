@@ -45,7 +45,8 @@ class _Sums:
 
     def add(self, layer: int, values: MlpValues, counted: torch.Tensor, at: torch.Tensor) -> None:
         """One context `[1, t, n]`; `counted` and `at` are masks of its positions."""
-        post, fires = values.post[0].double(), (values.gate[0] > 0).double()
+        # A neuron fires where the first that it reads, the gate if there is one, is positive.
+        post, fires = values.post[0].double(), (values.reads[0][0] > 0).double()
         for mask, sums in (
             (at, ((self.post_at, post), (self.fires_at, fires))),
             (
