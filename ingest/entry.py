@@ -61,7 +61,7 @@ def enter_model(
         chance_95=chance_level(weights.d_model, 0.05),
         chance_999=chance_level(weights.d_model, 0.001),
     )
-    with catalog.tables() as connection:
+    with catalog.tables("") as connection:
         seen = known_entry(connection, entry)
     if not seen and weights.kind != "raw":
         from catalog.ingest.norm_check import check_norms

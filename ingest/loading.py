@@ -65,7 +65,7 @@ def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) 
 def _digests(work: Load) -> dict[str, dict[str, Any]]:
     """Count and digest of the rows loaded, by table; read-only, so that readers need not wait."""
     digests = {}
-    with work.catalog.tables() as connection, explaining(work.catalog.location):
+    with work.catalog.tables("") as connection, explaining(work.catalog.location):
         for table in bulk_tables(work.stage.name):
             columns = work.staging.read(0, table).column_names
             if columns:

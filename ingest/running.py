@@ -74,7 +74,7 @@ class EntryRuns:
         reading = {other for stage in redone for other in dependents(stage)} - redone
         asked = {each.stage for each in outcomes}
         for stage in STAGES:
-            with self.catalog.tables() as connection:
+            with self.catalog.tables("") as connection:
                 finished = finished_run(connection, self.model_id, stage.name, None)
             if finished is None:
                 continue

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import duckdb
 
@@ -31,6 +31,10 @@ from catalog.store.reading import run_for_dicts
 
 _Queried = TypeVar("_Queried", bound=Queried)
 
+_MODELS: Final = "from models order by model"
+_KINDS: Final = (Neuron, Place, TopToken, Corpus, CaseStatistics, Exemplar, RoleCutoffs)
+"""What a report is read from, besides the row of the model."""
+
 
 def read_neuron(
     catalog: Handle,
@@ -49,7 +53,9 @@ def read_neuron(
         UsageError: several models or corpora, and none was named.
         DatabaseError: its exemplars do not fit the contexts that they name.
     """
-    with catalog.reading() as connection:
+    with catalog.reading(
+        " ".join([_MODELS, *(sql_text(kind.QUERY) for kind in _KINDS)])
+    ) as connection:
 
         def rows(kind: type[_Queried], **parameters: Any) -> list[_Queried]:
             found = run_for_dicts(connection, sql_text(kind.QUERY), parameters, catalog.location)
@@ -96,7 +102,7 @@ def chosen_model(
         NotFoundError: the catalog is empty or has no such model.
         UsageError: several models, and none was named.
     """
-    rows = run_for_dicts(connection, "from models order by model", (), catalog)
+    rows = run_for_dicts(connection, _MODELS, (), catalog)
     models = [record_of(Model, row) for row in rows]
     names = [each.model for each in models]
     if not models:

@@ -8,14 +8,15 @@ from typing import Final
 
 import duckdb
 
+from catalog.store.contents import check_columns, refuse_planted
 from catalog.store.executing import without_pandas
 from catalog.store.handle import Handle
 from catalog.store.location import DEFAULT_WAIT_S
-from catalog.store.new_files import appearing, spill_folder
+from catalog.store.new_files import appearing, spill_folder, unfinished_of
 from catalog.store.opening import attach, explaining
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.version import check_version, schema_version
-from catalog.store.walls import CONFIG, check_columns, check_kinds
+from catalog.store.walls import lock, walled
 
 TARGET: Final = "target"
 """Name of the new catalog among the attached ones."""
@@ -39,27 +40,30 @@ class Source:
 
 @contextmanager
 def attached(
-    paths: Sequence[Path], wait_s: float = DEFAULT_WAIT_S
+    paths: Sequence[Path], target: Path, wait_s: float = DEFAULT_WAIT_S
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Source]]]:
     """A connection in memory with the catalogs attached read-only: nobody can write to them.
+
+    It can make `target` (`new_catalog`) and open nothing else.
 
     Raises:
         SchemaOutdated, SchemaTooNew: one is of another version of the schema.
         DatabaseError: and what `catalog.store.opening.attach` raises.
     """
     sources = [Source(at, path) for at, path in enumerate(paths)]
-    connection = duckdb.connect(
-        config=CONFIG | {"memory_limit": MEMORY_LIMIT, "temp_directory": ""}
-    )
+    unfinished = unfinished_of(target)
+    spill = spill_folder(unfinished)
+    connection = walled([*paths, unfinished], spill, memory_limit=MEMORY_LIMIT)
     try:
         with without_pandas():
             for source in sources:
                 attach(connection, source.path, source.name, read_only=True, wait_s=wait_s)
                 with explaining(source.path):
-                    check_kinds(connection, source.path, source.name)
+                    refuse_planted(connection, source.path, source.name)
                     version = schema_version(connection, source.path, source.name)
                     check_version(version, source.path)
                     check_columns(connection, source.path, source.name)
+            lock(connection)
             yield connection, sources
     finally:
         connection.close()
@@ -71,13 +75,13 @@ def new_catalog(
 ) -> Iterator[None]:
     """A new catalog, attached as `TARGET`, that gets its name when the block ends well.
 
+    `connection` is one of `attached`, for the same `target`.
+
     Raises:
         EnvironmentFault: the disk refused; nothing is left.
     """
     with appearing(target, replacing=replacing) as unfinished:
         ensure_catalog(Handle(unfinished))
-        spill = str(spill_folder(unfinished)).replace("'", "''")
-        connection.execute(f"set temp_directory = '{spill}'")
         attach(connection, unfinished, TARGET, read_only=False)
         try:
             with explaining(unfinished):

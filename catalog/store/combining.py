@@ -72,7 +72,7 @@ def _combine(
     paths: Sequence[Path], target: Path, aliases: Sequence[str] | None, wait_s: float
 ) -> Combined:
     refuse_existing(target)
-    with attached(paths, wait_s) as (connection, sources):
+    with attached(paths, target, wait_s) as (connection, sources):
         hold(connection, sources)
         _refuse_contradictions(connection, sources)
         if aliases is not None:

@@ -12,6 +12,7 @@ import duckdb
 
 from catalog.errors import DatabaseError, DatabaseLocked
 from catalog.store.attaching import TARGET, Source, attached, new_catalog, used_bytes
+from catalog.store.contents import FILE
 from catalog.store.copying import fill, hold, run_script
 from catalog.store.handle import Handle
 from catalog.store.new_files import log_of, require_space
@@ -49,7 +50,7 @@ def compact(catalog: Handle) -> Compacted:
     with sole_ingest(catalog):
         _fold_log(catalog)
         before = file.stat().st_size
-        with attached([path], catalog.wait_s) as (connection, sources):
+        with attached([path], file, catalog.wait_s) as (connection, sources):
             # From here on the file is held: DuckDB lets nobody write while we have it open.
             if _logs(path):
                 raise DatabaseLocked(
@@ -72,7 +73,7 @@ def _fold_log(catalog: Handle) -> None:
             explaining(path),
             closing(open_writer(path, catalog.wait_s)) as connection,
         ):
-            connection.execute("force checkpoint")
+            connection.execute(f"force checkpoint {FILE}")
 
 
 def _logs(path: Path) -> list[Path]:
@@ -85,7 +86,7 @@ def _refuse_others(connection: duckdb.DuckDBPyConnection, source: Source) -> Non
     Raises:
         DatabaseError: there are tables or views that a new catalog does not have.
     """
-    names = "select {0}_name from duckdb_{0}s() where database_name = $1"
+    names = "select schema_name || '.' || {0}_name from duckdb_{0}s() where database_name = $1"
     others = [
         name
         for kind in ("table", "view", "sequence")
@@ -95,7 +96,8 @@ def _refuse_others(connection: duckdb.DuckDBPyConnection, source: Source) -> Non
         ).fetchall()
     ]
     if others:
+        named = ", ".join(name.removeprefix("main.") for name in others)
         raise DatabaseError(
-            f"{source.path} holds what is not the catalog's and would be lost: "
-            f"{', '.join(others)}. Move it to a file of its own first; nothing was changed."
+            f"{source.path} holds what is not the catalog's and would be lost: {named}. Move it to "
+            "a file of its own first; nothing was changed."
         )

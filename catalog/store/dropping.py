@@ -55,7 +55,7 @@ def find_drop(catalog: Handle, model: str, corpus: str | None = None) -> Drop:
         NotFoundError: no such model, or it has no such corpus; the message says what there is.
     """
     check_path(catalog.file, read_only=True)
-    with catalog.tables() as connection, explaining(catalog.file):
+    with catalog.tables("") as connection, explaining(catalog.file):
         models = dict(
             connection.execute("select alias, model_id from model order by alias").fetchall()
         )
@@ -122,7 +122,7 @@ def _hidden_runs(connection: duckdb.DuckDBPyConnection) -> list[int]:
 
 def _delete_hidden(catalog: Handle) -> None:
     """Delete rows of hidden runs, a few million in a transaction."""
-    with catalog.tables() as connection, explaining(catalog.file):
+    with catalog.tables("") as connection, explaining(catalog.file):
         parts = [
             (table, condition, {"run_id": run_id, **bounds})
             for run_id in _hidden_runs(connection)
@@ -157,7 +157,7 @@ def _forget_staged(found: Drop) -> None:
     if found.corpus is None:
         _discard(root / folder_name(found.model), [stage.name for stage in STAGES])
         return
-    with found.catalog.tables() as connection, explaining(found.catalog.file):
+    with found.catalog.tables("") as connection, explaining(found.catalog.file):
         known = connection.execute(
             "select 1 from model_corpus where name = $1", [found.corpus]
         ).fetchone()

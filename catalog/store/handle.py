@@ -41,19 +41,22 @@ class Handle:
         return require_file(self.location)
 
     @contextmanager
-    def reading(self) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """A read-only connection; raises as `catalog.store.reading.reading`."""
+    def reading(self, named_in: str | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """A read-only connection that answers the public views, or those `named_in` a text.
+
+        Raises as `catalog.store.reading.reading`.
+        """
         from catalog.store.reading import reading
 
-        with reading(self.location, self.wait_s) as connection:
+        with reading(self.location, self.wait_s, named_in=named_in) as connection:
             yield connection
 
     @contextmanager
-    def tables(self) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """A read-only connection to a file that also knows the tables beneath the public views."""
+    def tables(self, named_in: str | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """The same to a file; it also knows the tables beneath the public views."""
         from catalog.store.reading import reading
 
-        with reading(self.file, self.wait_s, beneath=True) as connection:
+        with reading(self.file, self.wait_s, beneath=True, named_in=named_in) as connection:
             yield connection
 
     @contextmanager
@@ -88,5 +91,5 @@ class Handle:
         """A few rows of one of the catalog's own queries as dictionaries, without Arrow."""
         from catalog.store.reading import run_for_dicts
 
-        with self.reading() as connection:
+        with self.reading(sql) as connection:
             return run_for_dicts(connection, sql, parameters, self.location)

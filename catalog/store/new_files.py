@@ -23,7 +23,7 @@ def appearing(target: Path, *, replacing: bool = False) -> Iterator[Path]:
         DatabaseError: `target` appeared meanwhile and is not to be replaced.
         EnvironmentFault: the disk refused.
     """
-    unfinished = target.with_name(target.name + _ENDING)
+    unfinished = unfinished_of(target)
     _remove(unfinished)
     try:
         with (
@@ -76,6 +76,11 @@ def require_space(folder: Path, n_bytes: int) -> None:
 def megabytes(n_bytes: int) -> str:
     """A size for people, in decimal megabytes."""
     return f"{n_bytes / 1e6:,.1f} MB"
+
+
+def unfinished_of(target: Path) -> Path:
+    """Where a catalog file is while it is made."""
+    return target.with_name(target.name + _ENDING)
 
 
 def log_of(path: Path) -> Path:

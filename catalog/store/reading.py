@@ -1,44 +1,40 @@
 """Reading a catalog: open read-only, fetch Arrow, close. duckdb alone is imported here."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from catalog.errors import DatabaseError, SqlError
 from catalog.formats.cells import JSON_METADATA
+from catalog.store.contents import FILE, check_columns
 from catalog.store.executing import interruptibly, without_pandas
 from catalog.store.location import DEFAULT_WAIT_S, Location
 from catalog.store.opening import explained, explaining
+from catalog.store.reader_views import ABOUT_NAMES, make_comments, make_views
 from catalog.store.statements import checked_statement
 from catalog.store.version import check_version, schema_version
-from catalog.store.walls import (
-    FILE,
-    check_columns,
-    check_kinds,
-    make_comments,
-    make_views,
-    open_reader,
-)
+from catalog.store.walls import open_reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_ABOUT_NAMES: Final = re.compile(r"duckdb_|information_schema", re.IGNORECASE)
-"""What asks for comments of views, which otherwise would only take time."""
 
 Parameters = Sequence[object] | Mapping[str, object]
 
 
 @contextmanager
 def reading(
-    path: Location, wait_s: float = DEFAULT_WAIT_S, *, beneath: bool = False
+    path: Location,
+    wait_s: float = DEFAULT_WAIT_S,
+    *,
+    beneath: bool = False,
+    named_in: str | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the catalog, a file or a lake, closed at the end of the block.
 
-    It answers the public views; with `beneath` (files alone) also the tables beneath them.
+    It answers the public views, or of them those `named_in` a text; with `beneath` (files alone)
+    also the tables beneath them.
 
     Raises:
         SchemaOutdated, SchemaTooNew: the catalog is of another version of the schema.
@@ -50,13 +46,12 @@ def reading(
         with reading_lake(path) as lake:
             yield lake
         return
-    connection = open_reader(path, wait_s)
+    connection = open_reader(path, wait_s, beneath=beneath)
     try:
         with explaining(path):
-            check_kinds(connection, path, FILE)
             check_version(schema_version(connection, path), path)
             check_columns(connection, path, FILE)
-            make_views(connection, beneath=beneath)
+            make_views(connection, named_in)
         yield connection
     finally:
         connection.close()
@@ -70,7 +65,7 @@ def fetch(
     max_rows: int | None = None,
 ) -> "pa.Table":
     """Run one query of the catalog's own and return its rows, at most `max_rows` of them."""
-    with reading(path, wait_s) as connection:
+    with reading(path, wait_s, named_in=sql) as connection:
         return run_query(connection, sql, parameters, path, max_rows)
 
 
@@ -87,11 +82,19 @@ def fetch_checked(
         SqlError: the SQL is wrong or not of the kind that is let through.
     """
     _require_unicode([sql])
-    with reading(path, wait_s) as connection:
+    with reading(path, wait_s, named_in=sql) as connection:
         checked = checked_statement(connection, sql)
-        if _ABOUT_NAMES.search(sql):
+        if ABOUT_NAMES.search(sql):
             make_comments(connection)
-        return run_query(connection, checked, parameters, path, max_rows, own=False)
+        try:
+            return run_query(connection, checked, parameters, path, max_rows, own=False)
+        except SqlError as error:
+            lake = isinstance(path, str) or path.is_dir()
+            if lake or not isinstance(error.__cause__, duckdb.CatalogException):
+                raise
+            # DuckDB says which names come near, so all must be there.
+            make_views(connection)
+            return run_query(connection, checked, parameters, path, max_rows, own=False)
 
 
 def run_query(

@@ -1,10 +1,10 @@
 """Functional roles of finished entries by the present rule, from what is stored: no checkpoint."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
 
@@ -17,7 +17,7 @@ from catalog.store.role_notes import CALL, role_notes
 from catalog.store.staging import sole_ingest
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.version import SCHEMA_VERSION
-from catalog.tables import stage_named
+from catalog.tables import stage_named, table_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,7 +72,7 @@ def reroled(catalog: Handle) -> Iterator[Rerole]:
     Each entry is changed in one transaction, with the notes that `verify` compares with.
     """
     version = stage_named("roles").version
-    with catalog.tables() as connection, without_pandas():
+    with catalog.tables("") as connection, without_pandas():
         outdated = connection.execute(_OUTDATED, [version]).fetchall()
     for run_id, alias, parameters, notes in outdated:
         stated = json.loads(parameters)
@@ -82,8 +82,7 @@ def reroled(catalog: Handle) -> Iterator[Rerole]:
         roles, new = _computed(catalog, alias, rule)
         with catalog.writing() as connection:
             _store(connection, run_id, roles)
-            columns = noted.get("rows", {}).get("neuron", {}).get("columns")
-            if columns:
+            if columns := _noted_columns(noted):
                 found = rows_digest(connection, "neuron", _shown_run(connection, run_id), columns)
                 noted["rows"]["neuron"] = {**found._asdict(), "columns": columns}
             kept = {name: value for name, value in stated.items() if name != "kurtosis"}
@@ -118,6 +117,17 @@ def _table_of(connection: duckdb.DuckDBPyConnection, alias: str, rule: RoleRule)
     )
     yield
     connection.execute("drop table roles")
+
+
+def _noted_columns(noted: Mapping[str, Any]) -> list[str]:
+    """The columns of `neuron` whose digest was noted; none if that is not what an ingest notes."""
+    known = {column.name for column in table_named("neuron").columns}
+    try:
+        columns = noted["rows"]["neuron"]["columns"]
+        # Notes may have been written by anyone, and names of columns become part of the SQL.
+        return columns if isinstance(columns, list) and known.issuperset(columns) else []
+    except (KeyError, TypeError):
+        return []
 
 
 def _store(connection: duckdb.DuckDBPyConnection, run_id: int, roles: "pa.Table") -> None:

@@ -14,8 +14,8 @@ from typing import Any, Final
 import duckdb
 
 from catalog.errors import SqlError
+from catalog.store.contents import FILE
 from catalog.store.executing import without_pandas
-from catalog.store.walls import FILE
 
 _ALLOWED = (
     "Only one SELECT is allowed (also WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)."

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from catalog.errors import SchemaOutdated
+from catalog.store.contents import FILE
 from catalog.store.handle import Handle
 from catalog.store.new_files import appearing
 from catalog.store.opening import check_path, explaining
@@ -45,13 +46,13 @@ def ensure_catalog(catalog: Handle, *, upgrade: bool = False) -> bool:
         with (
             explaining(path),
             appearing(Path(os.path.realpath(path))) as unfinished,
-            closing(open_writer(unfinished, 0)) as connection,
+            closing(open_writer(unfinished, 0, defining=True)) as connection,
         ):
             _migrate(connection)
             # Closing does so too, but says nothing where the disk is full.
-            connection.execute("checkpoint")
+            connection.execute(f"checkpoint {FILE}")
         return True
-    connection = open_writer(path, catalog.wait_s)
+    connection = open_writer(path, catalog.wait_s, defining=True)
     with explaining(path):
         try:
             version = _version_of_own(connection, path)

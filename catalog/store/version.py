@@ -14,8 +14,8 @@ from catalog.errors import (
     SchemaOutdated,
     SchemaTooNew,
 )
+from catalog.store.contents import FILE
 from catalog.store.opening import explained
-from catalog.store.walls import FILE
 
 SCHEMA_VERSION: Final = "0005"
 """Number of the newest migration."""

@@ -1,27 +1,19 @@
 """Walls around a catalog file, maybe a stranger's: none of its code runs, no other file opens.
 
-A file is attached to a database in memory. Before anything is asked of its tables, DuckDB's own
-lists say whether each name is what the declaration says: a view in the place of a table could call
-functions with effects. Readers then get this version's views and macros, made in memory over those
-tables, and never run a view of the file's. The settings that open other files are locked, for
-writers too.
+A connection in memory is first shut off from all files but those it is for, then they are attached
+to it, and DuckDB's own lists say what they hold (`catalog.store.contents`) before anything is asked
+of them. A reader makes the public views itself (`catalog.store.reader_views`).
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 
-from catalog.declaration import Table
-from catalog.errors import DatabaseError
+from catalog.store.contents import FILE, refuse_code, refuse_planted, refuse_shadows
+from catalog.store.new_files import spill_folder
 from catalog.store.opening import attach, check_path
-from catalog.tables import TABLES
-from catalog.views import comment_on_views, macro_names, view_scripts
-
-FILE: Final = "catalog_file"
-"""The name of the attached catalog. Statements of users may not name it."""
 
 CONFIG: Final[dict[str, Any]] = {
     "python_enable_replacements": "false",
@@ -36,169 +28,78 @@ NO_FILES: Final = (
 )
 """For readers; what is attached already stays readable."""
 
-NO_OTHER_FILES: Final = ("set enable_external_access = false", "set lock_configuration = true")
-"""For writers, which also write the attached file's log and spill beside it."""
-
-VERSION_TABLE: Final = "alembic_version"
-_NAMED: Final = re.compile(rf"\b(from|join) ({'|'.join(table.name for table in TABLES)})\b")
-_LISTS: Final = ("columns", "functions", "tables", "views")
-"""DuckDB's lists of names, in which users find this version's views and not the file's."""
-
-# Names of databases are ours and no values: DuckDB imports pandas when it binds a value.
-_KINDS: Final = """
-select 'table' as kind, table_name as name from duckdb_tables()
-where database_name = '{database}' and schema_name = 'main'
-union all
-select 'view', view_name from duckdb_views()
-where database_name = '{database}' and schema_name = 'main'
-union all
-select 'macro', function_name from duckdb_functions()
-where database_name = '{database}' and schema_name = 'main'
-order by all
-"""
-_COLUMNS: Final = """
-select table_name, list(column_name || ' ' || data_type order by column_index)
-from duckdb_columns()
-where database_name = '{database}' and schema_name = 'main'
-group by table_name
-order by table_name
-"""
-_DEFAULTS: Final = """
-select table_name, column_name
-from duckdb_columns()
-where database_name = '{database}' and schema_name = 'main' and column_default is not null
-order by all
-limit 1
-"""
+_BESIDE: Final = ("", ".wal", ".wal.checkpoint", ".wal.recovery")
+"""Endings of a catalog file's name, and of what DuckDB writes beside it."""
 
 
-def open_reader(path: Path, wait_s: float) -> duckdb.DuckDBPyConnection:
+def walled(
+    paths: Iterable[Path], spill: Path | None = None, **settings: str
+) -> duckdb.DuckDBPyConnection:
+    """A connection in memory that can open these catalog files, and spill to a folder, alone.
+
+    `settings` are DuckDB's. What attaches the files then calls `lock`.
+    """
+    folder = "" if spill is None else str(spill)
+    connection = duckdb.connect(config=CONFIG | {"temp_directory": folder} | settings)
+    # A link is opened by either of its names.
+    names = {name for path in paths for name in (path.absolute(), path.resolve())}
+    allowed = ", ".join(_literal(f"{name}{end}") for name in sorted(names) for end in _BESIDE)
+    connection.execute(f"set allowed_paths = [{allowed}]; set enable_external_access = false")
+    return connection
+
+
+def lock(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let nothing change the settings any more."""
+    connection.execute("set lock_configuration = true")
+
+
+def open_reader(path: Path, wait_s: float, *, beneath: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection in memory to which the file is attached for reading, as `FILE`.
 
+    With `beneath` its tables are found by their bare names, after all of DuckDB's own.
+
     Raises:
-        DatabaseError: as `catalog.store.opening.attach`.
+        DatabaseError: as `attach` of `catalog.store.opening` and `refuse_planted`.
     """
     check_path(path, read_only=True)
-    connection = duckdb.connect(config=CONFIG | {"temp_directory": ""})
+    connection = walled([path])
     try:
         attach(connection, path, FILE, read_only=True, wait_s=wait_s)
+        refuse_planted(connection, path, FILE)
+        if beneath:
+            connection.execute(f"set search_path = 'memory.main,system.main,{FILE}.main'")
+        connection.execute("; ".join(NO_FILES[1:]))
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def open_writer(path: Path, wait_s: float) -> duckdb.DuckDBPyConnection:
+def open_writer(path: Path, wait_s: float, *, defining: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection in memory to which the file, made if need be, is attached to be written.
 
-    It can write that file, its log and what it spills, and no other; the file's names are checked.
+    It can write that file, its log and what it spills, and no other. Bare names are DuckDB's own
+    before the file's, unless it is for `defining` tables and views.
 
     Raises:
-        DatabaseError: as `catalog.store.opening.attach` and `check_kinds`.
+        DatabaseError: as `catalog.store.opening.attach` and the checks of `catalog.store.contents`.
     """
     check_path(path, read_only=False)
-    spill = str(path.with_name(path.name + ".tmp"))
-    connection = duckdb.connect(config=CONFIG | {"temp_directory": spill})
+    connection = walled([path], spill_folder(path))
     try:
         attach(connection, path, FILE, read_only=False, wait_s=wait_s)
-        check_kinds(connection, path, FILE)
+        refuse_planted(connection, path, FILE)
         refuse_code(connection, path)
-        for wall in NO_OTHER_FILES:
-            connection.execute(wall)
-        connection.execute(f"use {FILE}")
+        if defining:
+            refuse_shadows(connection, path)
+        first = "" if defining else "system.main,"
+        connection.execute(f"set search_path = '{first}{FILE}.main'")
+        lock(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def make_views(connection: duckdb.DuckDBPyConnection, *, beneath: bool) -> None:
-    """Give a reader this version's views and macros over the file's tables, and lock it.
-
-    With `beneath` the tables can be named too, by the catalog's own queries.
-    """
-    for script in view_scripts():
-        connection.execute(over_file(script))
-    for what in _LISTS:
-        connection.execute(
-            f"create macro duckdb_{what}() as table "
-            f"from system.main.duckdb_{what}() where database_name != '{FILE}'"
-        )
-    if beneath:
-        connection.execute(f"set search_path = 'memory.main,{FILE}.main'")
-    for wall in NO_FILES:
-        connection.execute(wall)
-
-
-def make_comments(connection: duckdb.DuckDBPyConnection) -> None:
-    """Comment a reader's views and their columns, for who asks DuckDB's lists about them."""
-    comment_on_views(lambda sql: connection.execute(sql).fetchall())
-
-
-def over_file(sql: str) -> str:
-    """SQL over the tables of the attached file."""
-    return _NAMED.sub(rf"\1 {FILE}.main.\2", sql)
-
-
-def check_kinds(connection: duckdb.DuckDBPyConnection, path: Path, database: str) -> None:
-    """Refuse an attached file in which a table's name stands for something else.
-
-    Raises:
-        DatabaseError: it does; the message says what.
-    """
-    names = {table.name for table in TABLES} | {VERSION_TABLE}
-    for kind, name in connection.execute(_KINDS.format(database=database)).fetchall():
-        if kind != "table" and name in names:
-            raise _refused(path, f"{name} is a {kind} in it, where a catalog has a table")
-
-
-def refuse_code(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Refuse a file to be written that brings code: macros of others, triggers, default values.
-
-    Raises:
-        DatabaseError: it does; the message says what.
-    """
-    for kind, name in connection.execute(_KINDS.format(database=FILE)).fetchall():
-        if kind == "macro" and name not in macro_names():
-            raise _refused(path, f"it brings the {kind} {name}")
-    for table, column in connection.execute(_DEFAULTS.format(database=FILE)).fetchall():
-        raise _refused(path, f"the column {table}.{column} has a default value")
-    if ("duckdb_triggers",) in connection.execute(
-        "select distinct function_name from duckdb_functions() "
-        "where function_name = 'duckdb_triggers' order by all"
-    ).fetchall():
-        for (name,) in connection.execute(
-            "select trigger_name from duckdb_triggers() order by all limit 1"
-        ).fetchall():
-            raise _refused(path, f"it brings the trigger {name}")
-
-
-def check_columns(connection: duckdb.DuckDBPyConnection, path: Path, database: str) -> None:
-    """Refuse an attached catalog of this version whose tables are not those declared.
-
-    Raises:
-        DatabaseError: a table is missing, or lacks columns of their types.
-    """
-    there = dict(connection.execute(_COLUMNS.format(database=database)).fetchall())
-    if lacking := sorted(table.name for table in TABLES if table.name not in there):
-        raise DatabaseError(
-            f"{path} lacks tables of a catalog ({', '.join(lacking)}): it was not made by this "
-            "program, or is damaged. Restore it from a copy."
-        )
-    for table in TABLES:
-        if lost := _lost(table, there[table.name]):
-            raise DatabaseError(
-                f"{path} lacks columns of {table.name} ({', '.join(lost)}): it was not made by "
-                "this program, or is damaged. Restore it from a copy."
-            )
-
-
-def _lost(table: Table, there: Iterable[str]) -> list[str]:
-    return sorted({f"{column.name} {column.duckdb_type}" for column in table.columns} - set(there))
-
-
-def _refused(path: Path, what: str) -> DatabaseError:
-    return DatabaseError(
-        f"{path} is refused: {what}. It was not made by this program. Ask whoever made it for an "
-        "export of its rows."
-    )
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

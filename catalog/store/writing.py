@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from catalog.errors import AliasTaken, Option
+from catalog.store.contents import FILE, check_columns
 from catalog.store.location import DEFAULT_WAIT_S
 from catalog.store.opening import explaining, missing
 from catalog.store.version import check_version, schema_version
@@ -86,6 +87,7 @@ def writing(path: Path, wait_s: float = DEFAULT_WAIT_S) -> Iterator[duckdb.DuckD
     try:
         check_version(schema_version(connection, path), path)
         with explaining(path):
+            check_columns(connection, path, FILE)
             connection.begin()
             try:
                 yield connection

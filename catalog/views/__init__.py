@@ -55,7 +55,7 @@ class View:
         return docs[0]
 
 
-_MACRO: Final = re.compile(r"create or replace macro (\w+)")
+_MADE: Final = re.compile(r"create or replace (macro|view) (\w+)")
 _OF_ENTRY: Final = {"model": "alias of the entry"}
 _OF_CORPUS: Final = {**_OF_ENTRY, "corpus": "name of the corpus"}
 _NEURON: Final = ("layer", "neuron")
@@ -196,7 +196,14 @@ def macro_scripts() -> list[str]:
 
 def macro_names() -> set[str]:
     """Names of the macros that come with the views."""
-    return {name for script in view_scripts() for name in _MACRO.findall(script)}
+    return {
+        name for script in view_scripts() for what, name in _MADE.findall(script) if what == "macro"
+    }
+
+
+def made_names(script: str) -> list[str]:
+    """Names of the views and macros that a script makes."""
+    return [name for _, name in _MADE.findall(script)]
 
 
 def comment_on_views(execute: Callable[[str], Iterable[Any]]) -> None:

@@ -45,10 +45,10 @@ def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     migrations = tmp_path / "migrations"
     shutil.copytree(str(upgrading._MIGRATIONS), migrations)
     (migrations / "versions" / "v9999_scratch.py").write_text(MIGRATION)
-    for module in ("tables", "store.copying", "store.walls"):
+    for module in ("tables", "store.copying", "store.contents"):
         monkeypatch.setattr(f"catalog.{module}.TABLES", every)
     monkeypatch.setattr(upgrading, "view_scripts", lambda: scripts)
-    monkeypatch.setattr("catalog.store.walls.view_scripts", lambda: scripts)
+    monkeypatch.setattr("catalog.store.reader_views.view_scripts", lambda: scripts)
     monkeypatch.setattr(upgrading, "_MIGRATIONS", migrations)
     for module in ("upgrading", "version", "lake.manifest"):
         monkeypatch.setattr(f"catalog.store.{module}.SCHEMA_VERSION", "9999")

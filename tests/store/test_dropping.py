@@ -129,7 +129,7 @@ def killed_drops(tmp_path: Path, moments: tuple[int, ...]) -> dict[int, Path]:
     original = parts.build(tmp_path / "original.duckdb", wanted)
     copies = {n: Path(shutil.copy(original, tmp_path / f"{n}.duckdb")) for n in moments}
     runs = [
-        (Moment("catalog.store.handle", "writing", n), ["drop", "x", "--yes", "--db", copy])
+        (Moment("catalog.store.writing", "writing", n), ["drop", "x", "--yes", "--db", copy])
         for n, copy in copies.items()
     ]
     assert killed(runs) == [-9] * len(runs)
@@ -167,7 +167,7 @@ def test_a_killed_drop_is_completed_by_the_next_one_or_a_compact(tmp_path: Path)
 
 def test_no_run_gets_the_number_of_one_whose_rows_are_being_deleted(tmp_path: Path) -> None:
     path = parts.build(tmp_path / "c.duckdb", {"y": Part(), "x": Part(2)})
-    runs = [(Moment("catalog.store.handle", "writing", 2), ["drop", "x", "--yes", "--db", path])]
+    runs = [(Moment("catalog.store.writing", "writing", 2), ["drop", "x", "--yes", "--db", path])]
     assert killed(runs) == [-9]
     with writing(path) as connection:
         parts.add(connection, "new", Part(cosine=0.5))
