@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from catalog.store.compacting import Compacted
     from catalog.store.dropping import Drop
     from catalog.store.reroling import Upgrade
+    from catalog.texts import Texts
 
 
 class Catalog:
@@ -201,61 +202,51 @@ class Catalog:
         found = read_neuron(self._handle, asked, model, corpus, canonical=canonical)
         return NotebookNeuron(**vars(found))
 
-    def run(
+    def texts(
         self,
-        text: str,
-        neuron_id: str,
         model: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
         tokenizer: Path | None = None,
         checkpoint: Path | None = None,
-    ) -> "NeuronOnText":
-        """gate, in and post of a neuron at every token of a text, by the model's checkpoint.
+    ) -> "Texts":
+        """What runs texts of your own through a model that is loaded once.
 
-        `checkpoint` is where that lies now, if it was moved since it was ingested.
+        `checkpoint` is where the model lies now, if it was moved since it was ingested.
+        """
+        from catalog.queries.neuron_record import read_entry
+        from catalog.texts import Texts
+
+        entry = read_entry(self._handle, model)
+        return Texts(self._handle, entry, device, dtype, tokenizer, checkpoint)
+
+    def run(
+        self, text: str, neuron_id: str, model: str | None = None, **settings: Any
+    ) -> "NeuronOnText":
+        """gate, in and post of a neuron at every token of a text; `settings` are those of `texts`.
 
         Raises:
             CheckpointError: the checkpoint is gone, or not the one that was ingested.
             CorpusError, UsageError: the text cannot be read by the model.
         """
-        from catalog.queries.neuron_record import read_entry
-
-        neuron = NeuronId.parse(neuron_id)
-        entry = read_entry(self._handle, model, neuron)
-        from catalog.ingest.threads import sleep_while_waiting
-
-        sleep_while_waiting()
-        from catalog.ingest.own_text import neuron_on_text
-
-        return neuron_on_text(entry, text, neuron, device, dtype, tokenizer, checkpoint)
+        return self.texts(model, **settings).run(text, neuron_id)
 
     def top(
         self,
         text: str,
         k: int = 3,
         model: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        tokenizer: Path | None = None,
-        checkpoint: Path | None = None,
+        by: str | None = None,
+        **settings: Any,
     ) -> Rows:
-        """The k neurons of largest |post| at each token of a text, with class and role.
+        """The k neurons that stand out most at each token of a text, as `Texts.top` ranks them.
+
+        `settings` are those of `texts`.
 
         Raises:
             CheckpointError, CorpusError, UsageError: as `run`.
         """
-        from catalog.queries.neuron_record import read_entry
-
-        entry = read_entry(self._handle, model)
-        from catalog.ingest.threads import sleep_while_waiting
-
-        sleep_while_waiting()
-        from catalog.ingest.own_text import top_neurons
-        from catalog.queries.own_text import top_rows
-
-        found = top_neurons(entry, text, k, device, dtype, tokenizer, checkpoint)
-        return Rows(top_rows(self._handle, entry.model, found))
+        return self.texts(model, **settings).top(text, k, by)
 
     def firing(
         self,

@@ -49,6 +49,9 @@ ORDERS: Final = (
 )
 """What a list of neurons can begin with the largest of; skew and cosines by magnitude."""
 
+TEXT_ORDERS: Final = ("post", "written", "unusual")
+"""By what neurons on a text are ranked: |post|, that times |w_out|, or over its usual size."""
+
 LARGEST_INTEGER: Final = 2**31 - 1
 """Of SQL's type integer: what counts neurons, tokens and rows asked for."""
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -15,6 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 COUNT: Final = click.IntRange(1, LARGEST_INTEGER)
 NATURAL: Final = click.IntRange(0, LARGEST_INTEGER)
+_LAYERS: Final = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
 
 
 class NumberRange(click.FloatRange):
@@ -27,6 +29,21 @@ class NumberRange(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value} is not a number.", param, ctx)
         return number
+
+
+def layer_range(
+    _ctx: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """A layer, `N`, or a range of them, `N-M`, as first and last."""
+    if text is None:
+        return None
+    match = _LAYERS.fullmatch(text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is neither a layer nor a range such as 28-31")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if first > last:
+        raise click.BadParameter(f"{text} begins after its end")
+    return first, last
 
 
 def wait_option(command: Command) -> Command:

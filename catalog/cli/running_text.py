@@ -1,9 +1,87 @@
-"""What `catalog run` prints of one neuron: the text, shaded."""
+"""What `catalog run` prints: neurons at every token of a text, and the text, shaded."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from catalog.cli.output import Output
+from catalog.rows import Rows
+
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from catalog.ingest.own_text import NeuronOnText
+    from catalog.texts import Texts
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is shown of each text: these neurons, or the `top` ones (see `Texts.top`)."""
+
+    neurons: tuple[str, ...]
+    top: int
+    by: str | None
+    layers: tuple[int, int] | tuple[None, None]
+    corpus: str | None
+
+
+def answer(reader: "Texts", texts: Sequence[str], asked: Asked, output: Output) -> None:
+    """Write the rows of all texts as one table, a column `text` telling several apart."""
+    import pyarrow as pa
+
+    tables = []
+    for number, text in enumerate(texts, 1):
+        for rows in _tables(reader, text, asked, shaded=output.is_for_people):
+            numbers = pa.array([number] * rows.num_rows, pa.int32())
+            tables.append(rows if len(texts) == 1 else rows.add_column(0, "text", numbers))
+    output.write(Rows(pa.concat_tables(tables)))
+
+
+def prompt(reader: "Texts", asked: Asked, output: Output) -> None:
+    """Ask for texts until the end of input; each is answered, the model stays loaded."""
+    from prompt_toolkit import PromptSession
+
+    from catalog.cli.messages import error, note
+    from catalog.errors import CatalogError, command_line
+
+    session: PromptSession[str] = PromptSession(f"{reader.model}> ")
+    note("A text, then Enter; Ctrl-D leaves. The model is loaded with the first.")
+    while True:
+        try:
+            text = session.prompt()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            continue
+        if not text:
+            continue
+        try:
+            answer(reader, [text], asked, output)
+        except CatalogError as refused:
+            error(refused.message(command_line))
+        except KeyboardInterrupt:
+            error("Interrupted.")
+
+
+def _tables(reader: "Texts", text: str, asked: Asked, *, shaded: bool) -> "list[pa.Table]":
+    from catalog.queries.own_text import neuron_rows
+
+    if not asked.neurons:
+        first, last = asked.layers
+        found = reader.top(text, asked.top, asked.by, first, last, asked.corpus)
+        return [found.arrow()]
+    tables = []
+    for neuron in asked.neurons:
+        on_text = reader.run(text, neuron)
+        if shaded:
+            print_shaded(neuron, on_text)
+        rows = neuron_rows(on_text)
+        if len(asked.neurons) > 1:
+            import pyarrow as pa
+
+            rows = rows.add_column(0, "neuron_id", pa.array([neuron] * rows.num_rows))
+        tables.append(rows)
+    return tables
 
 
 def print_shaded(neuron: str, on_text: "NeuronOnText") -> None:

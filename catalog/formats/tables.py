@@ -42,7 +42,7 @@ class Column:
     @property
     def least(self) -> int:
         """The narrowest in which numbers stay whole, texts fold at blanks and names at `_`."""
-        pieces = self.cells if self.is_number else [w for cell in self.cells for w in cell.split()]
+        pieces = self.cells if self.is_number else [w for cell in self.cells for w in _words(cell)]
         longest = max(map(cell_len, pieces), default=1)
         longest = longest if self.is_number else min(longest, _LONG_WORD)
         return max(longest, *map(cell_len, _parts(self.name)))
@@ -117,6 +117,11 @@ def _record(number: int, names: Sequence[str], row: Sequence[str]) -> Table:
     for name, value in zip(names, row, strict=True):
         table.add_row(Text(name), Text(value))
     return table
+
+
+def _words(cell: str) -> list[str]:
+    """The words of a text, the first with the blanks before it: those are part of a token."""
+    return re.findall(r"^\s+\S+|\S+", cell)
 
 
 def _parts(name: str) -> list[str]:

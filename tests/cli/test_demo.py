@@ -86,7 +86,14 @@ def test_the_peak_token_stands_in_the_text(demo: Path) -> None:
 def test_show_says_all_of_it(cli: Callable[..., Answer], demo: Path) -> None:
     answer = cli("show", "0.469", "--db", demo)
     assert answer.code == 0
-    for said in ("role:", "Weight cosines", "Top tokens", "Activations on demo", "gate+ in+"):
+    for said in (
+        "IO class ",
+        "role ",
+        "Weight cosines",
+        "Top tokens",
+        "Activations on demo",
+        "gate+ in+",
+    ):
         assert said in answer.out
     record = json.loads(cli("show", "0.469", "--json", "--db", demo).out)
     assert set(record["cases"]) == {"gate+_in+", "gate+_in-", "gate-_in+", "gate-_in-"}

@@ -100,6 +100,12 @@ def test_a_pipe_has_all_columns(known: Path) -> None:
     assert "functional_role" in answer.out and answer.err == ""
 
 
+def test_a_token_with_a_space_before_it_is_not_folded(known: Path) -> None:
+    sql = "select ' first' as token, repeat('many words ', 9) as a, repeat('and more ', 9) as b"
+    shown = ANSI.sub("", on_terminal(40, "sql", sql, "--db", known))
+    assert " first " in shown
+
+
 def test_compare_folds_lines_between_tokens_alone(known: Path) -> None:
     pair = ("alpha:28.4737", "alpha:28.4737")
     shown = ANSI.sub("", on_terminal(60, "compare", *pair, "--db", known))

@@ -1,12 +1,11 @@
 """`catalog find`: the everyday question without SQL."""
 
-import re
 from typing import Any
 
 import click
 
 from catalog.api import Catalog
-from catalog.cli.options import COUNT, model_option, output_options, reading_options
+from catalog.cli.options import COUNT, layer_range, model_option, output_options, reading_options
 from catalog.cli.output import Output
 from catalog.taxonomy import (
     BASIS_CHOICES,
@@ -17,22 +16,6 @@ from catalog.taxonomy import (
     VECTORS,
 )
 from catalog.token_sets import TOKEN_SETS
-
-_LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
-
-
-def _layers(
-    _ctx: click.Context, _option: click.Parameter, text: str | None
-) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = _LAYERS.fullmatch(text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is neither a layer nor a range such as 28-31")
-    first, last = int(match[1]), int(match[2] or match[1])
-    if first > last:
-        raise click.BadParameter(f"{text} begins after its end")
-    return first, last
 
 
 @click.command("find")
@@ -51,7 +34,9 @@ def _layers(
     multiple=True,
     help="Functional role; given several times, any of them.",
 )
-@click.option("--layer", "layers", callback=_layers, metavar="N|N-M", help="A layer, or a range.")
+@click.option(
+    "--layer", "layers", callback=layer_range, metavar="N|N-M", help="A layer, or a range."
+)
 @click.option(
     "--token",
     multiple=True,

@@ -1,5 +1,6 @@
-"""`catalog run`: one forward pass on a text of the user's own."""
+"""`catalog run`: one forward pass on texts of the user's own."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,23 +10,49 @@ from catalog.cli.options import (
     COUNT,
     checkpoint_option,
     device_option,
+    layer_range,
     model_option,
     output_options,
     reading_options,
 )
 from catalog.cli.output import Output
+from catalog.taxonomy import TEXT_ORDERS
 
 
 @click.command("run")
-@click.argument("text")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, allow_dash=True, dir_okay=False, path_type=Path),
+    help="Read a text from this file, or - for standard input; may be given several times.",
+)
 @model_option
-@click.option("--neuron", help="Show this neuron, given as layer.neuron, at every token.")
+@click.option(
+    "--neuron",
+    "neurons",
+    multiple=True,
+    metavar="ID",
+    help="Show this neuron, given as layer.neuron, at every token; may be given several times.",
+)
 @click.option(
     "--top",
     type=COUNT,
     metavar="K",
-    help="The K neurons of largest |post| at each token (the default, with K = 3).",
+    help="The K neurons that stand out most at each token (the default, with K = 3).",
 )
+@click.option(
+    "--by",
+    type=click.Choice(TEXT_ORDERS),
+    help="What ranks them: |post|, that times |w_out|, or |post| over the neuron's mean |post| on "
+    "a corpus; by default the last, without a corpus the second.",
+)
+@click.option(
+    "--layer", "layers", callback=layer_range, metavar="N|N-M", help="Neurons of these layers only."
+)
+@click.option("--corpus", metavar="NAME", help="The corpus that says what is unusual.")
 @device_option
 @click.option(
     "--dtype",
@@ -45,34 +72,45 @@ from catalog.cli.output import Output
 def command(
     catalog: Catalog,
     output: Output,
-    text: str,
+    texts: tuple[str, ...],
+    files: tuple[Path, ...],
     model: str | None,
-    neuron: str | None,
-    top: int | None,
     device: str,
     dtype: str,
     tokenizer: Path | None,
     checkpoint: Path | None,
+    neurons: tuple[str, ...],
+    top: int | None,
+    by: str | None,
+    layers: tuple[int, int] | None,
+    corpus: str | None,
 ) -> None:
-    """Run a model on TEXT and show which neurons it drives. Nothing is stored.
+    """Run a model on each TEXT and show which neurons it drives. Nothing is stored.
+
+    Without a TEXT, a prompt asks for texts on a terminal, with the model loaded once.
 
     \b
     Example:
       catalog run "Raised when a mapping key is not found." --neuron 0.469
     """
+    from catalog.cli.running_text import Asked, answer, prompt
     from catalog.errors import UsageError
-    from catalog.queries.own_text import neuron_rows
-    from catalog.rows import Rows
 
-    if neuron is not None and top is not None:
-        raise UsageError("--neuron and --top do not go together. Leave one out.")
-    if neuron is None:
-        rows = catalog.top(text, top or 3, model, device, dtype, tokenizer, checkpoint)
-        output.write(rows)
-        return
-    on_text = catalog.run(text, neuron, model, device, dtype, tokenizer, checkpoint)
-    if output.is_for_people:
-        from catalog.cli.running_text import print_shaded
+    if neurons and (top is not None or by is not None or layers is not None or corpus is not None):
+        raise UsageError("--neuron does not go with --top, --by, --layer and --corpus.")
+    asked = Asked(neurons, top or 3, by, layers or (None, None), corpus)
+    given = [*texts, *map(_read, files)]
+    if not given and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError('There is no text. Give one: catalog run "some words", or --file -.')
+    reader = catalog.texts(model, device, dtype, tokenizer, checkpoint)
+    if given:
+        answer(reader, given, asked, output)
+    else:
+        prompt(reader, asked, output)
 
-        print_shaded(neuron, on_text)
-    output.write(Rows(neuron_rows(on_text)))
+
+def _read(file: Path) -> str:
+    """A text from a file, or from standard input for `-`; bytes that are no UTF-8 stay marked."""
+    if str(file) == "-":
+        return sys.stdin.buffer.read().decode(errors="surrogateescape")
+    return file.read_text(encoding="utf-8", errors="surrogateescape")

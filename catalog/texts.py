@@ -1,0 +1,88 @@
+"""Texts of the user's own, read by a model of the catalog that is loaded once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catalog.neuron_id import NeuronId
+from catalog.rows import Rows
+from catalog.store.handle import Handle
+
+if TYPE_CHECKING:
+    from catalog.ingest.own_text import NeuronOnText, TextReader
+    from catalog.queries.records import Entry
+
+
+class Texts:
+    """Runs texts through the checkpoint of an entry; made by `Catalog.texts`.
+
+    What is asked is checked before the model is loaded, which happens with the first text.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        entry: "Entry",
+        device: str,
+        dtype: str,
+        tokenizer: Path | None,
+        checkpoint: Path | None,
+    ) -> None:
+        self._handle = handle
+        self._entry = entry
+        self._settings = (device, dtype, tokenizer, checkpoint)
+        self._reader: TextReader | None = None
+
+    @property
+    def model(self) -> str:
+        """The entry's alias."""
+        return self._entry.model
+
+    def run(self, text: str, neuron_id: str) -> "NeuronOnText":
+        """gate, in and post of a neuron at every token of a text.
+
+        Raises:
+            CorpusError, UsageError, NotFoundError: text or neuron cannot be read.
+            CheckpointError: the checkpoint is gone, or not the one that was ingested.
+        """
+        from catalog.queries.neuron_record import check_in_range
+        from catalog.queries.own_text import require_text
+
+        asked = NeuronId.parse(neuron_id)
+        check_in_range(asked, self._entry)
+        require_text(text)
+        return self._opened().neuron(text, asked)
+
+    def top(
+        self,
+        text: str,
+        k: int = 3,
+        by: str | None = None,
+        first_layer: int | None = None,
+        last_layer: int | None = None,
+        corpus: str | None = None,
+    ) -> Rows:
+        """The k neurons that stand out most at each token of a text, with class and role.
+
+        `by` ranks them: |post| (`post`), that times |w_out| (`written`), or that as a multiple of
+        the neuron's mean |post| on a corpus (`unusual`; by default, where there is a corpus).
+
+        Raises:
+            CheckpointError, CorpusError, UsageError: as `run`.
+        """
+        from catalog.queries.own_text import require_layers, require_text, scales, top_rows
+
+        require_text(text)
+        layers = require_layers(self._entry, first_layer, last_layer)
+        by, scale = scales(self._handle, self._entry, by, corpus)
+        found = self._opened().top(text, k, scale, layers)
+        return Rows(top_rows(self._handle, self._entry.model, found, by, scale))
+
+    def _opened(self) -> "TextReader":
+        if self._reader is None:
+            from catalog.ingest.threads import sleep_while_waiting
+
+            sleep_while_waiting()
+            from catalog.ingest.own_text import TextReader
+
+            self._reader = TextReader(self._entry, *self._settings)
+        return self._reader
