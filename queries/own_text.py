@@ -72,8 +72,8 @@ def scales(
                 f"What is unusual for a neuron needs a corpus, and {entry.model} has none."
             )
         by = by or ("written" if shown is None else "unusual")
-        asked |= {"corpus": None if shown is None else shown.corpus, "by": by}
-        found = run_query(connection, sql_text("neuron_scales"), asked, catalog.location)
+        ranked = {**asked, "corpus": None if shown is None else shown.corpus, "by": by}
+        found = run_query(connection, sql_text("neuron_scales"), ranked, catalog.location)
     values = np.zeros((entry.n_layers, entry.d_mlp), np.float32)
     scale = np.nan_to_num(found["scale"].to_numpy(zero_copy_only=False).astype(np.float32))
     values[found["layer"].to_numpy(), found["neuron"].to_numpy()] = scale
