@@ -49,6 +49,12 @@ ORDERS: Final = (
 )
 """What a list of neurons can begin with the largest of; skew and cosines by magnitude."""
 
+METRICS: Final = ("loss", "entropy", "rank", "log_scale")
+"""What ablations change at a position (docs/definitions.md, "What a neuron causes")."""
+
+BASELINES: Final = ("layer", "frequency")
+"""What random neurons share with those of an ablated subset, position by position."""
+
 LARGEST_INTEGER: Final = 2**31 - 1
 """Of SQL's type integer: what counts neurons, tokens and rows asked for."""
 

@@ -18,7 +18,7 @@ from catalog.store.copying import spans
 from catalog.store.handle import Handle
 from catalog.store.opening import check_path, explaining
 from catalog.store.staging import Staging, folder_name, sole_ingest, staging_root
-from catalog.tables import STAGES, bulk_tables, table_named
+from catalog.tables import RUN_KINDS, bulk_tables, table_named
 
 NO_MODEL: Final = 0
 """The model of runs whose rows are being deleted; ids of models begin at 1."""
@@ -155,7 +155,7 @@ def _forget_staged(found: Drop) -> None:
     """Remove what interrupted ingests of it staged."""
     root = staging_root(found.catalog.file)
     if found.corpus is None:
-        _discard(root / folder_name(found.model), [stage.name for stage in STAGES])
+        _discard(root / folder_name(found.model), [stage.name for stage in RUN_KINDS])
         return
     with found.catalog.tables("") as connection, explaining(found.catalog.file):
         known = connection.execute(
