@@ -12,7 +12,7 @@ from catalog.ingest.loading import Load, load
 from catalog.ingest.progress import Progress
 from catalog.ingest.request import StageOutcome
 from catalog.ingest.stages.finding import dependents
-from catalog.ingest.stages.stage import Stage
+from catalog.ingest.stages.stage import Runnable
 from catalog.ingest.versions import versions
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging
@@ -37,29 +37,31 @@ class EntryRuns:
     engine: Engine
     progress: Progress
 
-    def run(self, stage: Stage, *, redo: bool) -> StageOutcome:
+    def run(self, stage: Runnable, *, redo: bool) -> StageOutcome:
         """Bring the stage's rows into the catalog, unless they are there and not to be redone."""
         started = time.monotonic()
         start = self._start(stage)
         alias, key = self.entry.alias, _key(self.entry, start)
         with self.catalog.writing() as connection:
             interrupted = unfinished_run(connection, self.model_id, start, stage.corpus_id)
-            finished = finished_run(connection, self.model_id, stage.name, stage.corpus_id)
+            finished = finished_run(
+                connection, self.model_id, stage.name, stage.corpus_id, stage.subject
+            )
             if interrupted is None and finished is not None and not redo:
                 self._say_unchanged(stage, start, finished)
                 # A run that was killed between showing its rows and this left them staged.
-                Staging.at(self.catalog.file, alias, stage.name, key).discard()
+                Staging.at(self.catalog.file, alias, _folder(stage), key).discard()
                 return StageOutcome(stage.name, "unchanged", 0.0, {})
             run_id, n_done = interrupted or (
                 start_run(connection, self.model_id, start, stage.corpus_id),
                 0,
             )
-        staging = Staging.of(self.catalog.file, alias, stage.name, key)
+        staging = Staging.of(self.catalog.file, alias, _folder(stage), key)
         if interrupted:
-            self.progress.note(f"{alias}: {stage.name} was interrupted and is carried on")
+            self.progress.note(f"{alias}: {stage.title} was interrupted and is carried on")
         notes = dict(stage.compute(staging, self.engine, self.progress))
         notes["compute_seconds"] = round(time.monotonic() - started, 3)
-        work = Load(self.catalog, staging, stage, self.model_id, run_id, self.entry.n_layers)
+        work = Load(self.catalog, staging, stage, self.model_id, run_id, start.n_units)
         load(work, n_done, notes, self.progress)
         staging.discard()
         status = "resumed" if interrupted else "finished"
@@ -83,18 +85,19 @@ class EntryRuns:
             elif stage.name not in asked and finished.stage_version < stage.version:
                 self._offer(stage.name, _older(finished, stage.version))
 
-    def _start(self, stage: Stage) -> RunStart:
+    def _start(self, stage: Runnable) -> RunStart:
         return RunStart(
             stage=stage.name,
             device=stage.device.type,
             dtype=stage.dtype,
             parameters=stage.parameters,
             versions=versions(),
-            n_units=self.entry.n_layers,
+            n_units=stage.n_parts or self.entry.n_layers,
             stage_version=stage_named(stage.name).version,
+            subject=stage.subject,
         )
 
-    def _say_unchanged(self, stage: Stage, start: RunStart, finished: FinishedRun) -> None:
+    def _say_unchanged(self, stage: Runnable, start: RunStart, finished: FinishedRun) -> None:
         if finished.stage_version < start.stage_version:
             self._offer(stage.name, _older(finished, start.stage_version))
             return
@@ -102,7 +105,7 @@ class EntryRuns:
         differing = sorted(name for name in asked if asked[name] != there.get(name))
         how = ", ".join(f"{name} {there.get(name)} instead of {asked[name]}" for name in differing)
         self.progress.note(
-            f"{self.entry.alias}: {stage.name} was finished on {_day(finished)}"
+            f"{self.entry.alias}: {stage.title} was finished on {_day(finished)}"
             f"{' with ' + how if how else ''}, nothing to do;",
             Option("force"),
             " redoes it",
@@ -116,6 +119,11 @@ class EntryRuns:
             " ",
             Option("force"),
         )
+
+
+def _folder(stage: Runnable) -> str:
+    """The folder of what is staged, which several results of a stage do not share."""
+    return stage.name if stage.subject is None else f"{stage.name}-{stage.subject}"
 
 
 def _older(finished: FinishedRun, version: int) -> str:

@@ -87,7 +87,9 @@ def _stage(row: _Row) -> Iterator[Conflict]:
     else:
         return
     if row["subject"]:
-        drop = Command("drop", options=(Option("ablation", row["subject"]), Option("db", str(there))))
+        drop = Command(
+            "drop", options=(Option("ablation", row["subject"]), Option("db", str(there)))
+        )
         yield (said, " Drop one: ", drop)
     else:
         yield (said, *_advice(row, "alias", row["other_corpus"]))

@@ -1,4 +1,4 @@
-"""The neurons to be ablated: a class, a role, ids, or a condition in SQL over the view `neurons`."""
+"""The neurons to be ablated: a class, a role, ids, or a condition in SQL over `neurons`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -100,7 +100,9 @@ def all_neurons(
             Command("ingest", (entry.source,)),
         )
     layer, neuron, flipped = (column.to_numpy() for column in rows.columns)
-    return EntryNeurons(entry, layer.astype(np.int32), neuron.astype(np.int32), flipped.astype(bool))
+    return EntryNeurons(
+        entry, layer.astype(np.int32), neuron.astype(np.int32), flipped.astype(bool)
+    )
 
 
 def resolved(
