@@ -19,7 +19,7 @@ from catalog.ingest.ablation.corpus import (
 )
 from catalog.ingest.ablation.effects import EffectState
 from catalog.ingest.ablation.ordering import Order, check_choices, make_order
-from catalog.ingest.ablation.passes import TOKENS_PER_BATCH, AblationJob, AblationPass
+from catalog.ingest.ablation.passes import TOKENS_PER_BATCH, AblationJob
 from catalog.ingest.ablation.request import AblateOutcome, AblateRequest
 from catalog.ingest.ablation.results import ablation_tables
 from catalog.ingest.activations.model import dequantised_size
@@ -28,6 +28,7 @@ from catalog.ingest.corpus.spec import DEFAULT_MAX_TOKENS
 from catalog.ingest.device import pick_dtype
 from catalog.ingest.engines.choosing import open_engine
 from catalog.ingest.engines.engine import Engine
+from catalog.ingest.job_passes import JobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.passing import take_pass
 from catalog.ingest.probe import ingested_checkpoint
@@ -187,7 +188,7 @@ class _SharedPass:
             alias = self.order.neurons.entry.model
             self._staging = Staging.of(self.request.catalog.file, alias, "ablation_pass", key)
             saved = self._staging.folder / "state.npz"
-            taken = AblationPass(job, self.contexts)
+            taken = JobPass(job, self.contexts, ABLATION.name)
             every = self.request.checkpoint_every_s
             state, notes = take_pass(taken, engine, saved, every, progress)
             notes["halved_units"] = {str(at): n for at, n in sorted(state.halved.items())}

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor, nn
 
-from catalog.errors import EnvironmentFault, ran_out_of_memory
 from catalog.ingest.ablation.arms import Ablation, Arm
 from catalog.ingest.ablation.effects import EffectPlan, EffectState
 from catalog.ingest.ablation.intervening import LayerInputs, Replacement, replacing
@@ -29,11 +28,10 @@ from catalog.ingest.activations.contexts import (
     plan_units,
     read_batch,
 )
-from catalog.ingest.activations.corpus_pass import HeldContexts, Share
 from catalog.ingest.activations.hooks import TappedMlp
-from catalog.ingest.activations.model import gpus_needed, load_model, weight_bytes
+from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import synchronise
-from catalog.ingest.engines.engine import WorkerReady
+from catalog.ingest.job_passes import cut_note, in_parts
 from catalog.ingest.neuron_vectors import NeuronVectors
 
 TOKENS_PER_BATCH: Final = 2048
@@ -77,6 +75,12 @@ class AblationJob:
             dtype=self.dtype,
             device=self.device.type,
         )
+
+    def empty_state(self) -> EffectState:
+        return EffectState.empty(self.plan)
+
+    def tables(self, state: EffectState, layer: int) -> dict[str, pa.Table]:
+        return {}
 
     def replacement(self, arm: Arm) -> Replacement:
         """What an arm replaces."""
@@ -184,7 +188,7 @@ class OpenAblationPass:
     def measure(self) -> Estimate:
         """Time one context: its clean pass, then one with the first arm."""
         job = self.job
-        batch = self._batch(0).rows(slice(None, 1))
+        batch = self.batch(0).rows(slice(None, 1))
         scored = _scored(batch)
         arm = next((arm for arm in job.arms if arm.neurons), job.arms[0])
         clean_s = arm_s = 0.0
@@ -207,41 +211,29 @@ class OpenAblationPass:
 
     def read(self, state: EffectState, units: Sequence[int]) -> Generator[str, None, None]:
         for unit in units:
-            n_parts = 0
-            for found in self._parts(self._batch(unit)):
+            # Taken in when all parts are found: what comes before an error is of no use.
+            parts = list(in_parts(self.found, self.batch(unit)))
+            for found in parts:
                 _take_in(state, self.job.arms, found)
-                n_parts += 1
             state.units.add(unit)
-            if n_parts > 1:
-                state.halved[unit] = n_parts
-            yield f"a batch did not fit in memory and was cut into {n_parts}" if n_parts > 1 else ""
+            if len(parts) > 1:
+                state.halved[unit] = len(parts)
+            yield cut_note(len(parts))
 
-    def _batch(self, unit: int) -> Batch:
+    def batch(self, unit: int) -> Batch:
+        """The batch of a unit, on the device of the model."""
         return read_batch(self.reader, self.job.units[unit], self.job.rule).to(self.job.device)
 
-    def _parts(self, batch: Batch) -> list[_ArmEffects]:
-        """The effects of a batch, in halves where memory runs out."""
-        try:
-            scored = _scored(batch)
-            clean = self._clean(batch, scored, self.job.arms)
-            order = sorted(range(len(self.job.arms)), key=lambda at: self._start(at))
-            of_arms: dict[int, Float64[ndarray, "metric p"]] = {}
-            for at in order:
-                self.inputs.forget(before=self._start(at))
-                of_arms[at] = self._effects(batch, scored, clean, self.job.arms[at])
-            return [_ArmEffects(scored, [of_arms[at] for at in range(len(order))])]
-        except (RuntimeError, MemoryError) as error:
-            if not ran_out_of_memory(error):
-                raise
-            if len(batch.context_ids) == 1:
-                raise EnvironmentFault(
-                    f"one context of {batch.tokens.shape[1]} tokens does not fit in memory"
-                ) from error
-        if self.job.device.type == "cuda":
-            torch.cuda.empty_cache()
-        half = len(batch.context_ids) // 2
-        halves = (batch.rows(slice(None, half)), batch.rows(slice(half, None)))
-        return [each for part in halves for each in self._parts(part)]
+    def found(self, batch: Batch) -> _ArmEffects:
+        """The effects of every arm in a batch."""
+        scored = _scored(batch)
+        clean = self._clean(batch, scored, self.job.arms)
+        order = sorted(range(len(self.job.arms)), key=self._start)
+        of_arms: dict[int, Float64[ndarray, "metric p"]] = {}
+        for at in order:
+            self.inputs.forget(before=self._start(at))
+            of_arms[at] = self._effects(batch, scored, clean, self.job.arms[at])
+        return _ArmEffects(scored, [of_arms[at] for at in range(len(order))])
 
     def _start(self, at: int) -> int:
         first = self.job.arms[at].first_layer
@@ -295,57 +287,3 @@ def _take_in(state: EffectState, arms: Sequence[Arm], found: _ArmEffects) -> Non
     for at, (arm, effects) in enumerate(zip(arms, found.of_arms, strict=True)):
         ablation = arm.ablation if arm.baseline == "none" else None
         state.add(at, effects, scored.contexts, scored.positions, has_next, ablation)
-
-
-@dataclass(frozen=True)
-class AblationPass:
-    """A job and its contexts, as `engines.engine.Pass` describes it."""
-
-    job: AblationJob
-    reader: ContextReader
-    name: ClassVar[str] = "ablation"
-
-    @property
-    def device(self) -> torch.device:
-        return self.job.device
-
-    @property
-    def n_units(self) -> int:
-        return len(self.job.units)
-
-    def open(self) -> OpenAblationPass:
-        return self.job.open(self.reader)
-
-    def worker(self) -> "Callable[[], AblationWorker]":
-        return partial(AblationWorker, self.job, self._share([0]))
-
-    def share(self, units: Sequence[int], state: EffectState) -> Share:
-        return self._share(units)
-
-    def gpus_each(self, gpu_bytes: int) -> int:
-        dtype = getattr(torch, self.job.dtype)
-        return gpus_needed(weight_bytes(self.job.weights.checkpoint, dtype), gpu_bytes)
-
-    def tables(self, state: EffectState, layer: int) -> dict[str, pa.Table]:
-        return {}
-
-    def _share(self, units: Sequence[int]) -> Share:
-        ids = [i for unit in units for i in self.job.units[unit].context_ids.tolist()]
-        tokens = dict(zip(ids, self.reader.tokens(ids), strict=True))
-        return Share(list(units), tokens, None)
-
-
-class AblationWorker:
-    """A replica of the model, which is given shares of the units; `first` is to measure with."""
-
-    def __init__(self, job: AblationJob, first: Share) -> None:
-        self.contexts = HeldContexts(job.lengths, first.tokens)
-        self.work = job.open(self.contexts)
-        self.ready = WorkerReady(self.work.opening, self.work.measure())
-
-    def compute(self, task: Share) -> EffectState:
-        self.contexts.held = task.tokens
-        state = EffectState.empty(self.work.job.plan)
-        for _ in self.work.read(state, task.units):
-            pass
-        return state

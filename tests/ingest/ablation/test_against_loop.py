@@ -72,7 +72,7 @@ def test_effects_are_those_of_the_loop(folder: Path, case: dict[str, Any]) -> No
     expected = [by_loop(plain, each) for each in asked]
     assert any(np.nanmax(np.abs(each[0])) > 1e-3 for each in expected[0])
     for unit in range(len(job.units)):
-        (found,) = work._parts(work._batch(unit))
+        found = work.found(work.batch(unit))
         for effects, wanted in zip(found.of_arms, expected, strict=True):
             places = zip(found.scored.contexts, found.scored.positions, strict=True)
             there = np.stack([wanted[context][:, position] for context, position in places], 1)
@@ -108,7 +108,7 @@ def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_pat
     caps and scales included."""
     folder = tiny_checkpoints.build(family, tmp_path / family)
     work = make_job(folder, READER, [ablation(SUBSETS[2])]).open(READER)
-    batch = work._batch(0)
+    batch = work.batch(0)
     scored = _scored(batch)
     with torch.inference_mode(), work.inputs.kept_before({1, 2}):
         clean = work._metrics(batch, scored)
