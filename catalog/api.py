@@ -289,6 +289,70 @@ class Catalog:
         found, n = neurons_firing_on(held, k, device, dtype, checkpoint=checkpoint)
         return Rows(firing_rows(self._handle, held, found), (said(held, n),))
 
+    def run_ablated(
+        self,
+        text: str,
+        neurons: Sequence[str],
+        model: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        tokenizer: Path | None = None,
+        checkpoint: Path | None = None,
+    ) -> Rows:
+        """What the model predicts after each token of a text, clean and with neurons ablated.
+
+        Raises:
+            CheckpointError, CorpusError, UsageError: as `run`.
+        """
+        from catalog.queries.neuron_record import read_entry
+
+        ids = [NeuronId.parse(each) for each in neurons]
+        if not ids:
+            raise UsageError("Which neurons? Name some, as layer.neuron.")
+        for each in ids:
+            entry = read_entry(self._handle, model, each)
+        from catalog.ingest.threads import sleep_while_waiting
+
+        sleep_while_waiting()
+        from catalog.ingest.own_text_effects import ablated_text
+        from catalog.queries.own_text import changed_rows
+
+        found = ablated_text(entry, text, ids, device, dtype, tokenizer, checkpoint)
+        return Rows(changed_rows(found))
+
+    def run_attributed(
+        self,
+        text: str,
+        next_text: str,
+        k: int = 10,
+        model: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        tokenizer: Path | None = None,
+        checkpoint: Path | None = None,
+    ) -> Rows:
+        """The k neurons that matter most for the first token of `next_text` after a text.
+
+        Effects are estimates, to first order, of what each one's zero ablation would do.
+
+        Raises:
+            CheckpointError, CorpusError, UsageError: as `run`.
+        """
+        from catalog.queries.neuron_record import read_entry
+
+        entry = read_entry(self._handle, model)
+        from catalog.ingest.threads import sleep_while_waiting
+
+        sleep_while_waiting()
+        from catalog.ingest.own_text_effects import attributed_text
+        from catalog.queries.own_text import attributed_rows
+
+        found = attributed_text(
+            entry, text, next_text, k, device, dtype, tokenizer, checkpoint
+        )
+        said = f"{found.token!r} comes next with probability {found.probability:.3g}"
+        return Rows(attributed_rows(self._handle, entry.model, found), (said,))
+
     def plot(
         self,
         figure: str,

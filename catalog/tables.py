@@ -22,6 +22,7 @@ class Stage:
     `needs`: stages whose rows it reads; they run first. `of_corpus`: its rows are about a corpus.
     `by_default`: it runs without being named (with a corpus, where it is about one). `version`:
     raised when the same input gives other rows; finished runs of an older version are offered anew.
+    `falls_with_weights`: its rows are dropped when the weights are redone.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Stage:
     of_corpus: bool = False
     by_default: bool = True
     version: int = 1
+    falls_with_weights: bool = False
 
 
 STAGES: Final = (
@@ -36,11 +38,11 @@ STAGES: Final = (
     Stage("vocab", needs=("weights",)),
     Stage("roles", needs=("weights", "vocab"), version=2),
     Stage("activations", of_corpus=True),
-    Stage("attribution", of_corpus=True, by_default=False),
+    Stage("attribution", of_corpus=True, by_default=False, falls_with_weights=True),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""
 
-ABLATION: Final = Stage("ablation", of_corpus=True, by_default=False)
+ABLATION: Final = Stage("ablation", of_corpus=True, by_default=False, falls_with_weights=True)
 """What `catalog ablate` leaves runs of: no stage of an ingest, and several on one corpus."""
 
 RUN_KINDS: Final = (*STAGES, ABLATION)

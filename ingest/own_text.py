@@ -71,7 +71,7 @@ def neuron_on_text(
         CorpusError: the text is empty, or longer than the model takes.
         UsageError: it holds bytes that are no Unicode.
     """
-    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer, checkpoint)
+    probe, tokenised = prepared(entry, text, device, dtype, tokenizer, checkpoint)
     values = probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
     *gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values.tensors)
     return NeuronOnText(entry.model, tokenised, gate[0] if gate else None, x_in, post)
@@ -91,7 +91,7 @@ def top_neurons(
     Raises:
         CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
     """
-    probe, tokenised = _prepared(entry, text, device, dtype, tokenizer, checkpoint)
+    probe, tokenised = prepared(entry, text, device, dtype, tokenizer, checkpoint)
     by_layer = probe.values(tokenised.token_ids, range(entry.n_layers))
     post = torch.cat([by_layer[layer].post for layer in sorted(by_layer)], dim=1)  # [t, l * d_mlp]
     _, best = post.abs().topk(min(k, post.shape[1]), dim=1)
@@ -109,7 +109,7 @@ def top_neurons(
     return found
 
 
-def _prepared(
+def prepared(
     entry: Entry,
     text: str,
     device: str,
@@ -117,6 +117,11 @@ def _prepared(
     tokenizer_folder: Path | None,
     checkpoint: Path | None,
 ) -> tuple[Probe, TokenisedText]:
+    """The model, and the text as it reads it.
+
+    Raises:
+        CheckpointError, CorpusError, UsageError: as `neuron_on_text`.
+    """
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UsageError("The text is no valid Unicode. Give it in UTF-8.")
     where = pick_device(device)

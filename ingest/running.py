@@ -14,6 +14,7 @@ from catalog.ingest.request import StageOutcome
 from catalog.ingest.stages.finding import dependents
 from catalog.ingest.stages.stage import Runnable
 from catalog.ingest.versions import versions
+from catalog.store.dropping import drop_runs
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging
 from catalog.store.writing import (
@@ -24,7 +25,7 @@ from catalog.store.writing import (
     start_run,
     unfinished_run,
 )
-from catalog.tables import STAGES, stage_named
+from catalog.tables import RUN_KINDS, STAGES, stage_named
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,23 @@ class EntryRuns:
         staging.discard()
         status = "resumed" if interrupted else "finished"
         return StageOutcome(stage.name, status, time.monotonic() - started, notes)
+
+    def drop_fallen(self) -> None:
+        """Drop, and name, what was computed from weights that have been redone."""
+        falling = [each.name for each in RUN_KINDS if each.falls_with_weights]
+        with self.catalog.tables() as connection:
+            there = connection.execute(
+                "select stage, count(*) from ingest_run where model_id = $1 "
+                "and list_contains($2, stage) group by stage order by stage",
+                [self.model_id, falling],
+            ).fetchall()
+        if there:
+            named = ", ".join(f"{stage} ({n} runs)" if n > 1 else stage for stage, n in there)
+            self.progress.note(
+                f"{self.entry.alias}: its weights were redone, so what was computed from those "
+                f"before is dropped: {named}"
+            )
+            drop_runs(self.catalog, self.model_id, [stage for stage, _ in there])
 
     def say_outdated(self, outcomes: Sequence[StageOutcome]) -> None:
         """Name finished stages that read replaced rows, or that an older version computed.

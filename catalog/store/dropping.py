@@ -137,6 +137,16 @@ def drop(found: Drop) -> None:
                 connection.execute(statement)
 
 
+def drop_runs(catalog: Handle, model_id: int, stages: Sequence[str]) -> None:
+    """Drop all that some stages gave an entry; for who holds off other ingests already."""
+    with catalog.writing() as connection:
+        for stage in stages:
+            _hide_runs(connection, model_id, stage, None)
+    _delete_hidden(catalog)
+    with catalog.writing() as connection:
+        connection.execute("delete from ingest_run where model_id = $1", [NO_MODEL])
+
+
 def _hide(connection: duckdb.DuckDBPyConnection, model_id: int, corpus_id: int | None) -> None:
     key = [model_id, corpus_id]
     for table in ("current_rows", "model_corpus"):

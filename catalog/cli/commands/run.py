@@ -24,7 +24,18 @@ from catalog.cli.output import Output
     "--top",
     type=COUNT,
     metavar="K",
-    help="The K neurons of largest |post| at each token (the default, with K = 3).",
+    help="The K neurons of largest |post| at each token (the default, with K = 3); of --attribute "
+    "the K that matter most (10).",
+)
+@click.option(
+    "--ablate",
+    metavar="ID,...",
+    help="Show what the predictions after each token become without these neurons.",
+)
+@click.option(
+    "--attribute",
+    metavar="NEXT",
+    help="Show the neurons that matter most for the token with which NEXT begins, after TEXT.",
 )
 @device_option
 @click.option(
@@ -49,6 +60,8 @@ def command(
     model: str | None,
     neuron: str | None,
     top: int | None,
+    ablate: str | None,
+    attribute: str | None,
     device: str,
     dtype: str,
     tokenizer: Path | None,
@@ -59,18 +72,31 @@ def command(
     \b
     Example:
       catalog run "Raised when a mapping key is not found." --neuron 0.469
+      catalog run "Raised when a mapping key is not" --ablate 0.469,3.17
+      catalog run "Raised when a mapping key is not" --attribute " found"
     """
     from catalog.errors import UsageError
     from catalog.queries.own_text import neuron_rows
     from catalog.rows import Rows
 
-    if neuron is not None and top is not None:
-        raise UsageError("--neuron and --top do not go together. Leave one out.")
-    if neuron is None:
-        rows = catalog.top(text, top or 3, model, device, dtype, tokenizer, checkpoint)
-        output.write(rows)
+    modes = {"--neuron": neuron, "--ablate": ablate, "--attribute": attribute}
+    given = [name for name, value in modes.items() if value is not None]
+    if top is not None and attribute is None:
+        given.append("--top")
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} do not go together. Leave one out.")
+    how = (model, device, dtype, tokenizer, checkpoint)
+    if ablate is not None:
+        neurons = [each.strip() for each in ablate.split(",") if each.strip()]
+        output.write(catalog.run_ablated(text, neurons, *how))
         return
-    on_text = catalog.run(text, neuron, model, device, dtype, tokenizer, checkpoint)
+    if attribute is not None:
+        output.write(catalog.run_attributed(text, attribute, top or 10, *how))
+        return
+    if neuron is None:
+        output.write(catalog.top(text, top or 3, *how))
+        return
+    on_text = catalog.run(text, neuron, *how)
     if output.is_for_people:
         from catalog.cli.running_text import print_shaded
 
