@@ -124,7 +124,7 @@ def in_parts(compute: Callable[[Batch], FoundT], batch: Batch) -> Generator[Foun
             raise
         if len(batch.context_ids) == 1:
             raise EnvironmentFault(
-                f"one context of {batch.tokens.shape[1]} tokens does not fit in memory"
+                f"One context of {batch.tokens.shape[1]} tokens does not fit in memory."
             ) from error
     else:
         yield found

@@ -207,7 +207,7 @@ class _SharedPass:
 
     def _job(self, progress: Progress) -> AblationJob:
         checkpoint = self.weights.checkpoint
-        if checkpoint.gguf_file is not None:
+        if checkpoint.tensors.is_dequantised:
             progress.note(f"{dequantised_size(checkpoint, getattr(torch, self.dtype))}.")
         arms = self.order.arms(self.todo, self.request)
         _say_unmatched(self.todo, arms, progress)

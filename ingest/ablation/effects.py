@@ -4,9 +4,6 @@ Sums are kept by context, and a context is in one unit, so nothing is added in a
 depends on workers; histograms and counts are integers, extremes and rankings follow total orders.
 """
 
-import json
-import os
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -15,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from numpy import ndarray
 
-from catalog.errors import EnvironmentFault, MismatchError
-from catalog.store.whole_files import written_whole
+from catalog.errors import MismatchError
+from catalog.ingest.state_files import save_arrays, saved_arrays
 from catalog.taxonomy import METRICS, SIGNS
 
 N_METRICS: Final = len(METRICS)
@@ -159,9 +156,9 @@ class EffectState:
         Raises MismatchError if the plans differ or a unit is in both.
         """
         if self.plan != other.plan:
-            raise MismatchError("a partial result of another pass")
+            raise MismatchError("This is a partial result of another pass.")
         if both := self.units & other.units:
-            raise MismatchError(f"two partial results both hold unit {min(both)} of the corpus")
+            raise MismatchError(f"Two partial results both hold unit {min(both)} of the corpus.")
         self.moments |= other.moments
         self.histogram += other.histogram
         self.extreme[..., 0] = np.minimum(self.extreme[..., 0], other.extreme[..., 0])
@@ -189,39 +186,23 @@ class EffectState:
             "halved": sorted(self.halved.items()),
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        try:
-            with written_whole(path) as unfinished, unfinished.open("wb") as file:
-                np.savez(
-                    file,
-                    header=np.array(json.dumps(header)),
-                    contexts=np.array(ids, np.int64),
-                    moments=np.array([self.moments[each] for each in ids]).reshape(shape),
-                    **arrays,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise EnvironmentFault(f"cannot write the checkpoint {path}: {error}") from error
+        arrays["contexts"] = np.array(ids, np.int64)
+        arrays["moments"] = np.array([self.moments[each] for each in ids]).reshape(shape)
+        save_arrays(path, header, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raises EnvironmentFault if the file is damaged."""
-        try:
-            with np.load(path, allow_pickle=False) as file:  # a zip file, whose checksums it checks
-                header = json.loads(str(file["header"]))
-                moments = dict(zip(file["contexts"].tolist(), file["moments"], strict=True))
-                return cls(
-                    EffectPlan(**header["plan"]),
-                    moments,
-                    **{name: file[name] for name in _ARRAYS},
-                    n_positions=header["n_positions"],
-                    units=set(header["units"]),
-                    halved=dict(header["halved"]),
-                )
-        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
-            raise EnvironmentFault(
-                f"the checkpoint {path} cannot be read ({error}); delete it to start again"
-            ) from error
+        with saved_arrays(path) as (header, arrays):
+            moments = dict(zip(arrays["contexts"].tolist(), arrays["moments"], strict=True))
+            return cls(
+                EffectPlan(**header["plan"]),
+                moments,
+                **{name: arrays[name] for name in _ARRAYS},
+                n_positions=header["n_positions"],
+                units=set(header["units"]),
+                halved=dict(header["halved"]),
+            )
 
 
 _ARRAYS: Final = ("histogram", "extreme", "nonfinite", "top", "places")

@@ -1,8 +1,5 @@
 """The state of an attribution pass: sums by neuron, as integers, so that merging is exact."""
 
-import json
-import os
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -12,8 +9,8 @@ import pyarrow as pa
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-from catalog.errors import CorpusError, EnvironmentFault, MismatchError, Option
-from catalog.store.whole_files import written_whole
+from catalog.errors import CorpusError, MismatchError, Option
+from catalog.ingest.state_files import save_arrays, saved_arrays
 
 SUM_STEP: Final = 2.0**-40
 """Each context's sum is rounded once to a multiple of this (nats)."""
@@ -79,9 +76,9 @@ class AttributionState:
         Raises MismatchError if the plans differ or a unit is in both.
         """
         if self.plan != other.plan:
-            raise MismatchError("a partial result of another pass")
+            raise MismatchError("This is a partial result of another pass.")
         if both := self.units & other.units:
-            raise MismatchError(f"two partial results both hold unit {min(both)} of the corpus")
+            raise MismatchError(f"Two partial results both hold unit {min(both)} of the corpus.")
         for name in _ARRAYS:
             getattr(self, name).__iadd__(getattr(other, name))
         self.n_scored += other.n_scored
@@ -106,32 +103,20 @@ class AttributionState:
             "units": sorted(self.units),
             "halved": sorted(self.halved.items()),
         }
-        try:
-            with written_whole(path) as unfinished, unfinished.open("wb") as file:
-                arrays = {name: getattr(self, name) for name in _ARRAYS}
-                np.savez(file, header=np.array(json.dumps(header)), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise EnvironmentFault(f"cannot write the checkpoint {path}: {error}") from error
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        save_arrays(path, header, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raises EnvironmentFault if the file is damaged."""
-        try:
-            with np.load(path, allow_pickle=False) as file:  # a zip file, whose checksums it checks
-                header = json.loads(str(file["header"]))
-                return cls(
-                    AttributionPlan(**header["plan"]),
-                    **{name: file[name] for name in _ARRAYS},
-                    n_scored=header["n_scored"],
-                    units=set(header["units"]),
-                    halved=dict(header["halved"]),
-                )
-        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
-            raise EnvironmentFault(
-                f"the checkpoint {path} cannot be read ({error}); delete it to start again"
-            ) from error
+        with saved_arrays(path) as (header, arrays):
+            return cls(
+                AttributionPlan(**header["plan"]),
+                **{name: arrays[name] for name in _ARRAYS},
+                n_scored=header["n_scored"],
+                units=set(header["units"]),
+                halved=dict(header["halved"]),
+            )
 
     def table(self, layer: int) -> pa.Table:
         """Rows of `attribution`, by neuron; NULL where a gradient was not finite."""

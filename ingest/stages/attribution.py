@@ -68,7 +68,7 @@ class AttributionStage(Stage):
 
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
         checkpoint = self.weights.checkpoint
-        if checkpoint.gguf_file is not None:
+        if checkpoint.tensors.is_dequantised:
             progress.note(f"{dequantised_size(checkpoint, getattr(torch, self.dtype))}.")
         corpus = self.corpus.tokenised
         job = AttributionJob(

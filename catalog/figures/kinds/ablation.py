@@ -7,8 +7,10 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catalog.errors import NotFoundError
 from catalog.figures.data import FigureData
 from catalog.figures.style import FAINT, LINE_COLOURS, PAGE_IN, title_of
+from catalog.queries.records import Model
 
 OPTIONS: Final = {"metric": ("metric", "loss (the default), entropy, rank or log_scale.")}
 
@@ -26,10 +28,7 @@ def draw(data: FigureData, *, metric: str = "loss") -> Figure:
     Ablated minus clean: a positive loss says that the neurons helped. Subsets stand below each
     other, each above the draws of its baselines.
     """
-    blocks = [
-        (model, _by_ablation(data.own_query("ablation_effects", model, metric=metric).to_pylist()))
-        for model in data.models
-    ]
+    blocks = _blocks(data, metric)
     heights = [_ROW_IN * len(rows) + 0.6 for _, rows in blocks]
     figure = Figure(figsize=(PAGE_IN, sum(heights) + 0.4), layout="constrained")
     panels = figure.subplots(len(blocks), 1, squeeze=False, height_ratios=heights).ravel()
@@ -40,6 +39,24 @@ def draw(data: FigureData, *, metric: str = "loss") -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
+
+
+def _blocks(data: FigureData, metric: str) -> list[tuple[Model, list[list[dict[str, Any]]]]]:
+    """Each model with the rows of its ablations; of all models, those that have some.
+
+    Raises:
+        NotFoundError: a model that was named, or every model, has none.
+    """
+    blocks = []
+    for model in data.models:
+        try:
+            rows = data.own_query("ablation_effects", model, metric=metric).to_pylist()
+        except NotFoundError:
+            if data.named_models or (model is data.models[-1] and not blocks):
+                raise
+            continue
+        blocks.append((model, _by_ablation(rows)))
+    return blocks
 
 
 def _by_ablation(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:

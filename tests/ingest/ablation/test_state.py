@@ -77,7 +77,7 @@ def test_a_damaged_state_is_refused(undisturbed: EffectState, tmp_path: Path, da
     if damage == "flipped":
         whole[len(whole) // 2] ^= 0xFF
     path.write_bytes({"cut": whole[:1000], "flipped": whole, "empty": b""}[damage])
-    with pytest.raises(EnvironmentFault, match="delete it to start again"):
+    with pytest.raises(EnvironmentFault, match="Delete it to start again"):
         EffectState.load(path)
 
 

@@ -133,7 +133,7 @@ def test_shares_merge_exactly_in_any_order(
 def test_a_damaged_state_is_refused(state: AttributionState, tmp_path: Path) -> None:
     state.save(tmp_path / "state.npz")
     (tmp_path / "state.npz").write_bytes((tmp_path / "state.npz").read_bytes()[:500])
-    with pytest.raises(EnvironmentFault, match="delete it to start again"):
+    with pytest.raises(EnvironmentFault, match="Delete it to start again"):
         AttributionState.load(tmp_path / "state.npz")
 
 
