@@ -186,7 +186,9 @@ class _SharedPass:
             plan = json.dumps(asdict(job.plan), sort_keys=True)
             key = hashlib.sha256(plan.encode()).hexdigest()[:16]
             alias = self.order.neurons.entry.model
-            self._staging = Staging.of(self.request.catalog.file, alias, "ablation_pass", key)
+            self._staging = Staging.of(
+                self.request.catalog.file, alias, f"{ABLATION.name}-pass", key
+            )
             saved = self._staging.folder / "state.npz"
             taken = JobPass(job, self.contexts, ABLATION.name)
             every = self.request.checkpoint_every_s

@@ -60,7 +60,7 @@ class AblationJob:
         """The units of the contexts."""
         return plan_units(self.lengths, self.tokens_per_batch)
 
-    @property
+    @cached_property
     def plan(self) -> EffectPlan:
         """What the state must agree with."""
         return EffectPlan(
