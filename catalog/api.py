@@ -347,9 +347,7 @@ class Catalog:
         from catalog.ingest.own_text_effects import attributed_text
         from catalog.queries.own_text import attributed_rows
 
-        found = attributed_text(
-            entry, text, next_text, k, device, dtype, tokenizer, checkpoint
-        )
+        found = attributed_text(entry, text, next_text, k, device, dtype, tokenizer, checkpoint)
         said = f"{found.token!r} comes next with probability {found.probability:.3g}"
         return Rows(attributed_rows(self._handle, entry.model, found), (said,))
 
@@ -466,8 +464,8 @@ class Catalog:
         from catalog.store.reading import run_query
 
         parameters = {"ablation": ablation_id, "metric": metric, "k": k}
-        with self._handle.tables() as connection:
-            sql = sql_text("ablation_places")
+        sql = sql_text("ablation_places")
+        with self._handle.tables(sql) as connection:
             return Rows(run_query(connection, sql, parameters, self._handle.location))
 
     def find_drop(

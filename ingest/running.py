@@ -71,7 +71,7 @@ class EntryRuns:
     def drop_fallen(self) -> None:
         """Drop, and name, what was computed from weights that have been redone."""
         falling = [each.name for each in RUN_KINDS if each.falls_with_weights]
-        with self.catalog.tables() as connection:
+        with self.catalog.tables("") as connection:
             there = connection.execute(
                 "select stage, count(*) from ingest_run where model_id = $1 "
                 "and list_contains($2, stage) group by stage order by stage",

@@ -21,7 +21,7 @@ def save_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, ndar
     """
     try:
         with written_whole(path, synced=True) as unfinished, unfinished.open("wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), **arrays)
+            np.savez(file, header=np.array(json.dumps(header)), **arrays)  # type: ignore[arg-type]
     except OSError as error:
         raise EnvironmentFault(f"The checkpoint {path} cannot be written: {error}.") from error
 

@@ -254,7 +254,7 @@ def engine_options(command: Command) -> Command:
     )
 
 
-def checkpoint_option(command: Command) -> Command:
+def saving_option(command: Command) -> Command:
     """`--checkpoint-every`, passed on as `checkpoint_every_s`."""
     return click.option(
         "--checkpoint-every",

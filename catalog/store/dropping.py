@@ -94,7 +94,7 @@ def find_drop(
 
 
 def _find_ablation(catalog: Handle, model: str | None, ablation: str) -> Drop:
-    with catalog.tables() as connection, explaining(catalog.file):
+    with catalog.tables("") as connection, explaining(catalog.file):
         rows = connection.execute(
             "select r.subject, m.alias, m.model_id, r.corpus_id from ingest_run r "
             "join model m using (model_id) where r.stage = $1 and r.subject is not null "

@@ -23,6 +23,7 @@ from catalog.ingest.ablation.passes import TOKENS_PER_BATCH, AblationJob
 from catalog.ingest.ablation.request import AblateOutcome, AblateRequest
 from catalog.ingest.ablation.results import ablation_tables
 from catalog.ingest.activations.model import dequantised_size
+from catalog.ingest.checkpoint.ingested import checkpoint_of
 from catalog.ingest.corpora import enter_corpus, forget_corpus, load_contexts
 from catalog.ingest.corpus.spec import DEFAULT_MAX_TOKENS
 from catalog.ingest.device import pick_dtype
@@ -31,7 +32,6 @@ from catalog.ingest.engines.engine import Engine
 from catalog.ingest.job_passes import JobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.passing import take_pass
-from catalog.ingest.probe import ingested_checkpoint
 from catalog.ingest.progress import Progress
 from catalog.ingest.running import EntryRuns
 from catalog.ingest.stages.stage import Runnable
@@ -61,11 +61,9 @@ def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:
         device = engine.device(request.device)
         entry = read_entry(request.catalog, request.model)
         check_choices(request, gated=entry.gated)
-        weights = NeuronVectors(
-            ingested_checkpoint(entry, request.tokenizer),
-            entry.weights,  # type: ignore[arg-type]
-        )
-        with request.catalog.tables() as connection:
+        checkpoint = checkpoint_of(entry, request.tokenizer, request.checkpoint)
+        weights = NeuronVectors(checkpoint, entry.weights)  # type: ignore[arg-type]
+        with request.catalog.tables("") as connection:
             (model_id,) = connection.execute(
                 "select model_id from model where alias = $1", [entry.model]
             ).fetchone() or (0,)
@@ -96,7 +94,7 @@ def _todo(
 ) -> list[Ablation]:
     """The ablations that are not finished, or are to be redone."""
     corpus_id = contexts.corpus.corpus_id
-    with request.catalog.tables() as connection:
+    with request.catalog.tables("") as connection:
         return [
             each
             for each in order.ablations
@@ -126,10 +124,10 @@ def _contexts(
         )
         load_contexts(request.catalog, entered)
         forget_corpus(entered)
-        with request.catalog.tables() as connection:
+        with request.catalog.tables("") as connection:
             known = stored_corpora(connection, entry.model)
         corpus = next(each for each in known if each.corpus_id == entered.corpus_id)
-    with request.catalog.tables() as connection:
+    with request.catalog.tables("") as connection:
         contexts = first_contexts(connection, corpus, request.max_tokens)
     n_tokens = int(contexts.lengths.sum())
     if n_tokens < request.max_tokens != DEFAULT_MAX_TOKENS:
@@ -142,7 +140,7 @@ def _contexts(
 
 def _stored(request: AblateRequest, entry: Entry) -> StoredCorpus | None:
     """The corpus asked for if the entry knows it, the only one if none was named."""
-    with request.catalog.tables() as connection:
+    with request.catalog.tables("") as connection:
         known = stored_corpora(connection, entry.model)
     names = [each.name for each in known]
     if request.corpus is None:

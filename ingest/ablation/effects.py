@@ -213,14 +213,16 @@ def bins(values: Float64[ndarray, " p"]) -> Int[ndarray, " p"]:
     with np.errstate(divide="ignore"):
         octave = np.floor(BINS_AN_OCTAVE * np.log2(np.abs(values)))
     size = np.clip(octave, BINS_AN_OCTAVE * _LOWEST, BINS_AN_OCTAVE * _HIGHEST - 1)
-    return (N_BINS + np.sign(values) * (size - BINS_AN_OCTAVE * _LOWEST + 1)).astype(np.int64)
+    number = N_BINS + np.sign(values) * (size - BINS_AN_OCTAVE * _LOWEST + 1)
+    return np.asarray(number, np.int64)
 
 
 def middle(bin_number: Int[ndarray, " q"]) -> Float[ndarray, " q"]:
     """The value in the (geometric) middle of a bin."""
     size = np.abs(bin_number - N_BINS)
     exponent = (size - 1 + 0.5) / BINS_AN_OCTAVE + _LOWEST
-    return np.sign(bin_number - N_BINS) * np.where(size == 0, 0.0, np.exp2(exponent))
+    value = np.where(size == 0, 0.0, np.exp2(exponent))
+    return np.asarray(np.sign(bin_number - N_BINS) * value)
 
 
 def quantiles(

@@ -13,7 +13,6 @@ from torch.utils.hooks import RemovableHandle
 from catalog.ingest.ablation.arms import PostSign
 from catalog.ingest.ablation.subsets import NeuronsByLayer
 from catalog.ingest.activations.hooks import TappedMlp
-from catalog.ingest.families import Family
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,19 @@ def _replace_in(
     layer: int, mlp: TappedMlp, replacement: Replacement, counted: Bool[Tensor, "b t"]
 ) -> list[RemovableHandle]:
     seen: list[Tensor] = []
+    gate = mlp.reads[0]  # where there is one, for no other MLP is asked for its sign
     neurons = torch.from_numpy(replacement.neurons[layer].astype("int64"))
 
     def keep_gate(_: nn.Module, __: tuple[Tensor], output: Tensor) -> None:
-        seen[:] = [output.chunk(2, dim=-1)[0] if mlp.gate is mlp.x_in else output]
+        fused = len(set(mlp.reads)) < len(mlp.reads)
+        seen[:] = [output.chunk(len(mlp.reads), dim=-1)[0] if fused else output]
 
     def before_writing(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        post = inputs[0]
+        # OPT's MLP reads the positions of all contexts in a row.
+        post = inputs[0].view(*counted.shape, -1)
+        return (replaced(post).view_as(inputs[0]),)
+
+    def replaced(post: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
         at = post.device
         chosen = torch.zeros(post.shape[-1], dtype=torch.bool, device=at)
         chosen[neurons.to(at)] = True
@@ -68,7 +73,7 @@ def _replace_in(
         if replacement.means is not None:
             value = replacement.means[layer].to(at, post.dtype)
         if replacement.gate_sign is None and replacement.post_sign is None:
-            return (_everywhere(post, chosen, value, counted.to(at)),)
+            return _everywhere(post, chosen, value, counted.to(at))
         where = chosen & counted.to(at)[..., None]
         if replacement.gate_sign is not None:
             where &= _has_sign(seen.pop(), replacement.gate_sign)
@@ -79,11 +84,11 @@ def _replace_in(
             if replacement.post_sign == "-":
                 positive, negative = negative, positive
             where &= torch.where(flipped, negative, positive)
-        return (torch.where(where, value, post),)
+        return torch.where(where, value, post)
 
     handles = [mlp.writes.register_forward_pre_hook(before_writing)]
     if replacement.gate_sign is not None:
-        handles.append(mlp.gate.register_forward_hook(keep_gate))
+        handles.append(gate.register_forward_hook(keep_gate))
     return handles
 
 
@@ -107,9 +112,8 @@ def _has_sign(x: Float[Tensor, "..."], sign: PostSign) -> Bool[Tensor, "..."]:
 class LayerInputs:
     """The residual stream before some layers of one batch, and passes that start there."""
 
-    def __init__(self, model: nn.Module, family: Family, n_layers: int) -> None:
-        prefix = family.mlp.writes.partition("{layer}")[0] + "{layer}"
-        self._blocks = [model.get_submodule(prefix.format(layer=at)) for at in range(n_layers)]
+    def __init__(self, mlps: Sequence[TappedMlp]) -> None:
+        self._blocks = [mlp.block for mlp in mlps]
         self._kept: dict[int, Tensor] = {}
         self._in_tuple = False
 

@@ -17,7 +17,7 @@ from catalog.ingest.progress import Progress
 from catalog.queries.records import Entry
 from catalog.queries.sql import sql_text
 from catalog.store.reading import run_for_dicts, run_query
-from catalog.taxonomy import BASELINES, IO_CLASSES, SIGNS
+from catalog.taxonomy import BASELINES, IO_CLASSES, PLAIN_IO_CLASSES, SIGNS
 
 _KINDS = ("zero", "mean")
 
@@ -143,7 +143,8 @@ def _classes(
         request.catalog.location,
     )
     there = {row["io_class"] for row in rows}
-    if lacking := [name for name in IO_CLASSES if name not in there]:
+    possible = IO_CLASSES if entry.gated else PLAIN_IO_CLASSES
+    if lacking := [name for name in possible if name not in there]:
         progress.note(f"{entry.model} has no neuron of {', '.join(lacking)}, which is left out")
     return [SubsetSpec(io_class=n, typical=request.typical) for n in IO_CLASSES if n in there]
 

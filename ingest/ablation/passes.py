@@ -100,7 +100,7 @@ class AblationJob:
         head = load_head(
             weights.checkpoint, loaded.model, weights.unembedding_name, weights.embedding_name
         )
-        inputs = LayerInputs(loaded.model, weights.family, weights.n_layers)
+        inputs = LayerInputs(loaded.mlps)
         norm = FinalNorm(loaded.model, weights.family)
         notes = {"attention_implementation": loaded.attention}
         starts = {arm.first_layer for arm in self.arms if arm.first_layer}

@@ -23,6 +23,7 @@ class AblateRequest:
     `corpus`: of one that the catalog knows `source` may be the name; None is the entry's only one.
     Its `max_tokens` says how many are read. `all_classes`: the six IO classes besides `subsets`,
     typical neurons alone with `typical`. All kinds, subsets and draws share one clean pass.
+    `checkpoint`: where the checkpoint lies now, if it was moved.
     """
 
     catalog: Handle
@@ -41,6 +42,7 @@ class AblateRequest:
     seed: int = 0
     k: int = 16
     tokenizer: Path | None = None
+    checkpoint: Path | None = None
     device: str = "auto"
     dtype: str = "auto"
     engine: EngineChoice = field(default_factory=EngineChoice)

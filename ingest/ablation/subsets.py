@@ -139,7 +139,10 @@ def resolved(
 
 def _require_one(spec: SubsetSpec) -> None:
     given = [spec.io_class, spec.role, spec.neurons or None, spec.where]
-    if sum(each is not None for each in given) != 1:
+    named = sum(each is not None for each in given)
+    if named == 0:
+        raise UsageError("No neuron is named. Write ids as layer.neuron, for example 28.4737.")
+    if named > 1:
         raise UsageError(
             "A subset is named in one way: by a class, a role, neurons, or a condition in SQL."
         )

@@ -179,12 +179,13 @@ def differentiated(
     mlps: Sequence[TappedMlp], batch: Batch, sums: dict[int, tuple[Tensor, Tensor]]
 ) -> Iterator[None]:
     """Within the context, a backward pass fills `sums`, by layer: [b, n] each, float64."""
-    counted = batch.counted[..., None]
 
     def take(layer: int, post: Float[Tensor, "b t n"]) -> Callable[[Tensor], None]:
         def hook(slope: Float[Tensor, "b t n"]) -> None:
+            # OPT's MLP reads the positions of all contexts in a row.
+            product = (post * slope).view(*batch.counted.shape, -1)
             # A zero ablation replaces post where positions count, so only there it has an effect.
-            product = torch.where(counted.to(slope.device), post * slope, 0)
+            product[~batch.counted.to(product.device)] = 0
             effect = product.sum(1, dtype=torch.float64).neg()
             sums[layer] = effect, product.abs_().sum(1, dtype=torch.float64)
 

@@ -51,12 +51,13 @@ class AttributionState:
     @classmethod
     def empty(cls, plan: AttributionPlan) -> Self:
         """A state that holds no unit."""
-        return cls(plan, *(np.zeros((plan.n_layers, plan.d_mlp), np.int64) for _ in _ARRAYS))
+        shape = (plan.n_layers, plan.d_mlp)
+        return cls(plan, *np.zeros((3, *shape), np.int64))  # type: ignore[arg-type]
 
     @property
     def mb(self) -> float:
         """Size in MB (1e6 bytes): fixed by the model."""
-        return sum(getattr(self, name).nbytes for name in _ARRAYS) / 1e6
+        return (self.effect.nbytes + self.magnitude.nbytes + self.nonfinite.nbytes) / 1e6
 
     def add(
         self,

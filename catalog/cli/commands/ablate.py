@@ -17,6 +17,7 @@ from catalog.cli.options import (
     engine_options,
     listed,
     output_options,
+    saving_option,
 )
 from catalog.cli.output import Output
 from catalog.taxonomy import BASELINES, FUNCTIONAL_ROLES, IO_CLASSES, METRICS, SIGNS
@@ -79,6 +80,7 @@ KINDS = ("zero", "mean")
 @corpus_options
 @dtype_option
 @device_option
+@saving_option
 @checkpoint_option
 @engine_options
 @click.option(

@@ -8,11 +8,11 @@ import click
 from catalog.api import Catalog
 from catalog.cli.options import (
     catalog_options,
-    checkpoint_option,
     corpus_options,
     device_option,
     dtype_option,
     engine_options,
+    saving_option,
 )
 from catalog.tables import STAGES, default_stages
 from catalog.taxonomy import WEIGHT_KINDS
@@ -77,7 +77,7 @@ def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
 )
 @dtype_option
 @device_option
-@checkpoint_option
+@saving_option
 @engine_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Redo stages that are finished.")

@@ -76,6 +76,7 @@ class Plain:
                 if value is not None and at in value:
                     new = torch.from_numpy(value[at])
                 post = torch.where(replaced, new, post)
-            return (post @ mlp.down_proj.weight.T)[None]
+            written: Tensor = post @ mlp.down_proj.weight.T
+            return written[None]
 
         return hook

@@ -6,8 +6,8 @@ ablations of one entry on one corpus stand beside each other, so a run now names
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 STATEMENTS = (
     "alter table ingest_run add column subject text",
