@@ -73,7 +73,7 @@ def _ablation(common: tuple, contexts: HeldContexts, n: int) -> OpenAblationPass
         arms.append(Arm(at, "none", 0, neurons))
     means = {layer: np.zeros(weights.d_mlp, np.float32) for layer in neurons}
     n_slots = int(common[4].sum())
-    job = AblationJob(*common, tuple(ablations), tuple(arms), means, {}, 16, n_slots)
+    job = AblationJob(*common, tuple(ablations), tuple(arms), means, {}, 16, n_slots)  # type: ignore[call-arg]
     return job.open(contexts)
 
 

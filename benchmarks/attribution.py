@@ -96,7 +96,7 @@ def _ablating(common: tuple, neurons: list[tuple[int, int]]) -> AblationJob:  # 
         subset = Subset(f"{layer}.{neuron}", own)
         ablations.append(Ablation(str(at), subset, "zero", None, None, 0))
         arms.append(Arm(at, "none", 0, own))
-    return AblationJob(*common, tuple(ablations), tuple(arms), {}, {}, 1)
+    return AblationJob(*common, tuple(ablations), tuple(arms), {}, {}, 1)  # type: ignore[call-arg]
 
 
 def _mean_loss(state: EffectState) -> Float64[ndarray, " arm"]:

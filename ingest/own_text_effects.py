@@ -1,5 +1,6 @@
 """`catalog run` with neurons ablated, or asked which matter for a token, on a text of one's own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,17 +93,19 @@ def ablated_text(
         before, after = (
             None if following is None else float(each[at, following]) for each in (clean, ablated)
         )
-        best = [int(each[at].argmax()) for each in (clean, ablated)]
+        best_clean, best_ablated = (int(each[at].argmax()) for each in (clean, ablated))
         changes.append(
             TokenChange(
-                at,
-                tokenised.tokens[at],
-                None if following is None else tokenised.tokens[at + 1],
-                None if before is None else float(np.exp(before)),
-                None if after is None else float(np.exp(after)),
-                None if before is None or after is None else before - after,
-                *(pieces.get(each, f"<{each}>") for each in best),
-                *(float(each[at, b].exp()) for each, b in zip((clean, ablated), best, strict=True)),
+                position=at,
+                token=tokenised.tokens[at],
+                next_token=None if following is None else tokenised.tokens[at + 1],
+                p_clean=None if before is None else math.exp(before),
+                p_ablated=None if after is None else math.exp(after),
+                loss_change=None if before is None or after is None else before - after,
+                likeliest_clean=pieces.get(best_clean, f"<{best_clean}>"),
+                likeliest_ablated=pieces.get(best_ablated, f"<{best_ablated}>"),
+                p_likeliest_clean=float(clean[at, best_clean].exp()),
+                p_likeliest_ablated=float(ablated[at, best_ablated].exp()),
             )
         )
     return changes

@@ -24,8 +24,9 @@ from catalog.ingest.ablation.request import AblateOutcome, AblateRequest
 from catalog.ingest.ablation.results import ablation_tables
 from catalog.ingest.activations.model import dequantised_size
 from catalog.ingest.checkpoint.ingested import checkpoint_of
+from catalog.ingest.checkpoint.source import DEMO
 from catalog.ingest.corpora import enter_corpus, forget_corpus, load_contexts
-from catalog.ingest.corpus.spec import DEFAULT_MAX_TOKENS
+from catalog.ingest.corpus.spec import DEFAULT_MAX_TOKENS, CorpusSpec
 from catalog.ingest.device import pick_dtype
 from catalog.ingest.engines.choosing import open_engine
 from catalog.ingest.engines.engine import Engine
@@ -62,7 +63,7 @@ def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:
         entry = read_entry(request.catalog, request.model)
         check_choices(request, gated=entry.gated)
         checkpoint = checkpoint_of(entry, request.tokenizer, request.checkpoint)
-        weights = NeuronVectors(checkpoint, entry.weights)  # type: ignore[arg-type]
+        weights = NeuronVectors(checkpoint, entry.weights)
         with request.catalog.tables("") as connection:
             (model_id,) = connection.execute(
                 "select model_id from model where alias = $1", [entry.model]
@@ -118,9 +119,9 @@ def _contexts(
     """
     corpus = _stored(request, entry)
     if corpus is None:
-        assert request.corpus is not None
+        spec = request.corpus or CorpusSpec(DEMO)  # which brings its own
         entered = enter_corpus(
-            request.catalog, request.corpus, request.corpus_name, weights, model_id, progress
+            request.catalog, spec, request.corpus_name, weights, model_id, progress
         )
         load_contexts(request.catalog, entered)
         forget_corpus(entered)
@@ -139,13 +140,18 @@ def _contexts(
 
 
 def _stored(request: AblateRequest, entry: Entry) -> StoredCorpus | None:
-    """The corpus asked for if the entry knows it, the only one if none was named."""
+    """The corpus asked for if the entry knows it, the only one if none was named.
+
+    None for one that is to be entered first.
+    """
     with request.catalog.tables("") as connection:
         known = stored_corpora(connection, entry.model)
     names = [each.name for each in known]
     if request.corpus is None:
         if len(known) == 1:
             return known[0]
+        if not known and entry.source == DEMO:
+            return None
         there = (
             f"There are several: {', '.join(names)}." if known else f"{entry.model} has none yet."
         )

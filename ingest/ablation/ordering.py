@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from catalog.errors import Command, Option, UsageError
-from catalog.ingest.ablation.arms import Ablation, Arm, ablation_id, arms_of
+from catalog.ingest.ablation.arms import Ablation, Arm, Kind, ablation_id, arms_of
 from catalog.ingest.ablation.corpus import FirstContexts
 from catalog.ingest.ablation.request import AblateRequest
 from catalog.ingest.ablation.subsets import EntryNeurons, Subset, SubsetSpec, all_neurons, resolved
@@ -114,9 +114,8 @@ def make_order(
 
 
 def _ablation(
-    request: AblateRequest, entry: Entry, contexts: FirstContexts, subset: Subset, kind: str
+    request: AblateRequest, entry: Entry, contexts: FirstContexts, subset: Subset, kind: Kind
 ) -> Ablation:
-    assert kind == "zero" or kind == "mean"
     signs = (request.gate_sign, request.post_sign)
     found = ablation_id(
         entry.fingerprint,

@@ -75,7 +75,8 @@ class EntryNeurons:
 
     def flips(self, layer: int) -> Bool[ndarray, " d_mlp"]:
         """Which neurons of a layer have cos(w_gate, w_in) < 0, by neuron."""
-        return self.flipped[self.layer == layer]
+        own: Bool[ndarray, " d_mlp"] = self.flipped[self.layer == layer]
+        return own
 
 
 def all_neurons(

@@ -52,7 +52,7 @@ class AttributionState:
     def empty(cls, plan: AttributionPlan) -> Self:
         """A state that holds no unit."""
         shape = (plan.n_layers, plan.d_mlp)
-        return cls(plan, *np.zeros((3, *shape), np.int64))  # type: ignore[arg-type]
+        return cls(plan, *np.zeros((3, *shape), np.int64))
 
     @property
     def mb(self) -> float:

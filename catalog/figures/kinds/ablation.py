@@ -21,6 +21,9 @@ _UNITS: Final = {"loss": " (nats)", "entropy": " (nats)"}
 _LINEAR: Final = 1e-4
 """Effects below this are drawn on a linear scale, those above on a logarithmic one."""
 
+_Block = tuple[Model, list[list[dict[str, Any]]]]
+"""A model and the rows of each of its ablations."""
+
 
 def draw(data: FigureData, *, metric: str = "loss") -> Figure:
     """Mean effect of each draw as a dot, the middle half of all positions as a bar.
@@ -41,13 +44,13 @@ def draw(data: FigureData, *, metric: str = "loss") -> Figure:
     return figure
 
 
-def _blocks(data: FigureData, metric: str) -> list[tuple[Model, list[list[dict[str, Any]]]]]:
+def _blocks(data: FigureData, metric: str) -> list[_Block]:
     """Each model with the rows of its ablations; of all models, those that have some.
 
     Raises:
         NotFoundError: a model that was named, or every model, has none.
     """
-    blocks = []
+    blocks: list[_Block] = []
     for model in data.models:
         try:
             rows = data.own_query("ablation_effects", model, metric=metric).to_pylist()

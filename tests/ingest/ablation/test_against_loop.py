@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from numpy import ndarray
 from torch import Tensor
 
@@ -118,12 +119,7 @@ def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_pat
     with torch.inference_mode():
         output = work.model(input_ids=batch.tokens, use_cache=False).last_hidden_state
         ours = work.head.logits(output[0])
-        from transformers import AutoModelForCausalLM
-
-        if family == "gemma3":
-            from transformers import Gemma3ForConditionalGeneration as Whole
-        else:
-            Whole = AutoModelForCausalLM
-        whole = Whole.from_pretrained(folder, dtype=torch.float32).eval()
+        kind = "Gemma3ForConditionalGeneration" if family == "gemma3" else "AutoModelForCausalLM"
+        whole = getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32).eval()
         theirs = whole(input_ids=batch.tokens[:1], use_cache=False).logits[0]
     assert torch.allclose(ours, theirs, atol=1e-5)

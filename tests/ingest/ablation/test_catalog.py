@@ -15,6 +15,7 @@ import catalog
 from catalog.errors import HintPart
 from catalog.ingest.ablation.ablating import ablate
 from catalog.ingest.ablation.request import AblateOutcome
+from catalog.ingest.ablation.subsets import SubsetSpec
 from catalog.ingest.engines.choosing import EngineChoice
 from catalog.ingest.progress import Silent
 from catalog.store.combining import merge
@@ -147,7 +148,7 @@ def test_a_new_subset_joins_those_that_are_there(
 ) -> None:
     db = Path(shutil.copy(done[0], tmp_path / "c.duckdb"))
     before = ablated_rows(db)
-    third = catalogs.SubsetSpec(neurons=("2.40",))
+    third = SubsetSpec(neurons=("2.40",))
     ablate(request(db, FEW, third, baselines=()), Silent())
     after = ablated_rows(db)
     assert all(set(map(str, before[view])) <= set(map(str, after[view])) for view in ABLATED)
@@ -230,7 +231,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_rows(
 def test_two_ray_workers_of_which_one_is_killed_give_the_same_rows(
     db: Path, done: tuple[Path, AblateOutcome]
 ) -> None:
-    killed = []
+    killed: list[psutil.Process] = []
 
     class Killing(Notes):
         def advance(self, units: int = 1) -> None:

@@ -76,7 +76,7 @@ def test_a_damaged_state_is_refused(undisturbed: EffectState, tmp_path: Path, da
     whole = bytearray(path.read_bytes())
     if damage == "flipped":
         whole[len(whole) // 2] ^= 0xFF
-    path.write_bytes({"cut": whole[:1000], "flipped": whole, "empty": b""}[damage])
+    path.write_bytes(bytes({"cut": whole[:1000], "flipped": whole, "empty": b""}[damage]))
     with pytest.raises(EnvironmentFault, match="Delete it to start again"):
         EffectState.load(path)
 

@@ -86,7 +86,7 @@ def by_loop(folder: Path) -> Float64[ndarray, "quantity layer n"]:
         n_scored += len(scored)
         if scored:
             loss = sum(-logits[t].log_softmax(-1)[ids[t + 1]] for t in scored)
-            loss.backward()  # type: ignore[union-attr]
+            loss.backward()
             for layer, post in enumerate(posts):
                 assert post.grad is not None
                 product = (post * post.grad)[0].detach().numpy()[counted]
