@@ -14,6 +14,7 @@ from catalog.store.handle import Handle
 from catalog.store.location import DEFAULT_WAIT_S, Location, as_location
 
 if TYPE_CHECKING:
+    from catalog.ingest.ablation.request import AblateOutcome, AblateRequest
     from catalog.ingest.own_text import NeuronOnText
     from catalog.ingest.progress import Progress
     from catalog.ingest.request import IngestOutcome, IngestRequest
@@ -279,6 +280,31 @@ class Catalog:
         found, n = neurons_firing_on(held, k, device, dtype, checkpoint=checkpoint)
         return Rows(firing_rows(self._handle, held, found), (said(held, n),))
 
+    def run_ablated(
+        self, text: str, neurons: Sequence[str], model: str | None = None, **settings: Any
+    ) -> Rows:
+        """What the model predicts after each token of a text, clean and with neurons ablated.
+
+        `settings` are those of `texts`.
+
+        Raises:
+            CheckpointError, CorpusError, UsageError: as `run`.
+        """
+        return self.texts(model, **settings).ablated(text, neurons)
+
+    def run_attributed(
+        self, text: str, next_text: str, k: int = 10, model: str | None = None, **settings: Any
+    ) -> Rows:
+        """The k neurons that matter most for the first token of `next_text` after a text.
+
+        Effects are estimates, to first order, of what each one's zero ablation would do.
+        `settings` are those of `texts`.
+
+        Raises:
+            CheckpointError, CorpusError, UsageError: as `run`.
+        """
+        return self.texts(model, **settings).attributed(text, next_text, k)
+
     def plot(
         self,
         figure: str,
@@ -385,14 +411,27 @@ class Catalog:
         rows = self._handle.rows(sql_text("class_counts"), [model])
         return [(row["io_class"], row["neurons"]) for row in rows]
 
-    def find_drop(self, model: str, corpus: str | None = None) -> "Drop":
-        """What `drop` would take; nothing is changed yet."""
+    def ablation_places(self, ablation_id: str, metric: str = "loss", k: int = 3) -> Rows:
+        """The k positions where an ablated subset raised a metric most, and lowered it, with their
+        text."""
+        from catalog.queries.sql import sql_text
+        from catalog.store.reading import run_query
+
+        parameters = {"ablation": ablation_id, "metric": metric, "k": k}
+        sql = sql_text("ablation_places")
+        with self._handle.tables(sql) as connection:
+            return Rows(run_query(connection, sql, parameters, self._handle.location))
+
+    def find_drop(
+        self, model: str | None = None, corpus: str | None = None, ablation: str | None = None
+    ) -> "Drop":
+        """What `drop` would take; nothing is changed yet. An `ablation` needs no model."""
         from catalog.store.dropping import find_drop
 
-        return find_drop(self._handle, model, corpus)
+        return find_drop(self._handle, model, corpus, ablation)
 
     def drop(self, found: "Drop") -> None:
-        """Take an entry, or one corpus of it, out of the catalog."""
+        """Take an entry, one corpus or one ablation of it, out of the catalog."""
         from catalog.store.dropping import drop
 
         drop(found)
@@ -446,6 +485,21 @@ def ingest(request: "IngestRequest", progress: "Progress") -> "IngestOutcome":
 
     sleep_while_waiting()
     from catalog.ingest.driver import ingest as run
+
+    return run(request, progress)
+
+
+def ablate(request: "AblateRequest", progress: "Progress") -> "AblateOutcome":
+    """Ablate neurons of an entry, compare with the clean pass, and keep the effects.
+
+    Raises:
+        UsageError, NotFoundError, SqlError: a subset, baseline or corpus that cannot be had.
+        CheckpointError, CorpusError: the model or the corpus cannot be read.
+    """
+    from catalog.ingest.threads import sleep_while_waiting
+
+    sleep_while_waiting()
+    from catalog.ingest.ablation.ablating import ablate as run
 
     return run(request, progress)
 

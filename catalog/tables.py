@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from catalog.declaration import Column, Table
+from catalog.taxonomy import METRICS
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Stage:
     `needs`: stages whose rows it reads; they run first. `of_corpus`: its rows are about a corpus.
     `by_default`: it runs without being named (with a corpus, where it is about one). `version`:
     raised when the same input gives other rows; finished runs of an older version are offered anew.
+    `falls_with_weights`: its rows are dropped when the weights are redone.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Stage:
     of_corpus: bool = False
     by_default: bool = True
     version: int = 1
+    falls_with_weights: bool = False
 
 
 STAGES: Final = (
@@ -35,8 +38,15 @@ STAGES: Final = (
     Stage("vocab", needs=("weights",)),
     Stage("roles", needs=("weights", "vocab"), version=2),
     Stage("activations", of_corpus=True),
+    Stage("attribution", of_corpus=True, by_default=False, falls_with_weights=True),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""
+
+ABLATION: Final = Stage("ablation", of_corpus=True, by_default=False, falls_with_weights=True)
+"""What `catalog ablate` leaves runs of: no stage of an ingest, and several on one corpus."""
+
+RUN_KINDS: Final = (*STAGES, ABLATION)
+"""All that a run may be of."""
 
 
 _UNCOMPRESSED: Final = "FLOAT USING COMPRESSION uncompressed"
@@ -52,6 +62,9 @@ _NEURON: Final = (
     Column("layer", "SMALLINT", "layer, from 0"),
     Column("neuron", "INTEGER", "neuron within the layer, from 0"),
 )
+_BASELINE: Final = Column("baseline", "TEXT", "none for the subset itself, layer or frequency")
+_ARM: Final = (_BASELINE, Column("draw", "SMALLINT", "0 for the subset itself, else from 1"))
+_METRIC: Final = Column("metric", "TEXT", f"one of {', '.join(METRICS)}")
 
 TABLES: Final = (
     Table(
@@ -174,7 +187,7 @@ TABLES: Final = (
         (
             _RUN_ID,
             _MODEL_ID,
-            Column("stage", "TEXT", "weights, vocab, roles or activations"),
+            Column("stage", "TEXT", f"one of {', '.join(each.name for each in RUN_KINDS)}"),
             Column("status", "TEXT", "running, loading, finished, superseded or abandoned"),
             Column("started_at", "TIMESTAMP", "when it began, UTC"),
             Column("finished_at", "TIMESTAMP", "when its rows were shown, UTC", nullable=True),
@@ -192,6 +205,13 @@ TABLES: Final = (
             Column("n_done", "INTEGER", "units in the catalog"),
             _OF_CORPUS,
             Column("stage_version", "INTEGER", "version of the stage's computation, from 1"),
+            Column(
+                "subject",
+                "TEXT",
+                "which of several results of the stage on the corpus: the id of an ablation, else "
+                "NULL",
+                nullable=True,
+            ),
         ),
     ),
     Table(
@@ -380,13 +400,140 @@ TABLES: Final = (
         ),
         ("activations",),
     ),
+    Table(
+        "attribution",
+        "One row per neuron and corpus.",
+        "run",
+        (
+            *_NEURON,
+            Column(
+                "effect",
+                "DOUBLE",
+                "estimate, to first order, of what the neuron's own zero ablation adds to the mean "
+                "loss (nats); NULL where a gradient is not finite",
+                nullable=True,
+            ),
+            Column(
+                "magnitude",
+                "DOUBLE",
+                "the same of absolute values: sum of |post * dL/dpost| over the scored positions",
+                nullable=True,
+            ),
+        ),
+        ("attribution",),
+        parted_by="layer",
+    ),
+    Table(
+        "ablation",
+        "One row per ablation, baseline and draw.",
+        "run",
+        (
+            _RUN_ID,
+            *_ARM,
+            Column("ablation_id", "TEXT", "hash of entry, contexts, subset, kind, signs and seed"),
+            Column("subset", "TEXT", "the ablated neurons, as they were asked for"),
+            Column("n_neurons", "INTEGER", "neurons ablated"),
+            Column("kind", "TEXT", "zero, or mean: what takes the place of post"),
+            Column("gate_sign", "TEXT", "sign of the gate where post is replaced", nullable=True),
+            Column(
+                "post_sign",
+                "TEXT",
+                "sign of post, of -post where flipped, where it is replaced",
+                nullable=True,
+            ),
+            Column("seed", "BIGINT", "seed of draws and resamples"),
+            Column("n_contexts", "INTEGER", "contexts read"),
+            Column("n_positions", "BIGINT", "positions scored"),
+            Column(
+                "n_matched",
+                "INTEGER",
+                "neurons that match one of the subset in all that the baseline asks; NULL for the "
+                "subset",
+                nullable=True,
+            ),
+            Column(
+                "n_neighbour",
+                "INTEGER",
+                "neurons taken from another tenth of frequency, where the same has too few",
+                nullable=True,
+            ),
+            Column(
+                "n_unmatched",
+                "INTEGER",
+                "neurons of the subset for which the layer has none left",
+                nullable=True,
+            ),
+        ),
+        (ABLATION.name,),
+    ),
+    Table(
+        "ablation_effect",
+        "One row per ablation, baseline, draw and metric: ablated minus clean, by position.",
+        "run",
+        (
+            _RUN_ID,
+            *_ARM,
+            _METRIC,
+            Column("n_positions", "BIGINT", "positions of finite effect"),
+            Column("n_nonfinite", "BIGINT", "positions whose effect is NaN or infinite, left out"),
+            Column("mean", "DOUBLE", "mean effect, ablated minus clean", nullable=True),
+            Column("sd", "DOUBLE", "standard deviation (N-1)", nullable=True),
+            Column("min", "DOUBLE", "smallest effect", nullable=True),
+            Column("q25", "DOUBLE", "lower quartile, to half a bin (0.6%)", nullable=True),
+            Column("median", "DOUBLE", "median, to half a bin", nullable=True),
+            Column("q75", "DOUBLE", "upper quartile, to half a bin", nullable=True),
+            Column("max", "DOUBLE", "largest effect", nullable=True),
+        ),
+        (ABLATION.name,),
+    ),
+    Table(
+        "ablation_difference",
+        "One row per ablation, baseline and metric: the subset's mean effect minus the baseline's.",
+        "run",
+        (
+            _RUN_ID,
+            replace(_BASELINE, doc="layer or frequency"),
+            _METRIC,
+            Column("n_draws", "SMALLINT", "draws of the baseline"),
+            Column(
+                "difference", "DOUBLE", "mean effect minus the mean over the draws", nullable=True
+            ),
+            Column(
+                "low",
+                "DOUBLE",
+                "2.5% of 2,000 resamples of contexts and draws; NULL with one of either",
+                nullable=True,
+            ),
+            Column("high", "DOUBLE", "97.5% of the same", nullable=True),
+        ),
+        (ABLATION.name,),
+    ),
+    Table(
+        "ablation_position",
+        "One row per position of large effect of an ablated subset.",
+        "run",
+        (
+            _RUN_ID,
+            _METRIC,
+            Column("sign", "TEXT", "+ for the largest effects, - for the most negative"),
+            Column("rank", "SMALLINT", "from 1, largest |effect| first"),
+            Column("context_id", "INTEGER", "context of the position"),
+            Column("position", "INTEGER", "position in the context, from 0"),
+            Column("token_id", "INTEGER", "id of the token there"),
+            Column(
+                "next_token_id", "INTEGER", "id of the next token of the context", nullable=True
+            ),
+            Column("effect", "DOUBLE", "ablated minus clean"),
+        ),
+        (ABLATION.name,),
+    ),
 )
 """All tables, those that others refer to first."""
 
 
 def stage_named(name: str) -> Stage:
-    """The stage of that name; KeyError if there is none."""
-    return {stage.name: stage for stage in STAGES}[name]
+    """The stage, or other kind of run, of that name; KeyError if there is none."""
+    return {stage.name: stage for stage in RUN_KINDS}[name]
 
 
 def default_stages(*, with_corpus: bool) -> tuple[str, ...]:

@@ -52,6 +52,12 @@ ORDERS: Final = (
 TEXT_ORDERS: Final = ("post", "written", "unusual")
 """By what neurons on a text are ranked: |post|, that times |w_out|, or over its usual size."""
 
+METRICS: Final = ("loss", "entropy", "rank", "log_scale")
+"""What ablations change at a position (docs/definitions.md, "What a neuron causes")."""
+
+BASELINES: Final = ("layer", "frequency")
+"""What random neurons share with those of an ablated subset, position by position."""
+
 LARGEST_INTEGER: Final = 2**31 - 1
 """Of SQL's type integer: what counts neurons, tokens and rows asked for."""
 

@@ -1,8 +1,10 @@
 """Texts of the user's own, read by a model of the catalog that is loaded once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from catalog.errors import UsageError
 from catalog.neuron_id import NeuronId
 from catalog.rows import Rows
 from catalog.store.handle import Handle
@@ -76,6 +78,44 @@ class Texts:
         by, scale = scales(self._handle, self._entry, by, corpus)
         found = self._opened().top(text, k, scale, layers)
         return Rows(top_rows(self._handle, self._entry.model, found, by, scale))
+
+    def ablated(self, text: str, neurons: Sequence[str]) -> Rows:
+        """What the model predicts after each token of a text, clean and with neurons ablated.
+
+        Raises:
+            CheckpointError, CorpusError, UsageError, NotFoundError: as `run`.
+        """
+        from catalog.queries.neuron_record import check_in_range
+        from catalog.queries.own_text import changed_rows, require_text
+
+        asked = [NeuronId.parse(each) for each in neurons]
+        if not asked:
+            raise UsageError("Which neurons? Name some, as layer.neuron.")
+        for each in asked:
+            check_in_range(each, self._entry)
+        require_text(text)
+        reader = self._opened()
+        from catalog.ingest.own_text_effects import ablated_text
+
+        return Rows(changed_rows(ablated_text(reader, text, asked)))
+
+    def attributed(self, text: str, next_text: str, k: int = 10) -> Rows:
+        """The k neurons that matter most for the first token of `next_text` after a text.
+
+        Effects are estimates, to first order, of what each one's zero ablation would do.
+
+        Raises:
+            CheckpointError, CorpusError, UsageError: as `run`.
+        """
+        from catalog.queries.own_text import attributed_rows, require_text
+
+        require_text(text)
+        reader = self._opened()
+        from catalog.ingest.own_text_effects import attributed_text
+
+        found = attributed_text(reader, text, next_text, k)
+        said = f"{found.token!r} comes next with probability {found.probability:.3g}"
+        return Rows(attributed_rows(self._handle, self.model, found), (said,))
 
     def _opened(self) -> "TextReader":
         if self._reader is None:

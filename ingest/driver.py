@@ -54,14 +54,16 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
             corpus=_corpus(request, weights, model_id, progress),
         )
         runs = EntryRuns(request.catalog, model_id, entry, engine, progress)
-        outcomes = tuple(
-            runs.run(stage_class(name).of(context), redo=request.force and name in request.stages)
-            for name in with_needed(request.stages)
-        )
+        outcomes = []
+        for name in with_needed(request.stages):
+            redo = request.force and name in request.stages
+            outcomes.append(runs.run(stage_class(name).of(context), redo=redo))
+            if name == "weights" and outcomes[-1].status != "unchanged":
+                runs.drop_fallen()
         runs.say_outdated(outcomes)
         if context.corpus is not None:
             forget_corpus(context.corpus)
-    return IngestOutcome(entry.alias, outcomes)
+    return IngestOutcome(entry.alias, tuple(outcomes))
 
 
 def _ensure_current(request: IngestRequest, progress: Progress) -> None:

@@ -10,7 +10,7 @@ import duckdb
 from catalog.declaration import ROWS_PER_TRANSACTION
 from catalog.errors import EnvironmentFault
 from catalog.ingest.progress import Progress
-from catalog.ingest.stages.stage import Stage
+from catalog.ingest.stages.stage import Runnable
 from catalog.store.digests import rows_digest
 from catalog.store.handle import Handle
 from catalog.store.opening import explaining
@@ -30,28 +30,28 @@ class Load:
 
     catalog: Handle
     staging: Staging
-    stage: Stage
+    stage: Runnable
     model_id: int
     run_id: int
-    n_layers: int
+    n_parts: int
 
 
 def load(work: Load, n_done: int, notes: Mapping[str, Any], progress: Progress) -> None:
-    """Load layers `n_done` and up, each in the transaction that records it; then show them all.
+    """Load parts (layers) `n_done` and up, each in the transaction that records it; then show all.
 
     Raises:
         DatabaseLocked: others kept the catalog open; what is staged stays for the next run.
         EnvironmentFault: staged rows are gone or damaged.
     """
     started = time.monotonic()
-    progress.begin(f"loading {work.stage.name}", work.n_layers, n_done)
+    progress.begin(f"loading {work.stage.title}", work.n_parts, n_done)
     if n_done == 0:
         work.stage.load_references(work.catalog, work.model_id)
-    while n_done < work.n_layers:
+    while n_done < work.n_parts:
         before = n_done
         with work.catalog.writing() as connection:
             n_rows = 0
-            while n_done < work.n_layers and n_rows < ROWS_PER_TRANSACTION:
+            while n_done < work.n_parts and n_rows < ROWS_PER_TRANSACTION:
                 n_rows += _load_layer(connection, work, n_done)
                 n_done += 1
             record_loaded(connection, work.run_id, n_done)

@@ -73,8 +73,8 @@ class TextReader:
     ) -> None:
         where = pick_device(device)
         self.entry = entry
-        self._probe = open_probe(entry, pick_dtype(dtype, where), where, tokenizer, checkpoint)
-        self._tokenizer = self._probe.checkpoint.tokenizer()
+        self.probe = open_probe(entry, pick_dtype(dtype, where), where, tokenizer, checkpoint)
+        self._tokenizer = self.probe.checkpoint.tokenizer()
 
     def neuron(self, text: str, neuron_id: NeuronId) -> NeuronOnText:
         """gate, in and post of one neuron at every token.
@@ -83,8 +83,8 @@ class TextReader:
             CorpusError: the text is empty, or longer than the model takes.
             UsageError: it holds bytes that are no Unicode.
         """
-        tokenised = self._tokenised(text)
-        values = self._probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
+        tokenised = self.tokenised(text)
+        values = self.probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
         *gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values.tensors)
         return NeuronOnText(self.entry.model, tokenised, gate[0] if gate else None, x_in, post)
 
@@ -102,8 +102,8 @@ class TextReader:
         Raises:
             CorpusError, UsageError: as `neuron`.
         """
-        tokenised = self._tokenised(text)
-        by_layer = self._probe.values(tokenised.token_ids, layers)
+        tokenised = self.tokenised(text)
+        by_layer = self.probe.values(tokenised.token_ids, layers)
         post = torch.cat([by_layer[layer].post for layer in layers], dim=1)  # [t, l * d_mlp]
         weight = torch.from_numpy(scales[list(layers)]).flatten()
         _, best = (post.abs() * weight).topk(min(k, post.shape[1]), dim=1)
@@ -121,13 +121,14 @@ class TextReader:
                 )
         return found
 
-    def _tokenised(self, text: str) -> TokenisedText:
+    def tokenised(self, text: str) -> TokenisedText:
+        """The text as the model reads it; raises as `neuron`."""
         own = next(encode(text_encoder(self._tokenizer), [text]))
         start = start_token(self._tokenizer)
         start_ids = [] if start is None else [start]
         starts = [str(self._tokenizer.convert_ids_to_tokens(token_id)) for token_id in start_ids]
         token_ids = [*start_ids, *own.ids.tolist()]
-        limit = getattr(self._probe.model.config, "max_position_embeddings", None)
+        limit = getattr(self.probe.model.config, "max_position_embeddings", None)
         if len(own.ids) == 0:
             raise CorpusError("The text is empty.")
         if limit is not None and len(token_ids) > limit:

@@ -1,7 +1,8 @@
 """Rows of what neurons do on a text of the user's own."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from catalog.errors import CorpusError, UsageError
 from catalog.queries.neuron_record import chosen_corpus
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
     from catalog.ingest.own_text import NeuronOnText, TopNeuron
+    from catalog.ingest.own_text_effects import Attributed, TokenChange
 
 
 def require_text(text: str) -> None:
@@ -108,14 +110,7 @@ def top_rows(
     """
     import pyarrow as pa
 
-    parameters = {
-        "model": model,
-        "layers": [each.layer for each in found],
-        "neurons": [each.neuron for each in found],
-    }
-    with catalog.reading() as connection:
-        rows = run_query(connection, sql_text("classes_of"), parameters, catalog.location)
-    kinds = {(row["layer"], row["neuron"]): row for row in rows.to_pylist()}
+    kinds = _kinds(catalog, model, [(each.layer, each.neuron) for each in found])
     return pa.Table.from_pylist(
         [
             {
@@ -133,3 +128,40 @@ def top_rows(
             for each in found
         ]
     )
+
+
+def changed_rows(changes: "Sequence[TokenChange]") -> "pa.Table":
+    """One row per token: what an ablation does to the prediction after it."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([asdict(each) for each in changes])
+
+
+def attributed_rows(catalog: Handle, model: str, found: "Attributed") -> "pa.Table":
+    """One row per neuron that matters for a token, with its class and role from the catalog."""
+    import pyarrow as pa
+
+    kinds = _kinds(catalog, model, [(each.layer, each.neuron) for each in found.neurons])
+    return pa.Table.from_pylist(
+        [
+            {
+                "neuron_id": f"{each.layer}.{each.neuron}",
+                "effect": each.effect,
+                "magnitude": each.magnitude,
+                "io_class": kinds.get((each.layer, each.neuron), {}).get("io_class"),
+                "functional_role": kinds.get((each.layer, each.neuron), {}).get("functional_role"),
+            }
+            for each in found.neurons
+        ]
+    )
+
+
+def _kinds(
+    catalog: Handle, model: str, neurons: Iterable[tuple[int, int]]
+) -> dict[tuple[int, int], dict[str, Any]]:
+    """Class and role of neurons, by (layer, neuron)."""
+    layers, numbers = zip(*neurons, strict=True)
+    parameters = {"model": model, "layers": list(layers), "neurons": list(numbers)}
+    with catalog.reading() as connection:
+        rows = run_query(connection, sql_text("classes_of"), parameters, catalog.location)
+    return {(row["layer"], row["neuron"]): row for row in rows.to_pylist()}

@@ -9,6 +9,7 @@ from catalog.errors import Command, Option, command_line
 from catalog.queries.sql import sql_text
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
+from catalog.tables import ABLATION, stage_named
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ def missing_stages(
 
 
 def _command(stage: str, model: str, source: str, weights: str) -> str:
+    if stage == ABLATION.name:
+        return command_line(Command("ablate", (model,), (Option("class", "CLASS"),)))
     options = [Option("stages", stage)]
     if model != source:
         options.append(Option("alias", model))
     if weights != "folded":
         options.append(Option("weights", weights))
-    if stage == "activations" and source != "demo":
+    if stage_named(stage).of_corpus and source != "demo":
         options.append(Option("corpus", "CORPUS"))
     return command_line(Command("ingest", (source,), tuple(options)))

@@ -16,7 +16,7 @@ from catalog.store.reading import run_for_dicts
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NAME: Final = re.compile(r"[a-z_]+")
+_NAME: Final = re.compile(r"[a-z_0-9]+")
 
 
 def drawn_exemplars(

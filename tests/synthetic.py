@@ -1,7 +1,9 @@
 """A small catalog with known rows in every view, made through the store, without a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -20,7 +22,7 @@ from catalog.store.writing import (
     start_run,
     writing,
 )
-from catalog.taxonomy import DIRECTIONS, SIGN_CASES
+from catalog.taxonomy import DIRECTIONS, METRICS, SIGN_CASES
 
 # Table 3 of the paper.
 TABLE_3 = {
@@ -115,6 +117,7 @@ def build(path: Path) -> None:
     )
     _load_vocabulary(path, alpha)
     _load_activations(path, alpha)
+    _load_effects(path, alpha)
 
 
 def _load_vocabulary(path: Path, model_id: int) -> None:
@@ -159,6 +162,52 @@ def _load_activations(path: Path, model_id: int) -> None:
         for table, rows in tables.items():
             insert_rows(connection, table, run_id, pa.Table.from_pylist(rows))
         finish_run(connection, run_id, tuple(tables), {})
+
+
+def _load_effects(path: Path, model_id: int) -> None:
+    """Attributions, and two ablations of which the second has no baseline."""
+    with writing(path) as connection:
+        run_id = start_run(connection, model_id, run_start("attribution"), 1)
+        rows = [{"layer": 28, "neuron": 4737, "effect": 0.25, "magnitude": 0.5}]
+        insert_rows(connection, "attribution", run_id, pa.Table.from_pylist(rows))
+        finish_run(connection, run_id, ("attribution",), {})
+        for at, baselines in enumerate((("layer", "frequency"), ())):
+            tables = _ablation_rows(f"a{at}", baselines)
+            start = replace(run_start("ablation"), subject=f"a{at}")
+            run_id = start_run(connection, model_id, start, 1)
+            for table, each in tables.items():
+                if each:
+                    insert_rows(connection, table, run_id, pa.Table.from_pylist(each))
+            finish_run(connection, run_id, tuple(tables), {})
+
+
+def _ablation_rows(ablation_id: str, baselines: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Rows by table; effects of the draws grow with their number."""
+    arms = [("none", 0), *((baseline, draw) for baseline in baselines for draw in (1, 2))]
+    said = {"ablation_id": ablation_id, "subset": "depletion", "n_neurons": 2, "kind": "zero"}
+    counts = {"seed": 0, "n_contexts": 1, "n_positions": 6, "n_matched": 2, "n_unmatched": 0}
+    spread = {"n_positions": 6, "n_nonfinite": 0, "sd": 0.5, "min": -1.0, "max": 2.0}
+    return {
+        "ablation": [
+            {"baseline": baseline, "draw": draw, **said, **counts} for baseline, draw in arms
+        ],
+        "ablation_effect": [
+            {"baseline": baseline, "draw": draw, "metric": metric, **spread}
+            | {"mean": 0.5 - draw / 8 + at, "q25": -0.25, "median": 0.0, "q75": 0.75 + at}
+            for baseline, draw in arms
+            for at, metric in enumerate(METRICS)
+        ],
+        "ablation_difference": [
+            {"baseline": baseline, "metric": metric, "n_draws": 2}
+            | {"difference": 0.1875, "low": 0.125, "high": 0.25}
+            for baseline in baselines
+            for metric in METRICS
+        ],
+        "ablation_position": [
+            {"metric": "loss", "sign": "+", "rank": 1, "context_id": 0, "position": 2}
+            | {"token_id": 1, "next_token_id": 5, "effect": 2.0}
+        ],
+    }
 
 
 def _load_corpus(connection: duckdb.DuckDBPyConnection, model_id: int) -> None:

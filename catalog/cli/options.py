@@ -242,6 +242,71 @@ _CORPUS_OPTIONS = {
 }
 
 
+def engine_options(command: Command) -> Command:
+    """Where a pass is computed, passed on as one EngineChoice `engine`."""
+
+    @functools.wraps(command)
+    def with_engine(engine: Any, ray_address: str | None, workers: int | None, **v: Any) -> Any:
+        from catalog.ingest.engines.choosing import EngineChoice
+
+        return command(engine=EngineChoice(engine, ray_address, workers), **v)
+
+    decorated: Any = click.option(
+        "--workers",
+        type=COUNT,
+        help="Ray workers, each with the model; by default one for each GPU, or node.",
+    )(with_engine)
+    decorated = click.option(
+        "--ray-address", help="Cluster to use, or auto; by default Ray starts here."
+    )(decorated)
+    return cast(
+        Command,
+        click.option(
+            "--engine",
+            type=click.Choice(("local", "ray")),
+            default="local",
+            show_default=True,
+            help="Where to compute: in this process, or on a Ray cluster.",
+        )(decorated),
+    )
+
+
+def saving_option(command: Command) -> Command:
+    """`--checkpoint-every`, passed on as `checkpoint_every_s`."""
+    return click.option(
+        "--checkpoint-every",
+        "checkpoint_every_s",
+        type=NumberRange(min=0),
+        default=180.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How often the pass over a corpus saves its progress.",
+    )(command)
+
+
+def dtype_option(command: Command) -> Command:
+    """`--dtype`: of a forward pass."""
+    return click.option(
+        "--dtype",
+        type=click.Choice(("auto", "float32", "bfloat16")),
+        default="auto",
+        show_default=True,
+        help="Of the forward pass; auto is bfloat16 on CUDA, float32 on the CPU.",
+    )(command)
+
+
+def listed(choices: tuple[str, ...]) -> Callable[..., tuple[str, ...]]:
+    """A callback for names separated by commas, each one of `choices`; '' is none."""
+
+    def names(_ctx: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
+        found = [name.strip() for name in text.split(",") if name.strip()]
+        if unknown := [name for name in found if name not in choices]:
+            raise click.BadParameter(f"{', '.join(unknown)}; there is: {', '.join(choices)}")
+        return tuple(name for name in choices if name in found)
+
+    return names
+
+
 def corpus_options(command: Command) -> Command:
     """How a corpus is read and cut, passed on as `corpus_choice` (fields of CorpusSpec)."""
 

@@ -8,21 +8,24 @@ from catalog.cli.output import Output
 from catalog.rows import Rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from catalog.ingest.own_text import NeuronOnText
     from catalog.texts import Texts
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is shown of each text: these neurons, or the `top` ones (see `Texts.top`)."""
+    """What is shown of each text: these neurons, or the `top` ones (see `Texts.top`).
+
+    Or what ablating neurons (`ID,...`) does, or which ones matter for what comes next.
+    """
 
     neurons: tuple[str, ...]
-    top: int
+    top: int | None
     by: str | None
     layers: tuple[int, int] | tuple[None, None]
     corpus: str | None
+    ablate: str | None
+    attribute: str | None
 
 
 def answer(reader: "Texts", texts: Sequence[str], asked: Asked, output: Output) -> None:
@@ -30,11 +33,14 @@ def answer(reader: "Texts", texts: Sequence[str], asked: Asked, output: Output) 
     import pyarrow as pa
 
     tables = []
+    notes: list[str] = []
     for number, text in enumerate(texts, 1):
-        for rows in _tables(reader, text, asked, shaded=output.is_for_people):
+        for found in _found(reader, text, asked, shaded=output.is_for_people):
+            rows = found.arrow()
             numbers = pa.array([number] * rows.num_rows, pa.int32())
             tables.append(rows if len(texts) == 1 else rows.add_column(0, "text", numbers))
-    output.write(Rows(pa.concat_tables(tables)))
+            notes += found.notes
+    output.write(Rows(pa.concat_tables(tables), tuple(notes)))
 
 
 def prompt(reader: "Texts", asked: Asked, output: Output) -> None:
@@ -63,13 +69,17 @@ def prompt(reader: "Texts", asked: Asked, output: Output) -> None:
             error("Interrupted.")
 
 
-def _tables(reader: "Texts", text: str, asked: Asked, *, shaded: bool) -> "list[pa.Table]":
+def _found(reader: "Texts", text: str, asked: Asked, *, shaded: bool) -> list[Rows]:
     from catalog.queries.own_text import neuron_rows
 
+    if asked.ablate is not None:
+        ids = [each.strip() for each in asked.ablate.split(",") if each.strip()]
+        return [reader.ablated(text, ids)]
+    if asked.attribute is not None:
+        return [reader.attributed(text, asked.attribute, asked.top or 10)]
     if not asked.neurons:
         first, last = asked.layers
-        found = reader.top(text, asked.top, asked.by, first, last, asked.corpus)
-        return [found.arrow()]
+        return [reader.top(text, asked.top or 3, asked.by, first, last, asked.corpus)]
     tables = []
     for neuron in asked.neurons:
         on_text = reader.run(text, neuron)
@@ -80,7 +90,7 @@ def _tables(reader: "Texts", text: str, asked: Asked, *, shaded: bool) -> "list[
             import pyarrow as pa
 
             rows = rows.add_column(0, "neuron_id", pa.array([neuron] * rows.num_rows))
-        tables.append(rows)
+        tables.append(Rows(rows))
     return tables
 
 

@@ -9,6 +9,7 @@ select
     r.corpus_id,
     c.digest as corpus,
     r.stage,
+    r.subject,
     r.status,
     r.started_at,
     r.finished_at,
@@ -75,7 +76,7 @@ from (
 );
 
 -- Which entry gives the rows about weights (no corpus): one table has the columns of all stages,
--- so the entry that went through most of them has all. And which gives those on each corpus.
+-- so the entry that went through most of them has all. And which states each corpus.
 create table part as
 select alias, held_in, model_id, null::integer as corpus_id, null as corpus
 from entry
@@ -88,10 +89,33 @@ union all
     left join (
         select held_in, model_id, corpus_id, max(finished_at) as finished_at
         from finished
+        where subject is null
         group by all
     ) f using (held_in, model_id, corpus_id)
     qualify row_number() over (
         partition by e.alias, k.digest
+        order by f.finished_at nulls last, k.source, k.parameters, e.place
+    ) = 1
+);
+
+-- Which entry gives the rows of a stage on a corpus, and of each of several results (`subject`).
+create table giving as
+select alias, held_in, model_id, corpus_id, corpus, null as stage, null as subject
+from part
+where corpus_id is null
+union all
+(
+    select e.alias, held_in, model_id, k.corpus_id, k.digest, f.stage, f.subject
+    from entry e
+    join known k using (held_in, model_id)
+    join (
+        select held_in, model_id, corpus_id, stage, subject, max(finished_at) as finished_at
+        from run
+        where status = 'finished' or is_shown
+        group by all
+    ) f using (held_in, model_id, corpus_id)
+    qualify row_number() over (
+        partition by e.alias, k.digest, f.stage, f.subject
         order by f.finished_at nulls last, k.source, k.parameters, e.place
     ) = 1
 );
@@ -142,13 +166,17 @@ union all
 select
     'run', r.held_in, r.run_id,
     row_number() over (
-        order by u.new, r.started_at, r.stage, p.corpus nulls first, r.run_id, r.held_in
+        order by
+            u.new, r.started_at, r.stage, g.corpus nulls first, r.subject nulls first,
+            r.run_id, r.held_in
     ),
     true
 from run r
-join part p
-    on p.held_in = r.held_in and p.model_id = r.model_id
-    and p.corpus_id is not distinct from r.corpus_id
+join giving g
+    on g.held_in = r.held_in and g.model_id = r.model_id
+    and g.corpus_id is not distinct from r.corpus_id
+    and (r.corpus_id is null or g.stage = r.stage)
+    and g.subject is not distinct from r.subject
 join united u using (alias)
 where r.status in ('finished', 'superseded') or r.is_shown;
 

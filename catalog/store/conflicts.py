@@ -65,7 +65,8 @@ def _corpus(row: _Row) -> Iterator[Conflict]:
 
 def _stage(row: _Row) -> Iterator[Conflict]:
     on = f" on {row['corpus']}" if row["corpus"] else ""
-    what = f"{row['alias']}: the stage {row['stage']}{on}"
+    which = f" {row['subject']}" if row["subject"] else ""
+    what = f"{row['alias']}: the stage {row['stage']}{which}{on}"
     here, there = row["here"], row["there"]
     asked = [json.loads(row[name]) for name in ("parameters", "other_parameters")]
     rows = [json.loads(row[name] or "null") for name in ("noted", "other_noted")]
@@ -85,7 +86,13 @@ def _stage(row: _Row) -> Iterator[Conflict]:
         said = f"{what} has other rows ({', '.join(differing)}) in {here} than in {there}."
     else:
         return
-    yield (said, *_advice(row, "alias", row["other_corpus"]))
+    if row["subject"]:
+        drop = Command(
+            "drop", options=(Option("ablation", row["subject"]), Option("db", str(there)))
+        )
+        yield (said, " Drop one: ", drop)
+    else:
+        yield (said, *_advice(row, "alias", row["other_corpus"]))
 
 
 def _stages(row: _Row) -> Iterator[Conflict]:

@@ -42,18 +42,20 @@ order by k.name, o.name;
 
 create view same_stages as
 select
-    p.alias, p.places, p.held_in, p.other_in, f.stage, k.name as corpus, l.name as other_corpus,
+    p.alias, p.places, p.held_in, p.other_in, f.stage, f.subject,
+    k.name as corpus, l.name as other_corpus,
     f.parameters, g.parameters as other_parameters, f.noted, g.noted as other_noted
 from compared p
 join finished f on f.held_in = p.held_in and f.model_id = p.one.model_id
 join finished g
     on g.held_in = p.other_in and g.model_id = p.other.model_id
     and g.stage = f.stage and g.corpus is not distinct from f.corpus
+    and g.subject is not distinct from f.subject
 left join known k
     on k.held_in = f.held_in and k.model_id = f.model_id and k.corpus_id = f.corpus_id
 left join known l
     on l.held_in = g.held_in and l.model_id = g.model_id and l.corpus_id = g.corpus_id
-order by f.stage, f.corpus;
+order by f.stage, f.corpus, f.subject;
 
 -- The second has a stage that the first lacks, though the first went through as many.
 create view other_stages as

@@ -1,4 +1,4 @@
-"""Taking an entry, or one corpus of it, out of a catalog, in short transactions.
+"""Taking an entry, or a corpus or an ablation of it, out of a catalog, in short transactions.
 
 The first transaction hides all of it: rows are no longer current, and its runs belong to no model.
 They keep their rows until these are deleted, so a drop that was killed is completed by the next one
@@ -13,12 +13,12 @@ from typing import Final
 import duckdb
 
 from catalog.declaration import ROWS_PER_TRANSACTION
-from catalog.errors import NotFoundError
+from catalog.errors import NotFoundError, Option, UsageError
 from catalog.store.copying import spans
 from catalog.store.handle import Handle
 from catalog.store.opening import check_path, explaining
 from catalog.store.staging import Staging, folder_name, sole_ingest, staging_root
-from catalog.tables import STAGES, bulk_tables, table_named
+from catalog.tables import ABLATION, RUN_KINDS, bulk_tables, table_named
 
 NO_MODEL: Final = 0
 """The model of runs whose rows are being deleted; ids of models begin at 1."""
@@ -35,26 +35,41 @@ _UNREFERENCED: Final = (
 
 @dataclass(frozen=True)
 class Drop:
-    """What is to be dropped: an entry, or of it one corpus. `stages`: what it has finished.
+    """What is to be dropped: an entry, or of it one corpus, or one ablation. `stages`: what it has
+    finished.
 
     `model_id` is None where a drop that was killed had hidden all of it.
     """
 
     catalog: Handle
-    model: str
+    model: str | None
     corpus: str | None
+    ablation: str | None
     model_id: int | None
     corpus_id: int | None
     stages: tuple[str, ...]
 
 
-def find_drop(catalog: Handle, model: str, corpus: str | None = None) -> Drop:
-    """What a drop would take; nothing is changed yet.
+def find_drop(
+    catalog: Handle,
+    model: str | None = None,
+    corpus: str | None = None,
+    ablation: str | None = None,
+) -> Drop:
+    """What a drop would take; nothing is changed yet. An ablation needs no model.
 
     Raises:
-        NotFoundError: no such model, or it has no such corpus; the message says what there is.
+        UsageError: neither a model nor an ablation is named, or an ablation and a corpus.
+        NotFoundError: no such model, or it has no such corpus or ablation; the message says what
+            there is.
     """
     check_path(catalog.file, read_only=True)
+    if ablation is not None:
+        if corpus is not None:
+            raise UsageError("An ablation is of one corpus.", "Leave out ", Option("corpus"), ".")
+        return _find_ablation(catalog, model, ablation)
+    if model is None:
+        raise UsageError("What is to be dropped? Name a model, or an ", Option("ablation"), ".")
     with catalog.tables("") as connection, explaining(catalog.file):
         models = dict(
             connection.execute("select alias, model_id from model order by alias").fetchall()
@@ -63,7 +78,7 @@ def find_drop(catalog: Handle, model: str, corpus: str | None = None) -> Drop:
         corpora = {} if model_id is None else _corpora(connection, model_id)
         gone = model_id is None or (corpus is not None and corpus not in corpora)
         if gone and _hidden_runs(connection):
-            return Drop(catalog, model, corpus, None, None, ())
+            return Drop(catalog, model, corpus, None, None, None, ())
         if model_id is None:
             raise NotFoundError(f"{catalog} holds no model {model!r}. {_there_is(models)}")
         if gone:
@@ -74,7 +89,27 @@ def find_drop(catalog: Handle, model: str, corpus: str | None = None) -> Drop:
             "and ($2 is null or corpus_id = $2) order by stage",
             [model_id, corpus_id],
         ).fetchall()
-    return Drop(catalog, model, corpus, model_id, corpus_id, tuple(row[0] for row in rows))
+    stages = tuple(row[0] for row in rows)
+    return Drop(catalog, model, corpus, None, model_id, corpus_id, stages)
+
+
+def _find_ablation(catalog: Handle, model: str | None, ablation: str) -> Drop:
+    with catalog.tables("") as connection, explaining(catalog.file):
+        rows = connection.execute(
+            "select r.subject, m.alias, m.model_id, r.corpus_id from ingest_run r "
+            "join model m using (model_id) where r.stage = $1 and r.subject is not null "
+            "and ($2 is null or m.alias = $2) and r.status != 'superseded' order by r.run_id",
+            [ABLATION.name, model],
+        ).fetchall()
+        for found, alias, model_id, corpus_id in rows:
+            if found == ablation:
+                stages = (f"{ABLATION.name} {ablation}",)
+                return Drop(catalog, alias, None, ablation, model_id, corpus_id, stages)
+        if _hidden_runs(connection):
+            return Drop(catalog, model, None, ablation, None, None, ())
+    there = dict.fromkeys((row[0] for row in rows), 0)
+    of = "" if model is None else f" of {model}"
+    raise NotFoundError(f"{catalog} holds no ablation {ablation!r}{of}. {_there_is(there)}")
 
 
 def drop(found: Drop) -> None:
@@ -86,16 +121,30 @@ def drop(found: Drop) -> None:
     """
     with sole_ingest(found.catalog):
         # Ids may have changed hands while the user was asked.
-        found = find_drop(found.catalog, found.model, found.corpus)
+        found = find_drop(found.catalog, found.model, found.corpus, found.ablation)
         if found.model_id is not None:
             with found.catalog.writing() as connection:
-                _hide(connection, found.model_id, found.corpus_id)
-        _forget_staged(found)
+                if found.ablation is None:
+                    _hide(connection, found.model_id, found.corpus_id)
+                else:
+                    _hide_runs(connection, found.model_id, ABLATION.name, found.ablation)
+        if found.model is not None:
+            _forget_staged(found)
         _delete_hidden(found.catalog)
         with found.catalog.writing() as connection:
             connection.execute("delete from ingest_run where model_id = $1", [NO_MODEL])
             for statement in _UNREFERENCED:
                 connection.execute(statement)
+
+
+def drop_runs(catalog: Handle, model_id: int, stages: Sequence[str]) -> None:
+    """Drop all that some stages gave an entry; for who holds off other ingests already."""
+    with catalog.writing() as connection:
+        for stage in stages:
+            _hide_runs(connection, model_id, stage, None)
+    _delete_hidden(catalog)
+    with catalog.writing() as connection:
+        connection.execute("delete from ingest_run where model_id = $1", [NO_MODEL])
 
 
 def _hide(connection: duckdb.DuckDBPyConnection, model_id: int, corpus_id: int | None) -> None:
@@ -110,6 +159,24 @@ def _hide(connection: duckdb.DuckDBPyConnection, model_id: int, corpus_id: int |
         "update ingest_run set model_id = $3, corpus_id = null, status = 'abandoned' "
         "where model_id = $1 and ($2 is null or corpus_id = $2)",
         [*key, NO_MODEL],
+    )
+
+
+def _hide_runs(
+    connection: duckdb.DuckDBPyConnection, model_id: int, stage: str, subject: str | None
+) -> None:
+    """Hide the runs of a stage, or of one of its several results."""
+    runs = (
+        "select run_id from ingest_run where model_id = $1 and stage = $2 "
+        "and ($3 is null or subject = $3)"
+    )
+    connection.execute(
+        f"delete from current_rows where run_id in ({runs})", [model_id, stage, subject]
+    )
+    connection.execute(
+        "update ingest_run set model_id = $4, corpus_id = null, status = 'abandoned' "
+        "where model_id = $1 and stage = $2 and ($3 is null or subject = $3)",
+        [model_id, stage, subject, NO_MODEL],
     )
 
 
@@ -153,21 +220,26 @@ def _corpora(connection: duckdb.DuckDBPyConnection, model_id: int) -> dict[str, 
 
 def _forget_staged(found: Drop) -> None:
     """Remove what interrupted ingests of it staged."""
+    assert found.model is not None
     root = staging_root(found.catalog.file)
+    if found.ablation is not None:
+        _discard(root / folder_name(found.model), (f"{ABLATION.name}-{found.ablation}",))
+        return
     if found.corpus is None:
-        _discard(root / folder_name(found.model), [stage.name for stage in STAGES])
+        _discard(root / folder_name(found.model), [stage.name for stage in RUN_KINDS])
         return
     with found.catalog.tables("") as connection, explaining(found.catalog.file):
         known = connection.execute(
             "select 1 from model_corpus where name = $1", [found.corpus]
         ).fetchone()
         unfinished = connection.execute(
-            "select 1 from ingest_run where model_id = $1 and stage = 'activations' "
-            "and status in ('running', 'loading')",
+            "select distinct stage from ingest_run where model_id = $1 "
+            "and status in ('running', 'loading') order by stage",
             [found.model_id],
-        ).fetchone()
-    if unfinished is None:
-        _discard(root / folder_name(found.model), ("activations",))
+        ).fetchall()
+    of_corpora = {each.name for each in RUN_KINDS if each.of_corpus}
+    for stage in sorted(of_corpora - {stage for (stage,) in unfinished}):
+        _discard(root / folder_name(found.model), (stage,))
     if known is None:
         Staging(root / "corpora" / folder_name(found.corpus)).discard()
 

@@ -24,6 +24,9 @@ _ALLOWED = (
 _QUERIES: Final = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
 """Kinds of query in a parse tree; all others (COPY_QUERY_NODE, INSERT_QUERY_NODE) have effects."""
 
+_BESIDE_WHERE: Final = ("modifiers", "group_expressions", "having", "qualify", "sample")
+"""What a query may have beside its WHERE, in a parse tree."""
+
 _RUNS_TEXT: Final = ("query", "query_table")
 
 
@@ -42,6 +45,26 @@ def checked_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     _require_select(select)
     _require_reading(connection, select.query)
     return statement.query
+
+
+def checked_condition(connection: duckdb.DuckDBPyConnection, condition: str, source: str) -> str:
+    """`condition` if it can stand after WHERE over `source`, does no more, and only reads.
+
+    Raises:
+        SqlError: it does not parse, is more than a condition, or has effects.
+    """
+    select = f"select 1 from {source} where {condition}\n"
+    statement = _parsed(connection, select)
+    _require_select(statement)
+    _require_reading(connection, statement.query)
+    (node,) = (part["node"] for part in _parse_tree(connection, statement.query)["statements"])
+    beside = [name for name in _BESIDE_WHERE if node.get(name)]
+    if node.get("type") != "SELECT_NODE" or node.get("where_clause") is None or beside:
+        raise SqlError(
+            f"{condition.strip()!r} is no condition: it may hold only what follows WHERE. Write "
+            "for example: layer > 3 and io_class = 'depletion'."
+        )
+    return condition
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

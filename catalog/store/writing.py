@@ -52,7 +52,10 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class RunStart:
-    """What is known of a run before its first unit of work."""
+    """What is known of a run before its first unit of work.
+
+    `subject` tells several results of a stage on one corpus apart: the id of an ablation.
+    """
 
     stage: str
     device: str
@@ -61,6 +64,7 @@ class RunStart:
     versions: Mapping[str, str]
     n_units: int
     stage_version: int
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,9 +146,9 @@ def start_run(
     """Record that a stage began; an unfinished earlier run of it is abandoned, its rows deleted."""
     abandoned = connection.execute(
         "update ingest_run set status = 'abandoned' where model_id = $1 and stage = $2 "
-        "and corpus_id is not distinct from $3 and status in ('running', 'loading') "
-        "returning run_id, n_done",
-        [model_id, start.stage, corpus_id],
+        "and corpus_id is not distinct from $3 and subject is not distinct from $4 "
+        "and status in ('running', 'loading') returning run_id, n_done",
+        [model_id, start.stage, corpus_id, start.subject],
     ).fetchall()
     for table in bulk_tables():
         for run_id, _ in abandoned:
@@ -167,6 +171,7 @@ def start_run(
             "n_units": start.n_units,
             "n_done": 0,
             "stage_version": start.stage_version,
+            "subject": start.subject,
         },
     )
     return run_id
@@ -180,7 +185,7 @@ def unfinished_run(
         "select run_id, n_done from ingest_run where model_id = $1 and stage = $2 "
         "and corpus_id is not distinct from $3 and status in ('running', 'loading') "
         "and device = $4 and dtype = $5 and parameters = $6 and versions = $7 and n_units = $8 "
-        "and stage_version = $9 order by run_id desc",
+        "and stage_version = $9 and subject is not distinct from $10 order by run_id desc",
         [
             model_id,
             start.stage,
@@ -191,20 +196,25 @@ def unfinished_run(
             _json(start.versions),
             start.n_units,
             start.stage_version,
+            start.subject,
         ],
     ).fetchone()
     return None if row is None else (int(row[0]), int(row[1]))
 
 
 def finished_run(
-    connection: duckdb.DuckDBPyConnection, model_id: int, stage: str, corpus_id: int | None
+    connection: duckdb.DuckDBPyConnection,
+    model_id: int,
+    stage: str,
+    corpus_id: int | None,
+    subject: str | None = None,
 ) -> FinishedRun | None:
     """The run of the stage whose rows are shown, if there is one."""
     row = connection.execute(
         "select finished_at, parameters, stage_version from ingest_run "
         "where model_id = $1 and stage = $2 and corpus_id is not distinct from $3 "
-        "and status = 'finished'",
-        [model_id, stage, corpus_id],
+        "and subject is not distinct from $4 and status = 'finished'",
+        [model_id, stage, corpus_id, subject],
     ).fetchone()
     return None if row is None else FinishedRun(row[0], json.loads(row[1]), row[2])
 
@@ -264,30 +274,35 @@ def finish_run(
     A clock that was set back meanwhile does not make it end before it began.
     """
     row = connection.execute(
-        "select model_id, corpus_id, stage from ingest_run where run_id = $1", [run_id]
+        "select model_id, corpus_id, stage, subject from ingest_run where run_id = $1", [run_id]
     ).fetchone()
     assert row is not None
-    model_id, corpus_id, stage = row
-    key = [model_id, corpus_id]
+    model_id, corpus_id, stage, subject = row
+    key = [model_id, corpus_id, subject]
+    # Several results of one stage stand beside each other, each replaced by its like alone.
+    replaced = (
+        "select c.run_id from current_rows c join ingest_run r using (run_id) "
+        "where c.bulk_table = $4 and c.model_id = $1 and c.corpus_id is not distinct from $2 "
+        "and r.subject is not distinct from $3"
+    )
     for table in tables:
         connection.execute(
-            f"delete from {table} where run_id in (select run_id from current_rows "
-            "where bulk_table = $3 and model_id = $1 and corpus_id is not distinct from $2)",
+            f"delete from {table} where run_id in ({replaced})",
             [*key, table],
         )
         connection.execute(
-            "delete from current_rows where bulk_table = $3 and model_id = $1 "
-            "and corpus_id is not distinct from $2",
+            f"delete from current_rows where bulk_table = $4 and run_id in ({replaced})",
             [*key, table],
         )
         connection.execute(
             "insert into current_rows by name select $3 as bulk_table, $1 as model_id, "
             "$2 as corpus_id, $4 as run_id",
-            [*key, table, run_id],
+            [model_id, corpus_id, table, run_id],
         )
     connection.execute(
         "update ingest_run set status = 'superseded' where model_id = $1 "
-        "and corpus_id is not distinct from $2 and stage = $3 and status = 'finished'",
+        "and corpus_id is not distinct from $2 and subject is not distinct from $3 "
+        "and stage = $4 and status = 'finished'",
         [*key, stage],
     )
     connection.execute(

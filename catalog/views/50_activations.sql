@@ -12,8 +12,7 @@ select
 from corpus co
 join model_corpus mc on mc.corpus_id = co.corpus_id
 join model m on m.model_id = mc.model_id
-join current_rows c
-    on c.bulk_table = 'exemplar' and c.model_id = mc.model_id and c.corpus_id = mc.corpus_id;
+semi join current_rows c on c.model_id = mc.model_id and c.corpus_id = mc.corpus_id;
 
 create or replace view contexts as
 select
@@ -26,8 +25,7 @@ select
 from context x
 join model_corpus mc on mc.corpus_id = x.corpus_id
 join model m on m.model_id = mc.model_id
-join current_rows c
-    on c.bulk_table = 'exemplar' and c.model_id = mc.model_id and c.corpus_id = mc.corpus_id;
+semi join current_rows c on c.model_id = mc.model_id and c.corpus_id = mc.corpus_id;
 
 create or replace view activation_stats as
 select

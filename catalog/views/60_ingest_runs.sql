@@ -5,6 +5,7 @@ select
     mc.name as corpus,
     r.stage,
     r.stage_version,
+    r.subject,
     r.status,
     r.started_at,
     r.finished_at,

@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from catalog.errors import CorpusError
+from catalog.ingest.corpus.tokenised import CorpusSummary
 from catalog.taxonomy import N_SAMPLED_POSITIONS
 
 LENGTH_MULTIPLE = 8
@@ -76,6 +77,15 @@ class CountingRule:
 
     special_ids: tuple[int, ...]
     skip_first: bool
+
+    @classmethod
+    def of(cls, corpus: CorpusSummary) -> Self:
+        """The rule that a corpus was tokenised with."""
+        excluded = corpus.special_tokens == "excluded"
+        return cls(
+            tuple(corpus.special_token_ids) if excluded else (),
+            skip_first=excluded and corpus.position_0_special,
+        )
 
     def counted(self, tokens: Int[ndarray, "*shape t"]) -> Bool[ndarray, "*shape t"]:
         """True where a position counts; the last axis runs over positions from 0."""

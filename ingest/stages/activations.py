@@ -102,11 +102,7 @@ class ActivationsStage(Stage):
 
     def _job(self) -> PassJob:
         corpus = self.corpus.tokenised
-        excluded = corpus.special_tokens == "excluded"
-        rule = CountingRule(
-            tuple(corpus.special_token_ids) if excluded else (),
-            skip_first=excluded and corpus.position_0_special,
-        )
+        rule = CountingRule.of(corpus)
         return PassJob(
             weights=self.weights,
             device=self.device,

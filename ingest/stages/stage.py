@@ -34,25 +34,25 @@ class StageContext:
     corpus: EnteredCorpus | None
 
 
-class Stage(ABC):
-    """A stage bound to one entry, ready to compute.
+class Runnable(ABC):
+    """What leaves a run in the catalog, bound to one entry and ready to compute.
 
-    `name` is that of its file and of its declaration in `catalog.tables`, which says what it needs
-    and which tables it fills. `corpus_id` is the corpus that the rows are about, if they are.
+    `name` is that of its declaration in `catalog.tables`, which says which tables it fills.
+    `corpus_id` is the corpus that the rows are about, if they are. `subject` tells several results
+    on one corpus apart. Rows are staged in parts: by layer, or `n_parts` of them.
     """
 
     name: ClassVar[str]
     device: torch.device
     dtype: str = "float32"
     corpus_id: int | None = None
+    subject: str | None = None
+    n_parts: int | None = None
 
-    @classmethod
-    @abstractmethod
-    def of(cls, context: StageContext) -> Self:
-        """The stage for the entry of `context`.
-
-        Raises UsageError if something that it needs was not given.
-        """
+    @property
+    def title(self) -> str:
+        """What to call it in messages."""
+        return self.name
 
     @property
     @abstractmethod
@@ -70,6 +70,18 @@ class Stage(ABC):
     def load_references(self, catalog: Handle, model_id: int) -> None:
         """Load what the rows refer to (vocabulary, contexts), before the first of them."""
         return
+
+
+class Stage(Runnable):
+    """A stage of an ingest; `name` is also that of its file."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, context: StageContext) -> Self:
+        """The stage for the entry of `context`.
+
+        Raises UsageError if something that it needs was not given.
+        """
 
 
 class LayerUnit(NamedTuple):

@@ -1,4 +1,4 @@
--- One row per entry, with its finished stages in the order in which they run.
+-- One row per entry, with its finished stages in the order in which they ran.
 select
     m.model,
     m.source,
@@ -9,10 +9,18 @@ select
     m.n_layers * m.d_mlp as neurons,
     (
         select string_agg(
-            r.stage || coalesce(' (' || r.corpus || ')', ''), ', ' order by r.started_at, r.run_id
+            r.stage || coalesce(' (' || r.corpus || ')', '')
+                || case when r.n_runs > 1 then ' x ' || r.n_runs else '' end,
+            ', ' order by r.started_at, r.run_id
         )
-        from ingest_runs r
-        where r.model = m.model and r.status = 'finished'
+        from (
+            select
+                stage, corpus,
+                min(started_at) as started_at, min(run_id) as run_id, count(*) as n_runs
+            from ingest_runs
+            where model = m.model and status = 'finished'
+            group by stage, corpus
+        ) r
     ) as stages,
     m.ingested_at::date as ingested
 from models m

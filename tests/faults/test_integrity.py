@@ -10,6 +10,7 @@ import pytest
 from tests.faults.registry import Fault, injects
 from tests.faults.runs import Ingest
 from tests.support import Answer, execute, query
+from tests.support import command as cli_process
 
 EDITS = {
     "neuron": "cos_in_out = -cos_in_out",
@@ -19,6 +20,11 @@ EDITS = {
     "exemplar": "window_post = list_reverse(window_post)",
     "activation_sample": "scale = scale * 2",
     "sample_position": "position = position + 1",
+    "attribution": "effect = -effect",
+    "ablation": "n_neurons = n_neurons + 1",
+    "ablation_effect": "mean = -mean",
+    "ablation_difference": "low = high",
+    "ablation_position": "position = position + 1",
 }
 SEES = (
     "Error: What is stored differs: rows of {}. Restore the catalog from a copy, or redo the stage "
@@ -46,11 +52,14 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
         # Its tokenizer has a start token, without which no attention is scored.
         model = tiny_checkpoints.build("llama", folder / "model")
         tiny_checkpoints.save_tokenizer(model)
-        options = ["weights,vocab,roles,activations", *activations.options[2:]]
+        options = ["weights,vocab,roles,activations,attribution", *activations.options[2:]]
         ingest = replace(
             activations, checkpoint=model, db=folder / "c.duckdb", options=("--stages", *options)
         )
         answer = ingest.answer()
+        assert answer.code == 0, answer.err
+        asked = ("--neurons", "1.1", "--draws", 2, "--device", "cpu", "--db", ingest.db)
+        answer = cli_process("ablate", "tiny", *asked)
         assert answer.code == 0, answer.err
 
     return Path(shutil.copy(once("faults-whole", make) / "c.duckdb", tmp_path / "whole.duckdb"))

@@ -20,6 +20,7 @@ from tests.support import Answer, python
 
 FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 FIGURES = figure_names()
+OF_NEURONS = [name for name in FIGURES if name != "ablation"]
 PAPER = {"classes", "cosines", "definition", "medians", "scatter", "swiglu"}
 
 # Linear RGB as seen without the long, middle or short cones (Machado et al. 2009, severity 1).
@@ -59,10 +60,18 @@ def test_every_figure_in_every_format_is_the_same_each_time(
     assert picture == render(name, FigureData(Handle(known)), file_format)
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", OF_NEURONS)
 @pytest.mark.parametrize("models", [["one"], ["many"], ["one", "many"]])
 def test_one_layer_hundreds_and_several_models(layers: Path, name: str, models: list[str]) -> None:
     assert render(name, FigureData(Handle(layers), models), "png")
+
+
+def test_ablations_are_drawn_of_models_that_have_some(known: Path) -> None:
+    data = FigureData(Handle(known), ["alpha"])
+    loss, rank = (render("ablation", data, "svg", metric=each) for each in ("loss", "rank"))
+    assert b"depletion (2)" in loss and loss != rank
+    with pytest.raises(NotFoundError, match="nothing to draw of beta"):
+        render("ablation", FigureData(Handle(known), ["beta"]), "svg")
 
 
 def test_titles_name_model_and_kind_of_weights(known: Path) -> None:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from catalog.ingest.ablation.ablating import ablate
+from catalog.ingest.ablation.request import AblateRequest
+from catalog.ingest.ablation.subsets import SubsetSpec
 from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
@@ -29,6 +32,16 @@ def make(folder: Path) -> None:
     add(b, "y", WEIGHTS, "p")
     add(b, "x", ("weights",), "q")
     add(a, "x", WEIGHTS, "p")
+    for catalog in (together, a):
+        ablate_in(catalog, "x", "p")
+
+
+def ablate_in(catalog: Path, model: str, corpus: str) -> None:
+    """Ablate two neurons of a model, each for itself."""
+    subsets = [SubsetSpec(neurons=(each,)) for each in ("0.1", "2.7")]
+    source = CorpusSpec(corpus)
+    request = AblateRequest(Handle(catalog), model, subsets, corpus=source, n_draws=2, device="cpu")
+    ablate(request, Silent())
 
 
 def add(
@@ -51,7 +64,7 @@ def add(
     if corpus is not None:
         source = str(catalog.parent / f"{corpus}.txt")
         given |= {
-            "stages": (*stages, "activations"),
+            "stages": (*stages, "activations", "attribution"),
             "corpus": CorpusSpec(source, context_length=16),
             "corpus_name": corpus,
         }

@@ -39,6 +39,14 @@ PUBLIC_VIEWS = {
     "special_tokens digest",
     "contexts": "model corpus context_id source_ref n_tokens text",
     "tokens": "model token_id token",
+    "ablations": "ablation_id model corpus subset n_neurons kind gate_sign post_sign baseline draw "
+    "seed n_contexts n_positions created_at",
+    "ablation_effects": "ablation_id model corpus baseline draw metric n_positions mean sd min q25 "
+    "median q75 max",
+    "ablation_differences": "ablation_id model corpus baseline metric n_draws difference low high",
+    "ablation_positions": "ablation_id model corpus metric sign rank context_id position token "
+    "next_token effect",
+    "attributions": "model corpus layer neuron effect magnitude",
     "ingest_runs": "run_id model stage stage_version status started_at finished_at device dtype "
     "parameters versions n_units n_done",
     "io_classes(0.5)": "model layer neuron neuron_id io_class atypical",

@@ -1,4 +1,4 @@
-"""`catalog drop`: an entry, or one corpus of it, out of the catalog."""
+"""`catalog drop`: an entry, or a corpus or an ablation of it, out of the catalog."""
 
 import click
 
@@ -7,13 +7,16 @@ from catalog.cli.options import catalog_options
 
 
 @click.command("drop")
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option(
     "--corpus", metavar="NAME", help="Only what the model does on this corpus; by default all."
 )
+@click.option("--ablation", metavar="ID", help="Only this ablation; MODEL may be left out.")
 @click.option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
 @catalog_options
-def command(catalog: Catalog, model: str, corpus: str | None, yes: bool) -> None:
+def command(
+    catalog: Catalog, model: str | None, corpus: str | None, ablation: str | None, yes: bool
+) -> None:
     """Remove MODEL from the catalog, and what only it refers to.
 
     The file keeps its size and uses the space for what comes next; `catalog compact` gives it back.
@@ -26,8 +29,10 @@ def command(catalog: Catalog, model: str, corpus: str | None, yes: bool) -> None
     from catalog.cli.messages import confirm_loss, note
     from catalog.errors import Command, Declined, Option, command_line
 
-    found = catalog.find_drop(model, corpus)
-    what = model if corpus is None else f"the corpus {corpus} of {model}"
+    found = catalog.find_drop(model, corpus, ablation)
+    what = found.model if corpus is None else f"the corpus {corpus} of {model}"
+    if ablation is not None:
+        what = f"the ablation {ablation} of {found.model}"
     done = f"dropped {what}"
     if found.model_id is None:
         done = "a drop that was interrupted is complete"

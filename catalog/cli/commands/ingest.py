@@ -7,17 +7,18 @@ import click
 
 from catalog.api import Catalog
 from catalog.cli.options import (
-    COUNT,
-    NumberRange,
     catalog_options,
     corpus_options,
     device_option,
+    dtype_option,
+    engine_options,
+    saving_option,
 )
 from catalog.tables import STAGES, default_stages
 from catalog.taxonomy import WEIGHT_KINDS
 
 if TYPE_CHECKING:
-    from catalog.ingest.engines.choosing import EngineName
+    from catalog.ingest.engines.choosing import EngineChoice
 
 
 def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -74,36 +75,10 @@ def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
     show_default=True,
     help="Contexts kept per neuron and sign case.",
 )
-@click.option(
-    "--dtype",
-    type=click.Choice(("auto", "float32", "bfloat16")),
-    default="auto",
-    show_default=True,
-    help="Of the forward pass; auto is bfloat16 on CUDA, float32 on the CPU.",
-)
+@dtype_option
 @device_option
-@click.option(
-    "--checkpoint-every",
-    "checkpoint_every_s",
-    type=NumberRange(min=0),
-    default=180.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often the pass over a corpus saves its progress.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(("local", "ray")),
-    default="local",
-    show_default=True,
-    help="Where to compute: in this process, or on a Ray cluster.",
-)
-@click.option("--ray-address", help="Cluster to use, or auto; by default Ray starts here.")
-@click.option(
-    "--workers",
-    type=COUNT,
-    help="Ray workers, each with the model; by default one for each GPU, or node.",
-)
+@saving_option
+@engine_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Redo stages that are finished.")
 @catalog_options
@@ -114,9 +89,7 @@ def command(
     stages: tuple[str, ...],
     corpus_choice: dict[str, Any],
     corpus_name: str | None,
-    engine: "EngineName",
-    ray_address: str | None,
-    workers: int | None,
+    engine: "EngineChoice",
     yes: bool,
     **settings: Any,
 ) -> None:
@@ -133,7 +106,6 @@ def command(
     from catalog.cli.ingesting import ingest_all
     from catalog.errors import UsageError
     from catalog.ingest.corpus.spec import CorpusSpec
-    from catalog.ingest.engines.choosing import EngineChoice
     from catalog.ingest.request import IngestRequest
     from catalog.queries.published import published_models
 
@@ -143,7 +115,6 @@ def command(
     alone = ("revision", "file", "tokenizer")
     if len(sources) > 1 and (alias or any(settings[name] for name in alone)):
         raise UsageError("--alias, --revision, --file and --tokenizer go with one MODEL.")
-    choice = EngineChoice(engine, ray_address, workers)
     requests = []
     for source in sources:
         corpus = corpus_choice["source"] or ("demo" if source == "demo" else None)
@@ -155,7 +126,7 @@ def command(
                 stages=stages or default_stages(with_corpus=corpus is not None),
                 corpus=CorpusSpec(**{**corpus_choice, "source": corpus}) if corpus else None,
                 corpus_name=corpus_name,
-                engine=choice,
+                engine=engine,
                 **settings,
             )
         )

@@ -8,11 +8,13 @@ import click
 from catalog.api import Catalog
 from catalog.cli.options import NATURAL, Command, NumberRange, reading_options
 from catalog.figures import figure_docs, figure_options
+from catalog.taxonomy import METRICS
 
 _KINDS: Final[dict[str, dict[str, Any]]] = {
     "fraction": {"type": NumberRange(0, 1)},
     "layers": {"type": NATURAL, "multiple": True},
     "flag": {"is_flag": True},
+    "metric": {"type": click.Choice(METRICS)},
 }
 """How the command line takes an option of a figure, by its kind."""
 

@@ -41,7 +41,18 @@ from catalog.taxonomy import TEXT_ORDERS
     "--top",
     type=COUNT,
     metavar="K",
-    help="The K neurons that stand out most at each token (the default, with K = 3).",
+    help="The K neurons that stand out most at each token (the default, with K = 3); of "
+    "--attribute the K that matter most (10).",
+)
+@click.option(
+    "--ablate",
+    metavar="ID,...",
+    help="Show what the predictions after each token become without these neurons.",
+)
+@click.option(
+    "--attribute",
+    metavar="NEXT",
+    help="Show the neurons that matter most for the token with which NEXT begins, after TEXT.",
 )
 @click.option(
     "--by",
@@ -81,6 +92,8 @@ def command(
     checkpoint: Path | None,
     neurons: tuple[str, ...],
     top: int | None,
+    ablate: str | None,
+    attribute: str | None,
     by: str | None,
     layers: tuple[int, int] | None,
     corpus: str | None,
@@ -92,13 +105,21 @@ def command(
     \b
     Example:
       catalog run "Raised when a mapping key is not found." --neuron 0.469
+      catalog run "Raised when a mapping key is not" --ablate 0.469,3.17
+      catalog run "Raised when a mapping key is not" --attribute " found"
     """
     from catalog.cli.running_text import Asked, answer, prompt
     from catalog.errors import UsageError
 
-    if neurons and (top is not None or by is not None or layers is not None or corpus is not None):
-        raise UsageError("--neuron does not go with --top, --by, --layer and --corpus.")
-    asked = Asked(neurons, top or 3, by, layers or (None, None), corpus)
+    ranking = {"--by": by, "--layer": layers, "--corpus": corpus}
+    modes = {"--neuron": neurons or None, "--ablate": ablate, "--attribute": attribute}
+    named = [name for name, value in modes.items() if value is not None]
+    named += [name for name, value in ranking.items() if named and value is not None]
+    if top is not None and named and attribute is None:
+        named.append("--top")
+    if len(named) > 1:
+        raise UsageError(f"{named[0]} and {named[1]} do not go together. Leave one out.")
+    asked = Asked(neurons, top, by, layers or (None, None), corpus, ablate, attribute)
     given = [*texts, *map(_read, files)]
     if not given and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError('There is no text. Give one: catalog run "some words", or --file -.')

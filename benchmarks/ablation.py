@@ -1,0 +1,117 @@
+"""An ablated pass over the clean one, and attribution over forward and backward, in one run."""
+
+from collections.abc import Callable
+
+import click
+import numpy as np
+import torch
+from measuring import interleaved, show_machine, show_ratio
+from torch import Tensor, nn
+
+from catalog.ingest.ablation.arms import Ablation, Arm
+from catalog.ingest.ablation.passes import AblationJob, OpenAblationPass, _scored
+from catalog.ingest.ablation.subsets import Subset
+from catalog.ingest.activations.contexts import CountingRule
+from catalog.ingest.activations.corpus_pass import HeldContexts
+from catalog.ingest.attribution.passes import AttributionJob, OpenAttributionPass, loss_slope
+from catalog.ingest.checkpoint import open_checkpoint
+from catalog.ingest.device import pick_device, pick_dtype
+from catalog.ingest.neuron_vectors import NeuronVectors
+
+RULE = CountingRule((), skip_first=True)
+
+
+@click.command()
+@click.argument("source", default="demo")
+@click.option("--contexts", "n_contexts", default=4, show_default=True)
+@click.option("--length", default=512, show_default=True, help="Tokens of a context.")
+@click.option("--share", default=0.01, show_default=True, help="Of the neurons of each layer.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--dtype", default="auto", show_default=True)
+@click.option("--repeats", default=5, show_default=True)
+@click.option("--threads", default=torch.get_num_threads(), show_default=True)
+def main(
+    source: str,
+    n_contexts: int,
+    length: int,
+    share: float,
+    device: str,
+    dtype: str,
+    repeats: int,
+    threads: int,
+) -> None:
+    """Measure on random tokens: the time depends on their number alone."""
+    torch.set_num_threads(threads)
+    show_machine(threads)
+    weights = NeuronVectors(open_checkpoint(source), "raw")
+    where = pick_device(device)
+    of_pass = pick_dtype(dtype, where)
+    rng = np.random.default_rng(0)
+    tokens = {
+        at: rng.integers(0, weights.d_vocab, length).astype(np.int32) for at in range(n_contexts)
+    }
+    lengths = np.full(n_contexts, length, np.int32)
+    contexts = HeldContexts(lengths, tokens)
+    common = (weights, where, of_pass, "random tokens", lengths, RULE)
+    ablating = _ablation(common, contexts, max(1, int(share * weights.d_mlp)))
+    timings = interleaved(_ablation_actions(ablating), repeats)
+    for name in ("zero", "mean", "gate+"):
+        show_ratio(timings, name, "clean", 1.15)
+    attributing = AttributionJob(*common, n_contexts * length).open(contexts)
+    actions = _attribution_actions(attributing)
+    show_ratio(interleaved(actions, repeats), "attribution", "forward and backward", 1.3)
+
+
+def _ablation(common: tuple, contexts: HeldContexts, n: int) -> OpenAblationPass:  # type: ignore[type-arg]
+    weights = common[0]
+    neurons = {layer: np.arange(n, dtype=np.int32) for layer in range(weights.n_layers)}
+    arms = []
+    ablations = []
+    for at, (kind, sign) in enumerate((("zero", None), ("mean", None), ("zero", "+"))):
+        given = (kind, sign, None, 0)
+        ablations.append(Ablation(str(at), Subset("first", neurons), *given))  # type: ignore[arg-type]
+        arms.append(Arm(at, "none", 0, neurons))
+    means = {layer: np.zeros(weights.d_mlp, np.float32) for layer in neurons}
+    n_slots = int(common[4].sum())
+    job = AblationJob(*common, tuple(ablations), tuple(arms), means, {}, 16, n_slots)  # type: ignore[call-arg]
+    return job.open(contexts)
+
+
+def _ablation_actions(work: OpenAblationPass) -> dict[str, Callable[[], object]]:
+    batch = work.batch(0)
+    scored = _scored(batch)
+    clean = work._clean(batch, scored, work.job.arms)
+
+    return {
+        "clean": lambda: work._clean(batch, scored, ()).cpu(),
+        "zero": lambda: work._effects(batch, scored, clean, work.job.arms[0]),
+        "mean": lambda: work._effects(batch, scored, clean, work.job.arms[1]),
+        "gate+": lambda: work._effects(batch, scored, clean, work.job.arms[2]),
+    }
+
+
+def _attribution_actions(work: OpenAttributionPass) -> dict[str, Callable[[], object]]:
+    batch = work.batch(0)
+
+    def from_first_post(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        return (inputs[0].detach().requires_grad_(True),)
+
+    def forward_and_backward() -> None:
+        handle = work.mlps[0].writes.register_forward_pre_hook(from_first_post)
+        with torch.enable_grad():
+            hidden = work.model(
+                input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False
+            ).last_hidden_state
+            slope, _ = loss_slope(work.head, hidden.detach(), batch)
+            torch.autograd.backward(hidden, slope)
+        handle.remove()
+        assert float(slope[0, 1, 0]) == float(slope[0, 1, 0])  # waits for the GPU
+
+    return {
+        "forward and backward": forward_and_backward,
+        "attribution": lambda: work.found(batch),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Effects against a plain loop written apart, position by position."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from numpy import ndarray
+from torch import Tensor
+
+from catalog.ingest.ablation.arms import Ablation
+from catalog.ingest.ablation.effects import EffectState
+from catalog.ingest.ablation.passes import _scored
+from tests import tiny_checkpoints
+from tests.ingest.ablation.orders import D_MLP, RULE, SUBSETS, ablation, contexts, make_job
+from tests.ingest.ablation.plain import Plain
+from tests.tiny_checkpoints import N_LAYERS
+
+READER = contexts(16)
+MEANS = {
+    layer: np.random.default_rng(layer).normal(size=D_MLP).astype(np.float32)
+    for layer in range(N_LAYERS)
+}
+FLIPPED = {layer: np.random.default_rng(layer).random(D_MLP) < 0.5 for layer in range(N_LAYERS)}
+CASES: list[dict[str, Any]] = [
+    {},
+    {"kind": "mean"},
+    {"gate_sign": "+"},
+    {"gate_sign": "-"},
+    {"post_sign": "+"},
+    {"post_sign": "-", "kind": "mean"},
+    {"gate_sign": "-", "post_sign": "+"},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoints.build("llama", tmp_path_factory.mktemp("tiny") / "model")
+
+
+def by_loop(plain: Plain, asked: Ablation) -> list[ndarray]:
+    """Effects of every context, [metric, t]."""
+    signs = {"+": 1, "-": -1}
+
+    def where(layer: int, gate: Tensor, post: Tensor) -> Tensor:
+        chosen = torch.zeros(post.shape, dtype=torch.bool)
+        chosen[:, asked.subset.neurons.get(layer, np.zeros(0, np.int32)).tolist()] = True
+        if asked.gate_sign is not None:
+            chosen &= gate.sign() == signs[asked.gate_sign]
+        if asked.post_sign is not None:
+            canonical = torch.where(torch.from_numpy(FLIPPED[layer]), -post, post)
+            chosen &= canonical.sign() == signs[asked.post_sign]
+        return chosen
+
+    effects = []
+    for tokens in READER.contexts:
+        counted = RULE.counted(tokens)
+        value = MEANS if asked.kind == "mean" else None
+        ablated = plain.metrics(tokens, counted, where, value)
+        effects.append(ablated - plain.metrics(tokens, counted))
+    return effects
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_effects_are_those_of_the_loop(folder: Path, case: dict[str, Any]) -> None:
+    asked = [ablation(subset, **case) for subset in SUBSETS]
+    job = make_job(folder, READER, asked, means=MEANS, flipped=FLIPPED)
+    assert len(job.units) > 2
+    work = job.open(READER)
+    plain = Plain.load(folder)
+    expected = [by_loop(plain, each) for each in asked]
+    assert any(np.nanmax(np.abs(each[0])) > 1e-3 for each in expected[0])
+    for unit in range(len(job.units)):
+        found = work.found(work.batch(unit))
+        for effects, wanted in zip(found.of_arms, expected, strict=True):
+            places = zip(found.scored.contexts, found.scored.positions, strict=True)
+            there = np.stack([wanted[context][:, position] for context, position in places], 1)
+            meant = ~np.isnan(there)
+            assert np.abs(effects - there)[meant].max() <= 1e-5
+            assert np.isnan(effects[0, ~meant[0]]).all()
+
+
+def test_every_scored_position_comes_into_the_state(folder: Path) -> None:
+    asked = [ablation(subset) for subset in SUBSETS]
+    job = make_job(folder, READER, asked)
+    state = EffectState.empty(job.plan)
+    for _ in job.open(READER).read(state, range(len(job.units))):
+        pass
+    plain = Plain.load(folder)
+    assert state.n_positions == sum(int(RULE.counted(each).sum()) for each in READER.contexts)
+    for at, each in enumerate(asked):
+        effects = by_loop(plain, each)
+        for context, wanted in enumerate(effects):
+            n, total, squares = state.moments[context][at].T
+            assert n.tolist() == (~np.isnan(wanted)).sum(1).tolist()
+            assert total == pytest.approx(np.nansum(wanted, 1), abs=1e-4)
+            assert squares == pytest.approx(np.nansum(wanted**2, 1), rel=1e-3, abs=1e-4)
+        every = np.concatenate(effects, 1)
+        ranked = sorted(every[0][~np.isnan(every[0])], reverse=True)
+        assert state.top[at, 0, 0] == pytest.approx(ranked[:4], abs=1e-5)
+        assert state.top[at, 0, 1] == pytest.approx(ranked[::-1][:4], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", sorted(tiny_checkpoints.TINY))
+def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_path: Path) -> None:
+    """A pass from a later layer is the clean pass; logits are those of the whole causal model, its
+    caps and scales included."""
+    folder = tiny_checkpoints.build(family, tmp_path / family)
+    work = make_job(folder, READER, [ablation(SUBSETS[2])]).open(READER)
+    batch = work.batch(0)
+    scored = _scored(batch)
+    with torch.inference_mode(), work.inputs.kept_before({1, 2}):
+        clean = work._metrics(batch, scored)
+    for layer in (1, 2):
+        with torch.inference_mode(), work.inputs.started_at(layer):
+            assert torch.equal(work._metrics(batch, scored).nan_to_num(-1), clean.nan_to_num(-1))
+    with torch.inference_mode():
+        output = work.model(input_ids=batch.tokens, use_cache=False).last_hidden_state
+        ours = work.head.logits(output[0])
+        kind = "Gemma3ForConditionalGeneration" if family == "gemma3" else "AutoModelForCausalLM"
+        whole = getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32).eval()
+        theirs = whole(input_ids=batch.tokens[:1], use_cache=False).logits[0]
+    assert torch.allclose(ours, theirs, atol=1e-5)
