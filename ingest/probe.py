@@ -23,6 +23,23 @@ class Probe:
     mlps: Sequence[TappedMlp]
     device: torch.device
 
+    def can_compute(self, exemplar: DrawnExemplar) -> bool:
+        """Whether the model has what an exemplar names; a stranger may have written its row."""
+        n_tokens = self.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        token_ids: Sequence[int | None] = exemplar.token_ids or ()
+        window: Sequence[int | None] = exemplar.window_post or ()
+        end = exemplar.window_start + len(window)
+        return (
+            None not in (exemplar.post, exemplar.x_in, exemplar.window_scale)
+            and 0 <= exemplar.layer < len(self.mlps)
+            and exemplar.neuron >= 0
+            and 0 <= exemplar.position < len(token_ids)
+            and 0 <= exemplar.window_start <= end <= len(token_ids)
+            and all(each is not None and 0 <= each < n_tokens for each in token_ids)
+            and len(window) > 0
+            and None not in window
+        )
+
     def values(self, token_ids: Sequence[int], layers: Collection[int]) -> dict[int, MlpValues]:
         """What every neuron of these layers computes: float32 `[t, d_mlp]`, on the host."""
         seen: dict[int, MlpValues] = {}

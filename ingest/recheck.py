@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from catalog.errors import MismatchError
 from catalog.ingest.activations.hooks import MlpValues
 from catalog.ingest.device import pick_device
 from catalog.ingest.probe import open_probe
@@ -28,21 +29,34 @@ def recheck_exemplars(
         and of post in the window (beyond half a step of its bytes), as a share of the largest
         magnitude; and whether all are within tolerance. Then a sentence on what was done.
 
+    What no model can compute (a position beyond the context, a token that it has not) disagrees.
+
     Raises:
         CheckpointError: the checkpoint is not the one that was ingested.
+        MismatchError: the run that made them is not one of an ingest.
     """
     dtype = drawn[0].dtype
+    if dtype not in TOLERANCES:
+        raise MismatchError(
+            f"The exemplars of {drawn[0].model} were computed in {dtype!r}, says the catalog, as "
+            "no ingest computes. Restore it from a copy."
+        )
     tolerance = TOLERANCES[dtype]
     probe = open_probe(drawn[0], dtype, pick_device(device), at=checkpoint)
     checks: list[dict[str, Any]] = []
     values: dict[int, MlpValues] = {}
     at: tuple[str, int] | None = None
     for exemplar in drawn:
+        if not probe.can_compute(exemplar):
+            checks.append(_row(exemplar))
+            continue
         place = exemplar.corpus, exemplar.context_id
         if place != at:
             layers = {e.layer for e in drawn if (e.corpus, e.context_id) == place}
             values, at = probe.values(exemplar.token_ids, layers), place
-        checks.append(_checked(exemplar, values[exemplar.layer], tolerance))
+        of_layer = values[exemplar.layer]
+        there = exemplar.neuron < of_layer.post.shape[1]
+        checks.append(_checked(exemplar, of_layer, tolerance) if there else _row(exemplar))
     said = (
         f"{len(checks)} exemplars of {drawn[0].model} recomputed in {dtype} on "
         f"{probe.device.type}, one context at a time; tolerance {tolerance:g} of the largest "
@@ -66,15 +80,25 @@ def _checked(exemplar: DrawnExemplar, values: MlpValues, tolerance: float) -> di
     window_deviation = float(in_window / max(127 * exemplar.window_scale, 1e-3))
     # Written so that NaN counts as a mismatch.
     agree = peak_deviation <= tolerance and window_deviation <= tolerance
+    return _row(exemplar, float(found[0]), peak_deviation, window_deviation, agree)
+
+
+def _row(
+    exemplar: DrawnExemplar,
+    found_post: float | None = None,
+    peak_deviation: float | None = None,
+    window_deviation: float | None = None,
+    agree: bool = False,
+) -> dict[str, Any]:
     return {
-        "neuron_id": f"{exemplar.layer}.{neuron}",
+        "neuron_id": f"{exemplar.layer}.{exemplar.neuron}",
         "corpus": exemplar.corpus,
         "sign_case": exemplar.sign_case,
         "rank": exemplar.rank,
         "context_id": exemplar.context_id,
-        "position": position,
+        "position": exemplar.position,
         "stored_post": exemplar.post,
-        "found_post": float(found[0]),
+        "found_post": found_post,
         "peak_deviation": peak_deviation,
         "window_deviation": window_deviation,
         "agree": agree,

@@ -105,17 +105,22 @@ def chosen_model(
     rows = run_for_dicts(connection, _MODELS, (), catalog)
     models = [record_of(Model, row) for row in rows]
     names = [each.model for each in models]
-    if not models:
+    return models[names.index(chosen_alias(names, catalog, alias))]
+
+
+def chosen_alias(names: Sequence[str], catalog: object, alias: str | None) -> str:
+    """An alias, or the only one there is; raises as `chosen_model`."""
+    if not names:
         raise no_model_yet(catalog)
     if alias is None:
-        if len(models) > 1:
+        if len(names) > 1:
             raise UsageError(f"Which model? There are several; name one: {', '.join(names)}.")
-        return models[0]
+        return names[0]
     if alias not in names:
         near = difflib.get_close_matches(alias, names, n=3, cutoff=0.5)
         there = f"Did you mean {' or '.join(near)}?" if near else f"There is: {', '.join(names)}."
         raise NotFoundError(f"{catalog} holds no model {alias!r}. {there}")
-    return models[names.index(alias)]
+    return alias
 
 
 def no_model_yet(catalog: object) -> NotFoundError:

@@ -1,22 +1,20 @@
 """What `catalog verify` reads: stored digests against the rows, and exemplars to recompute."""
 
-import json
-import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, NamedTuple
 
-from catalog.errors import Command, DatabaseError, NotFoundError, Option
+from catalog.errors import Command, HintPart, MismatchError, NotFoundError, Option
 from catalog.queries.neuron_record import chosen_model
 from catalog.queries.records import DrawnExemplar, record_of
+from catalog.queries.row_checks import RowCheck, check_files, check_rows
 from catalog.queries.sql import sql_text
-from catalog.store.digests import rows_digest
 from catalog.store.handle import Handle
-from catalog.store.opening import explaining
 from catalog.store.reading import run_for_dicts
+from catalog.tables import bulk_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_NAME: Final = re.compile(r"[a-z_0-9]+")
 
 
 def drawn_exemplars(
@@ -42,43 +40,57 @@ def drawn_exemplars(
     return [record_of(DrawnExemplar, row) for row in drawn]
 
 
-def _noted(run: dict[str, Any], catalog: Handle) -> dict[str, Any]:
-    """n_rows, digest and columns that were noted when a run's rows of a table were loaded.
-
-    Raises:
-        DatabaseError: the notes are not those that an ingest writes.
-    """
-    try:
-        stored: dict[str, Any] = json.loads(run["digest"])
-        names = [run["bulk_table"], *stored["columns"]]
-        if all(map(_NAME.fullmatch, names)) and {"n_rows", "digest"} <= stored.keys():
-            return stored
-    except (ValueError, TypeError, KeyError, AttributeError):
-        pass
-    raise DatabaseError(
-        f"What {catalog} notes of the stage {run['stage']} is damaged, so its rows cannot be "
-        "checked.",
-        "Restore it from a copy, or redo the stage with ",
-        Command("ingest", options=(Option("force"),)),
-        ".",
-    )
-
-
 class Verification(NamedTuple):
-    """What was checked: a row each, what differs, and a sentence about the whole, if any."""
+    """What was checked: a row each, what differs, and a sentence about the whole, if any.
+
+    `unchecked`: what there is nothing to compare with. `results_alone`: stages can compute anew
+    all that differs.
+    """
 
     rows: "pa.Table"
     differing: tuple[str, ...]
     said: str | None = None
+    unchecked: tuple[str, ...] = ()
+    results_alone: bool = True
 
 
 def of_rows(catalog: Handle, model: str | None) -> Verification:
-    """Digests of the stored rows against those that were noted when they were loaded."""
-    checks = verify_rows(catalog, model)
-    differing = (
-        f"rows of {check['rows_of']}" for check in checks.to_pylist() if not check["agree"]
+    """Stored rows against their digests; of a lake its files."""
+    checks = _row_checks(catalog, model)
+    differing = [check for check in checks if not check.agree and check.stored is not None]
+    unchecked = [check for check in checks if not check.agree and check.stored is None]
+    return Verification(
+        _as_table(checks),
+        tuple(f"rows of {check.rows_of}" for check in differing),
+        unchecked=tuple(f"rows of {check.rows_of}" for check in unchecked),
+        results_alone={check.rows_of for check in differing} <= set(bulk_tables()),
     )
-    return Verification(checks, tuple(differing))
+
+
+def require_agreement(catalog: Handle, checks: Iterable[Verification]) -> None:
+    """Refuse what was checked if anything differs, or could not be compared.
+
+    Raises:
+        MismatchError: the message says what.
+    """
+    checks = list(checks)
+    if differing := [what for check in checks for what in check.differing]:
+        said = f"What is stored differs: {', '.join(dict.fromkeys(differing))}."
+        redo: tuple[HintPart, ...]
+        if all(check.results_alone for check in checks):
+            redo = ("redo the stage with ", Command("ingest"), " ", Option("force"))
+        else:
+            redo = ("make it anew: ", Command("drop"), ", ", Command("ingest"))
+        raise MismatchError(said, "Restore the catalog from a copy, or ", *redo, ".")
+    if unchecked := [what for check in checks for what in check.unchecked]:
+        raise MismatchError(
+            f"{catalog} keeps no digest that this version of DuckDB can compare with "
+            f"{', '.join(dict.fromkeys(unchecked))}, so they were not checked.",
+            "Digests of these rows, as they are now, are taken by: ",
+            Command("upgrade", options=(Option("db", str(catalog)),)),
+        )
+    if not any(check.rows.num_rows or check.said for check in checks):
+        raise MismatchError(f"{catalog} holds nothing of this model that could be checked.")
 
 
 def of_exemplars(checks: "pa.Table", said: str) -> Verification:
@@ -101,32 +113,23 @@ def of_published(catalog: Handle, model: str | None) -> Verification:
 
 
 def verify_rows(catalog: Handle, model: str | None) -> "pa.Table":
-    """One row per table of each finished stage: rows stored and found, and whether they agree.
+    """One row per table of each finished stage, then per table with what else tells of the entry.
 
     Raises:
         NotFoundError, UsageError: no such model, or it is not clear which.
     """
+    return _as_table(_row_checks(catalog, model))
+
+
+def _row_checks(catalog: Handle, model: str | None) -> list[RowCheck]:
+    if catalog.is_lake:
+        return check_files(catalog, model)
+    return check_rows(catalog, model)
+
+
+def _as_table(checks: Sequence[RowCheck]) -> "pa.Table":
     import pyarrow as pa
 
-    checks: list[dict[str, Any]] = []
-    with catalog.tables() as connection, explaining(catalog.location):
-        alias = chosen_model(connection, catalog.location, model).model
-        runs = run_for_dicts(connection, sql_text("digests"), {"model": alias}, catalog.location)
-        for run in runs:
-            stored = _noted(run, catalog)
-            found = rows_digest(
-                connection, run["bulk_table"], run["current_run_id"], stored["columns"]
-            )
-            checks.append(
-                {
-                    "stage": run["stage"],
-                    "corpus": run["corpus"],
-                    "rows_of": run["bulk_table"],
-                    "stored": stored["n_rows"],
-                    "found": found.n_rows,
-                    "agree": list(found) == [stored["n_rows"], stored["digest"]],
-                }
-            )
     schema = pa.schema(
         [
             ("stage", pa.string()),
@@ -137,4 +140,4 @@ def verify_rows(catalog: Handle, model: str | None) -> "pa.Table":
             ("agree", pa.bool_()),
         ]
     )
-    return pa.Table.from_pylist(checks, schema)
+    return pa.Table.from_pylist([asdict(check) for check in checks], schema)

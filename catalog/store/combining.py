@@ -18,11 +18,12 @@ from catalog.errors import (
 )
 from catalog.store.attaching import TARGET, Source, attached, new_catalog, used_bytes
 from catalog.store.conflicts import conflicts
-from catalog.store.copying import fill, hold, run_script
-from catalog.store.digests import rows_digest
+from catalog.store.copying import carry_seals, fill, hold, run_script
+from catalog.store.digests import RowsDigest
 from catalog.store.handle import Handle
 from catalog.store.location import DEFAULT_WAIT_S
 from catalog.store.new_files import refuse_existing, require_space
+from catalog.store.sealing import Unit, disagreeing, found, owner_of, seal, seals, unsettled
 from catalog.store.staging import sole_ingest
 from catalog.tables import bulk_tables, table_named
 
@@ -83,9 +84,12 @@ def _combine(
         if aliases is None:
             require_space(target.parent, used_bytes(connection))
         with sole_ingest(Handle(target, wait_s)), new_catalog(connection, target):
+            _check_sources(connection, sources)
             fill(connection, sources)
-            _check_noted(connection, sources)
+            carry_seals(connection, all_tables=False)
+            _check_copied(connection, sources)
             _name_vocabularies(connection)
+            seal(connection, (), f"{TARGET}.")
         combined = connection.execute("select alias from united order by alias").fetchall()
         left = _left_behind(connection, sources)
     return Combined(tuple(alias for (alias,) in combined), left, target.stat().st_size)
@@ -133,36 +137,81 @@ def _name_vocabularies(connection: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _check_noted(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:
-    """Compare the copied rows with what each stage noted of them when it loaded them.
+def _check_sources(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:
+    """Compare with their digests the small tables, whose rows get new numbers.
+
+    Raises:
+        MismatchError: rows of an entry that goes along are not what was sealed.
+    """
+    taken = connection.execute(
+        "select held_in, owner, old from ids where taken order by all"
+    ).fetchall()
+    for source in sources:
+        at = f"{source.name}."
+        kept = {
+            unit: seal
+            for unit, seal in unsettled(seals(connection, at)).items()
+            if (source.at, owner_of(table_named(unit.table)), unit.owner_id) in taken
+        }
+        for unit in sorted(disagreeing(connection, kept, at)):
+            raise MismatchError(
+                f"{source.path} does not hold what was stored in {unit.table}; nothing was "
+                "written. Restore it from a copy."
+            )
+
+
+def _check_copied(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> None:
+    """Compare the copied rows with the digests that came along, and what stages noted of theirs.
 
     Raises:
         MismatchError: they differ, so they did in the source.
     """
+    kept = seals(connection, f"{TARGET}.")
+    damaged = disagreeing(connection, kept, f"{TARGET}.")
+    noted = {}
     for alias, held_in, stage, table, run_id, n_rows, digest, columns in run_script(
         connection, "noted.sql"
     ).fetchall():
-        # Notes may have been written by anyone, and names of columns become part of the SQL.
-        known = {column.name for column in table_named(table).columns}
-        if columns and known.issuperset(columns):
-            found = rows_digest(connection, f"{TARGET}.{table}", run_id, columns)
-            if found == (n_rows, digest):
-                continue
-        path = sources[held_in].path
-        verify = Command("verify", (alias,), (Option("db", str(path)),))
+        unit = Unit(table, run_id)
+        noted[unit] = alias, held_in, stage
+        rows = RowsDigest(n_rows, digest)
+        if unit not in damaged and unit in kept and kept[unit][:2] == (tuple(columns), rows):
+            continue
+        if found(connection, {unit: columns}, f"{TARGET}.").get(unit) != rows:
+            raise _not_what_was_loaded(sources[held_in].path, alias, stage, table)
+    for unit in sorted(damaged):
+        if unit in noted:
+            alias, held_in, stage = noted[unit]
+            raise _not_what_was_loaded(sources[held_in].path, alias, stage, unit.table)
         raise MismatchError(
-            f"{path} does not hold what stage {stage} of {alias} loaded into {table}; nothing was "
-            "written.",
-            *(
-                "See ",
-                verify,
-                ", and redo the stage with ",
-                Command("ingest"),
-                " ",
-                Option("force"),
-            ),
-            ".",
+            f"{_holder(connection, sources, unit)} does not hold what was stored in {unit.table}; "
+            "nothing was written. Restore it from a copy."
         )
+
+
+def _not_what_was_loaded(path: Path, alias: str, stage: str, table: str) -> MismatchError:
+    verify = Command("verify", (alias,), (Option("db", str(path)),))
+    return MismatchError(
+        f"{path} does not hold what stage {stage} of {alias} loaded into {table}; nothing was "
+        "written.",
+        "See ",
+        verify,
+        ", and redo the stage with ",
+        Command("ingest"),
+        " ",
+        Option("force"),
+        ".",
+    )
+
+
+def _holder(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], unit: Unit) -> Path:
+    """The catalog from which the rows of a unit were taken."""
+    row = connection.execute(
+        "select held_in from ids where owner = $1 and new = $2 and taken order by held_in",
+        [owner_of(table_named(unit.table)), unit.owner_id],
+    ).fetchone()
+    assert row is not None
+    return sources[int(row[0])].path
 
 
 def _left_behind(

@@ -13,7 +13,7 @@ import duckdb
 from catalog.errors import DatabaseError, DatabaseLocked
 from catalog.store.attaching import TARGET, Source, attached, new_catalog, used_bytes
 from catalog.store.contents import FILE
-from catalog.store.copying import fill, hold, run_script
+from catalog.store.copying import carry_seals, fill, hold, run_script
 from catalog.store.handle import Handle
 from catalog.store.new_files import log_of, require_space
 from catalog.store.opening import check_path, explaining, missing
@@ -62,6 +62,7 @@ def compact(catalog: Handle) -> Compacted:
                 hold(connection, sources)
                 run_script(connection, "compacting.sql", bulk_tables=bulk_tables())
                 fill(connection, sources)
+                carry_seals(connection, all_tables=True)
     return Compacted(before, file.stat().st_size)
 
 
@@ -74,6 +75,9 @@ def _fold_log(catalog: Handle) -> None:
             closing(open_writer(path, catalog.wait_s)) as connection,
         ):
             connection.execute(f"force checkpoint {FILE}")
+            # What is left of a log now is none that DuckDB can read, and nobody else has the file.
+            for log in _logs(path):
+                log.unlink(missing_ok=True)
 
 
 def _logs(path: Path) -> list[Path]:

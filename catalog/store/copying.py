@@ -23,6 +23,7 @@ from catalog.declaration import KEYS, ROWS_PER_TRANSACTION, Table
 from catalog.errors import EnvironmentFault
 from catalog.store.attaching import TARGET, Source
 from catalog.store.digests import RowsDigest, digest_of
+from catalog.store.sealing import DIGESTS, owner_of, sealed_tables
 from catalog.tables import TABLES, bulk_tables, table_named
 
 
@@ -90,7 +91,7 @@ def fill(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> No
     selected = {
         table.name: list(_selections(connection, table, sources))
         for table in TABLES
-        if table.owner != "program"
+        if table.owner not in ("program", "digests")
     }
     connection.begin()
     try:
@@ -112,6 +113,28 @@ def fill(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> No
     connection.execute(f"checkpoint {TARGET}")
     for name, selections in selected.items():
         _compare(connection, name, selections)
+
+
+def carry_seals(connection: duckdb.DuckDBPyConnection, *, all_tables: bool) -> None:
+    """Copy the digests of units that were copied, under their new numbers.
+
+    Without `all_tables` those alone whose rows hold no number of another owner, which are new.
+    """
+    for table in sealed_tables():
+        if table.owner != "program" and (all_tables or table.settled):
+            shown = (
+                "semi join shown s on s.held_in = d.held_in and s.bulk_table = d.of_table "
+                "and s.run_id = d.owner_id"
+                if table.name in bulk_tables()
+                else ""
+            )
+            connection.execute(
+                f"insert into {TARGET}.{DIGESTS} by name select d.of_table, i.new as owner_id, "
+                f"d.columns, d.n_rows, d.digest, d.hashing from held_{DIGESTS} d {shown} "
+                "join ids i on i.held_in = d.held_in and i.old = d.owner_id and i.taken "
+                "and i.owner = $2 where d.of_table = $1 order by owner_id",
+                [table.name, owner_of(table)],
+            )
 
 
 def spans(

@@ -29,6 +29,32 @@ def rows_digest(
     return digest_of(connection, rows, columns, {"run_id": run_id})
 
 
+def grouped_digests(
+    connection: duckdb.DuckDBPyConnection,
+    relation: str,
+    key: str | None,
+    columns: Sequence[str],
+    only: Sequence[int] | None = None,
+) -> dict[int, RowsDigest]:
+    """Count and digest of a table's rows by the values of `key`; without one, of all rows as of 0.
+
+    `only`: of these values alone; the blocks of other rows are then passed over.
+    """
+    condition = ""
+    if key is not None and only is not None:
+        condition = f" where {key} in ({', '.join(map(str, only))})"
+    rows = connection.execute(
+        f"select {key or 0} as owner_id, count(*), sum({_hash(columns)}) "
+        f"from {relation}{condition} group by owner_id order by owner_id"
+    ).fetchall()
+    return {owner_id: RowsDigest(int(n), f"{int(total):x}") for owner_id, n, total in rows}
+
+
+def _hash(columns: Sequence[str]) -> str:
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f"hash({names})::hugeint"
+
+
 def digest_of(
     connection: duckdb.DuckDBPyConnection,
     rows: str,
@@ -37,7 +63,7 @@ def digest_of(
 ) -> RowsDigest:
     """Count and digest of rows, a table or a query in parentheses, over some of its columns."""
     row = connection.execute(
-        f"select count(*), coalesce(sum(hash({', '.join(columns)})::hugeint), 0) from {rows}",
+        f"select count(*), coalesce(sum({_hash(columns)}), 0) from {rows}",
         dict(parameters or {}),
     ).fetchone()
     assert row is not None

@@ -17,6 +17,7 @@ from catalog.errors import NotFoundError, Option, UsageError
 from catalog.store.copying import spans
 from catalog.store.handle import Handle
 from catalog.store.opening import check_path, explaining
+from catalog.store.sealing import forget_entry
 from catalog.store.staging import Staging, folder_name, sole_ingest, staging_root
 from catalog.tables import ABLATION, RUN_KINDS, bulk_tables, table_named
 
@@ -155,6 +156,7 @@ def _hide(connection: duckdb.DuckDBPyConnection, model_id: int, corpus_id: int |
         )
     if corpus_id is None:
         connection.execute("delete from model where model_id = $1", [model_id])
+        forget_entry(connection, model_id)
     connection.execute(
         "update ingest_run set model_id = $3, corpus_id = null, status = 'abandoned' "
         "where model_id = $1 and ($2 is null or corpus_id = $2)",

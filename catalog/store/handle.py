@@ -32,6 +32,11 @@ class Handle:
         return str(self.location)
 
     @property
+    def is_lake(self) -> bool:
+        """Whether it is a folder or a URL."""
+        return isinstance(self.location, str) or self.location.is_dir()
+
+    @property
     def file(self) -> Path:
         """The path of the catalog file.
 

@@ -14,6 +14,7 @@ from catalog.store.executing import without_pandas
 from catalog.store.handle import Handle
 from catalog.store.opening import missing
 from catalog.store.role_notes import CALL, role_notes
+from catalog.store.sealing import Unit, unseal
 from catalog.store.staging import sole_ingest
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.version import SCHEMA_VERSION
@@ -81,6 +82,7 @@ def reroled(catalog: Handle) -> Iterator[Rerole]:
         before = dict(noted.get("roles", {}))
         roles, new = _computed(catalog, alias, rule)
         with catalog.writing() as connection:
+            unseal(connection, Unit("neuron", _shown_run(connection, run_id)))
             _store(connection, run_id, roles)
             if columns := _noted_columns(noted):
                 found = rows_digest(connection, "neuron", _shown_run(connection, run_id), columns)

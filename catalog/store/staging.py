@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -130,6 +130,8 @@ def folder_name(name: str) -> str:
 def sole_ingest(catalog: Handle) -> Iterator[None]:
     """Hold off any other ingest into the same catalog, or drop or compact of it, in the block.
 
+    Where no catalog came of it, no lock is left.
+
     Raises:
         DatabaseLocked: another one was still at work after the handle's `wait_s` seconds.
     """
@@ -148,10 +150,16 @@ def sole_ingest(catalog: Handle) -> Iterator[None]:
                 Option("wait"),
                 ".",
             ) from error
-        path.write_text(str(os.getpid()))
+        # A full disk has no room for the number, which is for messages alone.
+        with suppress(OSError):
+            path.write_text(str(os.getpid()))
     try:
         yield
     finally:
+        if not os.path.lexists(file):
+            # Who waits for it sees that it has gone, and makes a new one.
+            with suppress(OSError):
+                path.unlink()
         lock.release()
 
 

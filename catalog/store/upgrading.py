@@ -15,6 +15,7 @@ from catalog.store.contents import FILE
 from catalog.store.handle import Handle
 from catalog.store.new_files import appearing
 from catalog.store.opening import check_path, explaining
+from catalog.store.sealing import DIGESTS, Unit, disagreeing, seal, seals
 from catalog.store.version import SCHEMA_VERSION, check_version, not_a_catalog, schema_version
 from catalog.store.walls import open_writer
 from catalog.views import comment_on_views, view_scripts
@@ -30,6 +31,8 @@ union all select function_name from duckdb_functions() where not internal
 
 def ensure_catalog(catalog: Handle, *, upgrade: bool = False) -> bool:
     """Create the catalog if there is none; with `upgrade`, bring an older one up to date.
+
+    Rows that have no digest to be verified by get one, as they are.
 
     Returns:
         Whether the file was created or upgraded.
@@ -57,7 +60,7 @@ def ensure_catalog(catalog: Handle, *, upgrade: bool = False) -> bool:
         try:
             version = _version_of_own(connection, path)
             if version == SCHEMA_VERSION:
-                return False
+                return upgrade and _sealed(connection)
             try:
                 check_version(version or "", path)
             except SchemaOutdated:
@@ -79,6 +82,21 @@ def _version_of_own(connection: duckdb.DuckDBPyConnection, path: Path) -> str | 
     return schema_version(connection, path)
 
 
+def _sealed(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Give digests to rows that have none; whether there were any."""
+    connection.begin()
+    sealed = seal(connection, disagreeing(connection, seals(connection)), anew=True)
+    connection.commit()
+    return sealed
+
+
+def _damaged(connection: duckdb.DuckDBPyConnection) -> set[Unit]:
+    """What does not agree with its digest before the migrations, which may change it."""
+    if (DIGESTS,) not in connection.execute(_NAMES_IN_FILE).fetchall():
+        return set()
+    return disagreeing(connection, seals(connection))
+
+
 def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
     from alembic import command
     from alembic.config import Config
@@ -96,7 +114,9 @@ def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
     config.attributes["views"] = view_scripts()
     try:
         with engine.begin() as config.attributes["connection"]:
+            damaged = _damaged(connection)
             command.upgrade(config, "head")
+            seal(connection, damaged, anew=True)
             comment_on_views(lambda sql: connection.execute(sql).fetchall())
     except DBAPIError as error:
         if isinstance(error.orig, duckdb.Error):

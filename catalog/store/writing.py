@@ -18,6 +18,7 @@ from catalog.errors import AliasTaken, Option
 from catalog.store.contents import FILE, check_columns
 from catalog.store.location import DEFAULT_WAIT_S
 from catalog.store.opening import explaining, missing
+from catalog.store.sealing import disagreeing, seal, seals, unsettled
 from catalog.store.version import check_version, schema_version
 from catalog.store.walls import open_writer
 from catalog.tables import bulk_tables
@@ -80,6 +81,8 @@ class FinishedRun:
 def writing(path: Path, wait_s: float = DEFAULT_WAIT_S) -> Iterator[duckdb.DuckDBPyConnection]:
     """One transaction on the catalog: committed at the end of the block, rolled back if it raises.
 
+    It ends by sealing (`catalog.store.sealing`) what the block made or changed.
+
     Raises:
         DatabaseMissing: the file has gone; none is made in its place.
         DatabaseLocked: others kept the file open for all of `wait_s`.
@@ -94,7 +97,9 @@ def writing(path: Path, wait_s: float = DEFAULT_WAIT_S) -> Iterator[duckdb.DuckD
             check_columns(connection, path, FILE)
             connection.begin()
             try:
+                damaged = disagreeing(connection, unsettled(seals(connection)))
                 yield connection
+                seal(connection, damaged)
             except BaseException:
                 connection.rollback()
                 raise

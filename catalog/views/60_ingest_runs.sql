@@ -1,3 +1,4 @@
+-- What somebody wrote that is no JSON is NULL; `verify` says that it was changed.
 create or replace view ingest_runs as
 select
     r.run_id,
@@ -11,9 +12,9 @@ select
     r.finished_at,
     r.device,
     r.dtype,
-    r.parameters::json as parameters,
-    r.versions::json as versions,
-    r.notes::json as notes,
+    try_cast(r.parameters as json) as parameters,
+    try_cast(r.versions as json) as versions,
+    try_cast(r.notes as json) as notes,
     r.n_units,
     r.n_done
 from ingest_run r

@@ -73,7 +73,6 @@ def test_a_figure_is_drawn_from_a_lake(cli: Cli, known: Path, lake: Path, tmp_pa
         ["ingest", "demo"],
         ["drop", "alpha", "--yes"],
         ["compact"],
-        ["verify", "alpha"],
         ["verify", "alpha", "--exemplars", "1"],
         ["run", "a text", "--model", "alpha"],
     ],

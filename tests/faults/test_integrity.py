@@ -77,3 +77,53 @@ def test_every_bulk_table_is_among_them(whole: Path) -> None:
 
     assert set(EDITS) == set(bulk_tables())
     assert all(query(whole, f"select count(*) from {table}") != [(0,)] for table in EDITS)
+
+
+IMPOSSIBLE = {
+    f"an exemplar {what}": sql
+    for what, sql in {
+        "beyond its context": "update exemplar set position = 10000",
+        "before its context": "update exemplar set position = -5",
+        "of a neuron that is not there": "update exemplar set neuron = 100000",
+        "of a layer that is not there": "update exemplar set layer = 1000",
+        "with a longer window": "update exemplar set window_post = range(3000)::tinyint[]",
+        "without a window": "update exemplar set window_post = []",
+        "of tokens that are not there": "update context set token_ids = [1000000000]",
+        "of negative tokens": "update context set token_ids = [-1, -2, -3]",
+        "without tokens": "update context set token_ids = []",
+        "that is infinite": "update exemplar set window_scale = 'inf', post = 'nan'",
+        "of another dtype": "update ingest_run set dtype = 'float8'",
+    }.items()
+}
+DIFFERENT = [
+    Fault(f"{name} is to be recomputed", 8, "Error: …", "all other rows") for name in IMPOSSIBLE
+]
+
+
+@injects(*DIFFERENT)
+def test_exemplars_that_cannot_be(
+    fault: Fault, whole: Path, cli: Callable[..., Answer], tmp_path: Path
+) -> None:
+    execute(whole, IMPOSSIBLE[fault.name.removesuffix(" is to be recomputed")])
+    fault.seen(cli("verify", "tiny", "--exemplars", 30, "--device", "cpu", "--db", whole))
+
+
+@injects(
+    Fault(
+        "what a run notes is no JSON",
+        8,
+        "Error: What is stored differs: rows of ingest_run.",
+        "all; the notes read as NULL",
+    )
+)
+def test_notes_that_are_no_json(fault: Fault, whole: Path, cli: Callable[..., Answer]) -> None:
+    execute(whole, "update ingest_run set notes = '{', parameters = 'x', versions = ''")
+    fault.seen(cli("verify", "tiny", "--db", whole))
+    for words in (
+        ["models"],
+        ["show", "0.1"],
+        ["sql", "select notes, parameters, versions from ingest_runs"],
+        ["export", whole.parent / "lake"],
+    ):
+        answer = cli(*words, "--db", whole)
+        assert answer.code == 0, answer

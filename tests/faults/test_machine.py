@@ -103,6 +103,46 @@ def test_a_limit_of_file_size(fault: Fault, n_bytes: int, weights: Ingest) -> No
     assert len(weights.carries_on()["neurons"]) == 72
 
 
+MAKING = {
+    Fault(
+        f"no file may grow (RLIMIT_FSIZE, a quota) in the midst of {what}",
+        7,
+        "Error: …" + sees,
+        "the sources as they were; no new file, and no lock",
+    ): words
+    for what, sees, words in (
+        ("a merge", "o space left …", ["merge", "{db}", "--into", "{folder}/new.duckdb"]),
+        ("a compact", "o space left …", ["compact", "--db", "{db}"]),
+        (
+            "an export of a catalog file",
+            "o space left …",
+            ["export", "{folder}/new.duckdb", "--format", "duckdb", "--db", "{db}"],
+        ),
+        ("an export of a lake", "…", ["export", "{folder}/lake", "--db", "{db}"]),
+    )
+}
+
+
+@injects(*MAKING)
+@pytest.mark.parametrize("n_bytes", [1_000, 300_000, 700_000])
+def test_a_limit_in_the_midst(
+    fault: Fault, n_bytes: int, weights: Ingest, db: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    words = [word.format(db=db, folder=folder) for word in MAKING[fault]]
+    before = fingerprint(db.parent)
+    limited = partial(conditions.files_at_most, n_bytes)
+    answer = weights.end_of(processes.start(weights.log, *words, before=limited))
+    if answer.code == 0 and "lake" in fault.name:
+        return  # all its files are smaller
+    fault.seen(answer)
+    kept = {name: digest for name, digest in fingerprint(db.parent).items() if ".lock" not in name}
+    assert kept == before
+    assert not [path for path in folder.rglob("*") if path.is_file() and "lake" not in path.parts]
+    assert weights.end_of(processes.start(weights.log, *words)).code == 0
+
+
 @injects(
     Fault(
         "an answer is larger than the memory (RLIMIT_AS)",

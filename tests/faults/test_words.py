@@ -16,6 +16,7 @@ from catalog.queries import named_query, query_names
 from catalog.store.reading import fetch_checked
 from tests.faults.odd import many, texts
 from tests.faults.registry import Fault, injects
+from tests.faults.runs import Ingest
 from tests.support import Answer, fingerprint
 
 
@@ -159,3 +160,17 @@ def test_an_output_that_is_the_catalog(fault: Fault, db: Path, cli: Callable[...
     before = fingerprint(db.parent)
     fault.seen(cli("sql", "select 1", "--db", db, "--format", "csv", "--output", db))
     assert fingerprint(db.parent) == before
+
+
+@injects(
+    Fault(
+        "an alias of 5,000 characters",
+        2,
+        "Error: The alias … is too long: no folder could be named for it, as in a lake. Give a "
+        "shorter one with --alias.",
+        "nothing is written",
+    )
+)
+def test_an_alias_that_no_folder_can_have(fault: Fault, weights: Ingest) -> None:
+    fault.seen(weights.answer("--alias", "x" * 5000))
+    assert weights.answer("--alias", "x" * 249).code == 0

@@ -1,12 +1,15 @@
 """Writing a lake: one model after another, a slice at a time, the manifest after each model."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import IO
 
-from catalog.errors import AliasTaken, DatabaseMissing, Option
+from catalog.errors import AliasTaken, DatabaseError, DatabaseMissing, Option
 from catalog.store.lake.manifest import (
     LakeFile,
     Manifest,
     file_name,
+    fits_a_folder,
     read_manifest,
     write_manifest,
 )
@@ -49,6 +52,14 @@ def export_lake(
         )
     for alias in there:
         say(f"{alias} is in the lake already and left as it is")
+    if too_long := [alias for alias in aliases if not fits_a_folder(alias)]:
+        raise DatabaseError(
+            f"The alias {too_long[0][:40]}… is too long for the name of a folder, so a lake cannot "
+            "hold it.",
+            "Write a catalog file with ",
+            Option("format", "duckdb"),
+            ", or leave it out.",
+        )
     layouts = source.layouts(VIEWS)
     columns = {view: layout.columns for view, layout in layouts.items()}
     for alias in aliases:
@@ -86,9 +97,38 @@ def _write_file(
 
     schema = source.no_rows(view, layout.stored).schema
     n_rows = 0
-    with storage.writing(file_name(view.name, alias)) as stream:
+    with storage.writing(file_name(view.name, alias)) as file:
+        stream = _Digesting(file)
         with pq.ParquetWriter(stream, schema, compression="zstd", write_page_index=True) as writer:
             for rows in source.slices(view, alias, layout.stored):
                 n_rows += rows.num_rows
                 writer.write_table(rows, row_group_size=view.row_group)
-        return LakeFile(n_rows, stream.tell())
+        return LakeFile(n_rows, stream.tell(), stream.digest)
+
+
+class _Digesting:
+    """A stream to write to, and the SHA-256 of what was written."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._sha256 = hashlib.sha256()
+
+    @property
+    def digest(self) -> str:
+        """In hexadecimal."""
+        return self._sha256.hexdigest()
+
+    def write(self, written: bytes) -> int:
+        """Write bytes, all of them."""
+        self._sha256.update(written)
+        return self._stream.write(written)
+
+    def tell(self) -> int:
+        """How many bytes were written."""
+        return self._stream.tell()
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        self._stream.flush()

@@ -1,5 +1,6 @@
 """The manifest of a lake: which models it holds whole. It is written after their files."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,15 +16,20 @@ from catalog.views import VIEWS
 
 MANIFEST: Final = "lake.json"
 _KIND: Final = "neuron catalog lake"
+MAX_BYTES: Final = 16 << 20
+"""Of a manifest that is read: about five thousand models."""
+
+_MAX_NAME: Final = 255
 _MEANING_NULL: Final = ("null", "__hive_default_partition__")
 
 
 @dataclass(frozen=True)
 class LakeFile:
-    """One file: its rows, and its size in bytes."""
+    """One file: its rows, its size in bytes, and the SHA-256 of these."""
 
     rows: int
     size: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,11 @@ def quoted(alias: str) -> str:
     return f"%{ord(text[0]):02X}{text[1:]}" if alias.lower() in _MEANING_NULL else text
 
 
+def fits_a_folder(alias: str) -> bool:
+    """Whether the folder of a model's files can have its name: disks allow 255 bytes."""
+    return len(f"model={quoted(alias)}".encode()) <= _MAX_NAME
+
+
 def read_manifest(storage: Storage) -> Manifest:
     """The manifest of a lake.
 
@@ -79,21 +90,28 @@ def read_manifest(storage: Storage) -> Manifest:
         DatabaseCorrupt: it is damaged.
         SchemaOutdated, SchemaTooNew: the lake was written by another version of the program.
     """
+    return read_manifest_checked(storage)[0]
+
+
+def read_manifest_checked(storage: Storage) -> tuple[Manifest, bool]:
+    """The manifest of a lake, and whether it is as it was written; raises as `read_manifest`."""
     try:
-        text = storage.read(MANIFEST)
+        text = storage.read(MANIFEST, MAX_BYTES)
     except DatabaseMissing as error:
         raise DatabaseMissing(
             f"{storage.location} is not a catalog: it holds no {MANIFEST}, so it is no lake, "
             "or one whose export was interrupted. Name a .duckdb file, or run catalog export again."
         ) from error
     try:
-        manifest = _parsed(json.loads(text), storage.location)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        stated = json.loads(text)
+        digest = stated.pop("digest", None)
+        return _parsed(stated, storage.location), digest == _digest(stated)
+    # Python's JSON knows Infinity, which is no whole number.
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as no:
         raise DatabaseCorrupt(
             f"{MANIFEST} in {storage.location} is damaged. Restore it from a copy, or "
             "move the lake away and export it again."
-        ) from error
-    return manifest
+        ) from no
 
 
 def write_manifest(storage: Storage, manifest: Manifest) -> None:
@@ -102,9 +120,15 @@ def write_manifest(storage: Storage, manifest: Manifest) -> None:
     Raises:
         EnvironmentFault: it cannot be written.
     """
-    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False)
+    stated = asdict(manifest)
+    text = json.dumps({**stated, "digest": _digest(stated)}, indent=1, ensure_ascii=False)
     with storage.writing(MANIFEST) as stream:
         stream.write(text.encode() + b"\n")
+
+
+def _digest(stated: Mapping[str, Any]) -> str:
+    """SHA-256 of what a manifest states beside it, however it is laid out."""
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 
 
 def _parsed(stated: Any, location: Location) -> Manifest:
@@ -122,7 +146,8 @@ def _parsed(stated: Any, location: Location) -> Manifest:
     }
     models = {
         str(alias): {
-            view: LakeFile(int(each["rows"]), int(each["size"])) for view, each in files.items()
+            view: LakeFile(int(each["rows"]), int(each["size"]), str(each["digest"]))
+            for view, each in files.items()
         }
         for alias, files in stated["models"].items()
     }

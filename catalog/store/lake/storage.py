@@ -1,6 +1,7 @@
 """Where a lake's files are: a folder or an fsspec URL. A file that is there is whole."""
 
 import errno
+import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from catalog.errors import DatabaseMissing, EnvironmentFault, UsageError
+from catalog.errors import DatabaseCorrupt, DatabaseMissing, EnvironmentFault, UsageError
 from catalog.store.location import Location
 from catalog.store.whole_files import written_whole
 
@@ -21,6 +22,13 @@ _FOREIGN: Final = (
     ("google.auth.exceptions", "GoogleAuthError"),
 )
 """What packages behind URLs raise that is no OSError: no connection, no credentials."""
+
+_AT_ONCE: Final = 1 << 20
+"""Bytes that are read of a file at once."""
+
+
+class NoPlainFile(OSError):
+    """A pipe, a device or a folder in the place of a file."""
 
 
 class Storage:
@@ -40,24 +48,58 @@ class Storage:
                 raise UsageError(f"{location} cannot be opened: {error}.") from error
         self._system, self._root = found
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, at_most: int) -> bytes:
         """The bytes of a small file.
 
         Raises:
             DatabaseMissing: there is none.
+            DatabaseCorrupt: it is longer than that many bytes, or no file but a pipe or a device.
             EnvironmentFault: it cannot be read.
         """
         with _explaining(self.location):
             try:
                 with self.open(name) as stream:
-                    return stream.read()
+                    read = stream.read(at_most + 1)
+                if len(read) > at_most:
+                    raise DatabaseCorrupt(
+                        f"{name} in {self.location} is longer than {at_most:,} bytes, as no "
+                        "export writes it. Restore it from a copy, or export the lake again."
+                    )
+                return read
+            except NoPlainFile as error:
+                raise DatabaseCorrupt(
+                    f"{name} in {self.location} is {error.strerror}. Export the lake again."
+                ) from error
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise DatabaseMissing(f"There is no {name} at {self.location}.") from error
 
     def open(self, name: str) -> IO[bytes]:
-        """A stream that reads a file; the file system's own errors pass."""
+        """A stream that reads a file; the file system's own errors pass.
+
+        Raises:
+            NoPlainFile: on a disk, a pipe or a device, which might never end.
+        """
+        path = Path(self._path(name))
+        if isinstance(self._system, LocalFileSystem) and path.exists() and not path.is_file():
+            raise NoPlainFile(errno.EINVAL, "no plain file")
         stream: IO[bytes] = self._system.open(self._path(name), "rb")
         return stream
+
+    def sha256(self, name: str) -> str | None:
+        """The digest of a file's bytes, in hexadecimal; None if there is no plain file.
+
+        Raises:
+            EnvironmentFault: it cannot be read.
+        """
+        with _explaining(self.location):
+            try:
+                sha256 = hashlib.sha256()
+                with self.open(name) as stream:
+                    while read := stream.read(_AT_ONCE):
+                        sha256.update(read)
+                return sha256.hexdigest()
+            except (FileNotFoundError, NotADirectoryError, NoPlainFile):
+                return None
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of that name."""
