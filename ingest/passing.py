@@ -30,6 +30,7 @@ def take_pass(
     said = ", ".join(filter(None, (fold.description, opening.description)))
     progress.note(f"{taken.name}: {said}")
     if left:
+        progress.note(f"{taken.name}: measures one batch to say how long it will take")
         share_left = len(left) / taken.n_units
         _announce(taken.name, fold.estimate(), share_left, fold.n_workers, progress)
     progress.begin(taken.name, taken.n_units, len(state.units))

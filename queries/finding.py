@@ -28,6 +28,7 @@ _CHOICES: Final[dict[str, Sequence[str]]] = {
     "token_set": tuple(TOKEN_SETS),
 }
 _N_NEAR: Final = 5
+_MOST_PIECES: Final = 2_000
 _N_NAMED: Final = 8
 """So many pieces are named in a note."""
 
@@ -142,13 +143,14 @@ def found(catalog: Handle, sought: Sought) -> Found:
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought) -> list[str]:
-    """The pieces of the vocabularies that are sought, sorted."""
-    tokens = sought.tokens
-    if sought.ignore_case:
-        tokens = [token.lower() for token in tokens]
+    """The pieces of the vocabularies that are sought, sorted.
+
+    Raises:
+        UsageError: the regular expression is none, or so many pieces match that it says nothing.
+    """
     parameters = {
         "model": sought.model,
-        "tokens": tokens,
+        "tokens": [each.lower() if sought.ignore_case else each for each in sought.tokens],
         "pattern": sought.pattern,
         "ignore_case": sought.ignore_case,
     }
@@ -160,6 +162,11 @@ def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: So
         raise UsageError(
             f"{sought.regex!r} is no regular expression (RE2's syntax): {error.said}"
         ) from error
+    if len(rows) > _MOST_PIECES:
+        raise UsageError(
+            f"{len(rows):,} pieces of the vocabulary match; at most {_MOST_PIECES:,} are sought at "
+            "once. Name fewer."
+        )
     return [row["token"] for row in rows]
 
 

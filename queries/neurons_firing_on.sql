@@ -1,4 +1,4 @@
--- Neurons that fire on a token: it stands at the peak of their exemplars, most exemplars first.
+-- Neurons that fire on a token: it stands at the peak of their exemplars, most exemplars first. By how selective they are: catalog firing TOKEN.
 -- needs: activations
 -- :token text                    the token, with its leading space if it has one: -p "token= again"
 -- :model model = null            only this model

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from catalog.api import Catalog
 from catalog.cli.interruption import stop_if_asked
 from catalog.cli.messages import confirm, console, error, note
+from catalog.cli.progress_lines import ProgressLines
 from catalog.errors import CatalogError, HintPart, command_line
 from catalog.store.new_files import megabytes
 
@@ -81,6 +82,12 @@ class ProgressBars:
         return confirm(question, assume_yes=self._assume_yes)
 
 
+def progress(*, assume_yes: bool) -> ProgressBars | ProgressLines:
+    """Bars on a terminal, else lines."""
+    kind = ProgressBars if console().is_terminal else ProgressLines
+    return kind(assume_yes=assume_yes)
+
+
 def ingest_all(catalog: Catalog, requests: "list[IngestRequest]", *, assume_yes: bool) -> None:
     """Ingest one model after another; one that fails does not keep the others back.
 
@@ -92,8 +99,8 @@ def ingest_all(catalog: Catalog, requests: "list[IngestRequest]", *, assume_yes:
     failures: list[CatalogError] = []
     for request in requests:
         try:
-            with ProgressBars(assume_yes=assume_yes) as bars:
-                outcome = ingest(request, bars)
+            with progress(assume_yes=assume_yes) as shown:
+                outcome = ingest(request, shown)
             _summarise(catalog, outcome)
         except CatalogError as failure:
             failures.append(failure)

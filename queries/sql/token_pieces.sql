@@ -4,6 +4,6 @@ from tokens
 where ($model is null or model = $model)
     and (
         list_contains($tokens::varchar[], case when $ignore_case then lower(token) else token end)
-        or ($pattern is not null and regexp_matches(token, $pattern))
+        or regexp_matches(token, $pattern)
     )
 order by token

@@ -116,3 +116,11 @@ def test_several_classes_are_any_of_them(known: Path) -> None:
 def test_what_cannot_be_sought_is_refused(known: Path, sought: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         found(known, **sought)
+
+
+def test_a_pattern_that_nearly_every_piece_matches_is_refused(
+    known: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.queries.finding._MOST_PIECES", len(PIECES) - 1)
+    with pytest.raises(UsageError, match=f"{len(PIECES)} pieces of the vocabulary match"):
+        found(known, regex="")
