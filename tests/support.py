@@ -18,6 +18,9 @@ VOLATILE = {"run_id", "started_at", "finished_at", "ingested_at", "created_at", 
 """Columns of views that differ between two ingests of the same thing."""
 
 
+DUCKDB_2 = duckdb.__version__.startswith("2.")
+"""Whether the tests run on DuckDB 2, as those of reading do besides on 1.5."""
+
 Row = tuple[Any, ...]
 """Values of one row, of any DuckDB types."""
 

@@ -16,6 +16,7 @@ import duckdb
 from catalog.errors import SqlError
 from catalog.store.contents import FILE
 from catalog.store.executing import without_pandas
+from catalog.views import macro_names
 
 _ALLOWED = (
     "Only one SELECT is allowed (also WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN)."
@@ -27,7 +28,20 @@ _QUERIES: Final = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "C
 _BESIDE_WHERE: Final = ("modifiers", "group_expressions", "having", "qualify", "sample")
 """What a query may have beside its WHERE, in a parse tree."""
 
-_RUNS_TEXT: Final = ("query", "query_table")
+_COMMENT: Final = re.compile(r"(--[^\n]*|/\*.*?\*/)", re.DOTALL)
+_FROM: Final = frozenset(
+    (
+        *("generate_series", "icu_calendar_names", "json_each", "json_tree", "pg_timezone_names"),
+        *("pragma_collations", "pragma_database_size", "pragma_user_agent", "pragma_version"),
+        *("range", "repeat", "repeat_row", "summary", "test_all_types", "unnest"),
+    )
+)
+"""DuckDB's functions in FROM that only compute; others run texts, write files or take names."""
+
+_FROM_NAME: Final = frozenset(
+    ("histogram", "histogram_values", "pragma_show", "pragma_storage_info", "pragma_table_info")
+)
+"""Those that look up a relation by a name, which must be that of a public view."""
 
 
 def checked_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
@@ -40,7 +54,7 @@ def checked_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """
     statement = _parsed(connection, sql)
     select = statement
-    if statement.type == duckdb.StatementType.EXPLAIN:
+    if _kind(statement) == "EXPLAIN":
         select = _parsed(connection, _explained_part(statement.query))
     _require_select(select)
     _require_reading(connection, select.query)
@@ -87,13 +101,21 @@ def _parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement
 
 def _makes_type(statement: duckdb.Statement) -> bool:
     """Whether this is the nameless CREATE with which DuckDB prepares a PIVOT without values."""
-    return statement.type == duckdb.StatementType.CREATE and not statement.query.strip()
+    return _kind(statement) == "CREATE" and not statement.query.strip()
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    """The name of the statement's type; "This" for one without a name."""
+    try:
+        name = statement.type.name
+    except ValueError:  # of a type that DuckDB's own Python module does not know
+        return "This"
+    return name if name.isidentifier() else "This"
 
 
 def _require_select(statement: duckdb.Statement) -> None:
-    if statement.type != duckdb.StatementType.SELECT:
-        name = statement.type.name
-        raise SqlError(f"{name if name.isidentifier() else 'This'} is refused. {_ALLOWED}")
+    if (kind := _kind(statement)) != "SELECT":
+        raise SqlError(f"{kind} is refused. {_ALLOWED}")
 
 
 def _require_reading(connection: duckdb.DuckDBPyConnection, select: str) -> None:
@@ -102,13 +124,32 @@ def _require_reading(connection: duckdb.DuckDBPyConnection, select: str) -> None
         kind = part.get("type")
         if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _QUERIES:
             raise SqlError(f"{kind.removesuffix('_QUERY_NODE')} is refused. {_ALLOWED}")
-        name = str(part.get("function_name", "")).lower()
-        if name in _RUNS_TEXT:
-            raise SqlError(f"The function {name} is refused: it runs SQL that is given as a text.")
+        if kind == "TABLE_FUNCTION":
+            _require_harmless(part["function"])
         path = part.get("qualified_name", {}).get("path", [])
         named = [part.get("catalog_name"), part.get("schema_name"), part.get("catalog"), *path[:-1]]
-        if any(str(each).lower() == FILE for each in named):
+        if any(str(each).lower() == FILE for each in [*named, *part.get("column_names", [])]):
             raise SqlError(f"{FILE} is refused: the public views are all there is to ask.")
+
+
+def _require_harmless(call: dict[str, Any]) -> None:
+    """Refuse a function in FROM that does more than compute.
+
+    Raises:
+        SqlError: it is not among those known to be harmless, or takes what may be any name.
+    """
+    name = str(call.get("function_name", "")).lower()
+    # DuckDB 1 writes a constant as `children` and `value`, 2 as `arguments` and `literal`.
+    given = [each["expression"] for each in call.get("arguments", [])] or call.get("children", [])
+    if name in _FROM or name in macro_names() or (name.startswith("duckdb_") and not given):
+        return
+    if name not in _FROM_NAME:
+        raise SqlError(f"The function {name} is refused: it may do more than read the catalog.")
+    first = given[0] if given else {}
+    text = first.get("literal", {}).get("text") or first.get("value", {}).get("value")
+    names = first.get("column_names") or [text]
+    if len(names) != 1 or not isinstance(names[0], str) or not names[0].isidentifier():
+        raise SqlError(f"The function {name} takes the name of one public view.")
 
 
 def _parse_tree(connection: duckdb.DuckDBPyConnection, select: str) -> Any:
@@ -137,10 +178,11 @@ def _parts(tree: Any) -> Iterator[dict[str, Any]]:
 
 def _explained_part(query: str) -> str:
     """What follows EXPLAIN, its options and ANALYZE, found by DuckDB's tokens."""
-    # Comments are blanked first (the tokenizer skips them), so that offsets and words agree.
-    starts = [start for start, _ in duckdb.tokenize(query)] + [len(query)]
-    words = [query[a:b] for a, b in pairwise(starts)]
-    bare = [re.sub(r"(--[^\n]*|/\*.*?\*/)", " ", word, flags=re.DOTALL).strip() for word in words]
+    # The tokenizer of DuckDB 1 skips comments, that of 2 counts them: they are no words here.
+    ends = [start for start, _ in duckdb.tokenize(query)] + [len(query)]
+    words = [(a, _COMMENT.sub(" ", query[a:b]).strip()) for a, b in pairwise(ends)]
+    starts = [start for start, word in words if word] + [len(query)]
+    bare = [word for _, word in words if word]
     at = 1
     while at < len(bare) and bare[at].lower() in ("analyze", "analyse", "verbose"):
         at += 1
@@ -148,7 +190,7 @@ def _explained_part(query: str) -> str:
         while at < len(bare) and bare[at] != ")":
             at += 1
         at += 1
-    return query[starts[min(at, len(words))] :]
+    return query[starts[min(at, len(bare))] :]
 
 
 def _opens_query(words: list[str], at: int) -> bool:

@@ -19,6 +19,7 @@ CONFIG: Final[dict[str, Any]] = {
     "python_enable_replacements": "false",
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
+    "allow_persistent_secrets": "false",
 }
 
 NO_FILES: Final = (

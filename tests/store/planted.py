@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 from catalog.tables import TABLES
 from catalog.views import VIEWS, macro_names
+from tests.support import DUCKDB_2
 
 EFFECTS: Final = {
     "profile": "enable_profiling(save_location := '{home}/profile.json', format := 'json')",
@@ -202,8 +203,10 @@ PLANTS: Final = {
 }
 """By what they are. Commands refuse them, or answer as if they were not there."""
 
-TRIGGER: Final = (
-    "create trigger planted after insert on ingest_run for each row "
-    "insert into vocabulary values (99, 'planted', 0)"
-)
-"""Which DuckDB 1.5 does not know."""
+if DUCKDB_2:  # DuckDB 1 has no triggers
+    PLANTS["a trigger"] = Plant(
+        (
+            "create trigger planted after insert on ingest_run for each row "
+            "insert into vocabulary values (99, 'planted', 0)",
+        )
+    )

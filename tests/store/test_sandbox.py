@@ -9,8 +9,9 @@ import duckdb
 import pytest
 
 from catalog.errors import CatalogError, SqlError
+from catalog.store.handle import Handle
 from catalog.store.reading import fetch_checked, reading
-from tests.support import Answer, fingerprint
+from tests.support import DUCKDB_2, Answer, fingerprint
 
 FORGE = "copy (select 'forged'::blob as b) to '{db}.wal' (format blob)"
 REFUSED = {
@@ -112,6 +113,21 @@ WRITES = [FORGE, "delete from neuron", "create table t as select 1"]
 # Refused by the number or shape of statements, by the parser, or by the walls around the reader.
 OTHERWISE_REFUSED = [
     "from query('from models')",
+    "from histogram('catalog_file.main.models', 'model')",
+    "from histogram('catalog_' || 'file.main.models', 'model')",
+    "from histogram_values(catalog_file.models, model)",
+    "from json_execute_serialized_sql(json_serialize_sql('from catalog_file.main.model'))",
+    "from json_execute_serialized_sql(json_serialize_sql('from models'))",
+    "from duckdb_table_sample('catalog_file.main.model')",
+    "from register_external_resource('a', 'b', 'c', 'd')",
+    "from add_grammar_extension('x')",
+    "from checkpoint()",
+    "from truncate_duckdb_logs()",
+    "from pragma_table_info('catalog_file.main.model')",
+    "from pragma_table_info('\"Catalog_File\".main.model')",
+    "from pragma_table_info('catalog_' || 'file.main.model')",
+    "from pragma_storage_info(lower('CATALOG_FILE.main.model'))",
+    "from pragma_show('catalog_file.main.model')",
     "from query_table('models')",
     "from query_table('catalog_' || 'file.main.model')",
     "from catalog_file.main.model",
@@ -185,7 +201,6 @@ OTHERWISE_REFUSED = [
     "from parquet_schema('{folder}/x.parquet')",
     "from 'https://example.org/x.parquet'",
     "from read_parquet('hf://datasets/x/y/z.parquet')",
-    "from duckdb_secrets()",
     "select getenv('HOME')",
     "from enable_profiling(save_location = '{folder}/profile.json', format = 'json')",
     "from enable_logging(storage = 'file', storage_config = {{'path': '{folder}/log'}})",
@@ -195,14 +210,14 @@ OTHERWISE_REFUSED = [
     "select * from arrow_table",
 ]
 HARMLESS = [
-    "from checkpoint()",
     "select write_log('x')",
     "from duckdb_settings()",
+    "from duckdb_secrets()",
     "from duckdb_databases()",
-    "pragma table_info('neurons')",
-    "pragma database_list",
-    "from truncate_duckdb_logs()",
 ]
+PRAGMAS = ["pragma table_info('neurons')", "pragma database_list"]
+"""SELECTs to DuckDB 1.5, and refused as what they are by 2."""
+
 PASSING = [
     "select 1",
     "select * from neurons",
@@ -232,6 +247,16 @@ PASSING = [
     "select ';' as a",
     "select '; delete from neuron' as a",
     "select * from io_classes(0.3)",
+    "from range(3)",
+    "from generate_series(1, 3)",
+    "from unnest([1, 2])",
+    "from repeat('x', 3)",
+    "select key from models, json_each('[1]')",
+    "from histogram_values(neurons, layer)",
+    "from summary((from models))",
+    "from duckdb_columns()",
+    "from pragma_table_info('neurons')",
+    "from models, lateral (select unnest([model, source]))",
     "select 1 as copy",
     'select 1 as "explain analyze copy"',
     "explain select 1",
@@ -294,6 +319,14 @@ def test_functions_that_sound_dangerous_change_nothing(catalog: Path, sql: str) 
     assert fingerprint(catalog.parent) == before
 
 
+@pytest.mark.parametrize("sql", PRAGMAS)
+def test_pragmas_that_only_tell_change_nothing(catalog: Path, sql: str) -> None:
+    if DUCKDB_2:
+        assert str(refusal(catalog, sql)).startswith("PRAGMA is refused.")
+    else:
+        assert fetch_checked(catalog, sql).num_rows > 0
+
+
 @pytest.mark.parametrize("sql", PASSING)
 def test_everything_that_only_reads_passes(catalog: Path, sql: str) -> None:
     assert fetch_checked(catalog, sql).num_rows > 0
@@ -316,7 +349,9 @@ def test_what_a_pragma_names_is_not_read_while_it_is_parsed(catalog: Path) -> No
     "sql",
     [
         FORGE,
+        "with c as (" + FORGE + ") select 1",
         "copy (select 1) to '{folder}/out.csv'",
+        "with c as (copy (select 1) to '{folder}/out.csv') select 1",
         "set enable_external_access = true",
         "attach '{folder}/other.duckdb'",
         "from read_text('{db}')",
@@ -331,6 +366,33 @@ def test_the_walls_hold_without_the_check_of_statements(catalog: Path, sql: str)
     with reading(catalog) as connection, pytest.raises(duckdb.Error):
         connection.execute(sql.format(db=catalog, folder=catalog.parent))
     assert fingerprint(catalog.parent) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "copy (select 1) to '{folder}/out.csv'",
+        "with c as (copy (select 1) to '{folder}/out.csv') select 1",
+        "from read_text('{folder}/notes.txt')",
+        "from read_text('/etc/passwd')",
+        "from '{folder}/notes.txt'",
+        "attach '{folder}/other.duckdb'",
+        "export database '{folder}/out'",
+        "set enable_external_access = true",
+        "set allowed_directories = ['/']",
+        "set temp_directory = '{folder}/t'",
+        "set lock_configuration = false",
+        "create persistent secret s (type http, bearer_token 'x')",
+        "load httpfs",
+        "install httpfs",
+    ],
+)
+def test_a_writer_opens_no_other_file(db: Path, sql: str) -> None:
+    (db.parent / "notes.txt").write_text("a secret")
+    before = fingerprint(db.parent)
+    with pytest.raises((duckdb.Error, CatalogError)), Handle(db).writing() as connection:
+        connection.execute(sql.format(db=db, folder=db.parent)).fetchall()
+    assert fingerprint(db.parent) == before
 
 
 def test_readers_of_one_process_share_a_file(catalog: Path) -> None:
