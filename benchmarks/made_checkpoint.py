@@ -1,6 +1,7 @@
 """Writes a checkpoint of a given shape (Llama layout, bfloat16, sharded).
 
-Weights are random, and the same in every layer: drawing them takes longer than what is measured.
+Weights are random, and the same in every layer unless asked otherwise: drawing them takes longer
+than what most benchmarks measure.
 """
 
 import json
@@ -13,7 +14,13 @@ D_MODEL, D_MLP = 4096, 11008  # OLMo-7B
 
 
 def checkpoint_of_shape(
-    folder: Path, n_layers: int, d_model: int = D_MODEL, d_mlp: int = D_MLP, d_vocab: int = 1000
+    folder: Path,
+    n_layers: int,
+    d_model: int = D_MODEL,
+    d_mlp: int = D_MLP,
+    d_vocab: int = 1000,
+    *,
+    alike: bool = True,
 ) -> Path:
     """Write it once: a folder that has its index is taken as it is."""
     index = folder / "model.safetensors.index.json"
@@ -37,6 +44,7 @@ def checkpoint_of_shape(
     weight_map: dict[str, str] = {}
     for number in range(n_layers + 1):
         if number < n_layers:
+            layer = layer if alike else _layer(d_model, d_mlp)
             tensors = {f"model.layers.{number}.{name}": each for name, each in layer.items()}
         else:
             tensors = {

@@ -37,6 +37,7 @@ STAGES: Final = (
     Stage("weights"),
     Stage("vocab", needs=("weights",)),
     Stage("roles", needs=("weights", "vocab"), version=2),
+    Stage("wiring", needs=("weights",), by_default=False, falls_with_weights=True),
     Stage("activations", of_corpus=True),
     Stage("attribution", of_corpus=True, by_default=False, falls_with_weights=True),
 )
@@ -108,6 +109,13 @@ TABLES: Final = (
                 "TEXT",
                 "how the checkpoint's MLP weights are quantized (Q4_1, Q4_K_M); NULL if they are "
                 "not",
+                nullable=True,
+            ),
+            Column(
+                "wire_floor",
+                "DOUBLE",
+                "|cosine| that random vectors of length d_model exceed once in as many pairs as "
+                "the entry has neurons; wires lie above it",
                 nullable=True,
             ),
         ),
@@ -299,6 +307,47 @@ TABLES: Final = (
             Column("cosine", "FLOAT", "cosine of w_out and W_Q k_BOS of that head"),
         ),
         ("roles",),
+        parted_by="layer",
+    ),
+    Table(
+        "wire",
+        "One row per wire kept: a neuron reads what an earlier one writes.",
+        "run",
+        (
+            *_NEURON,
+            Column("to_layer", "SMALLINT", "layer of the neuron that reads"),
+            Column("to_neuron", "INTEGER", "the neuron that reads, within its layer"),
+            Column("reads", "TEXT", "with which vector it reads: gate or in"),
+            Column("cosine", "FLOAT", "cosine of w_out of the first and that vector of the second"),
+            Column(
+                "rank_to",
+                "SMALLINT",
+                "place among all that read the first, from 1; NULL beyond the last kept",
+                nullable=True,
+            ),
+            Column(
+                "rank_from",
+                "SMALLINT",
+                "place among all that the second reads, from 1; NULL beyond the last kept",
+                nullable=True,
+            ),
+        ),
+        ("wiring",),
+        parted_by="layer",
+    ),
+    Table(
+        "twin",
+        "One row per neuron, vector and other neuron whose same vector points most alike.",
+        "run",
+        (
+            *_NEURON,
+            Column("vector", "TEXT", "gate, in or out"),
+            Column("other_layer", "SMALLINT", "layer of the other neuron"),
+            Column("other_neuron", "INTEGER", "the other neuron, within its layer"),
+            Column("cosine", "FLOAT", "cosine of the vector of both"),
+            Column("rank", "SMALLINT", "from 1, largest |cosine| first"),
+        ),
+        ("wiring",),
         parted_by="layer",
     ),
     Table(

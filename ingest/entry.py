@@ -29,6 +29,11 @@ def chance_level(d_model: int, probability: float) -> float:
     return float(2 * betaincinv(half, half, 1 - probability / 2) - 1)
 
 
+def wire_floor(weights: NeuronVectors) -> float:
+    """|cosine| that a random pair of vectors exceeds once in as many as the entry has neurons."""
+    return chance_level(weights.d_model, 1 / (weights.n_layers * weights.d_mlp))
+
+
 def enter_model(
     catalog: Handle, alias: str | None, weights: NeuronVectors, progress: Progress
 ) -> tuple[int, ModelEntry]:
@@ -68,6 +73,7 @@ def enter_model(
         quantization=weights.checkpoint.quantization,
         chance_95=chance_level(weights.d_model, 0.05),
         chance_999=chance_level(weights.d_model, 0.001),
+        wire_floor=wire_floor(weights),
     )
     with catalog.tables("") as connection:
         seen = known_entry(connection, entry)

@@ -58,15 +58,24 @@ def _announce(
     """
     seconds = estimate.seconds * share_left / n_workers
     progress.note(
-        f"{name}: about {_duration(seconds)} at "
+        f"{name}: about {duration(seconds)} at "
         f"{n_workers * estimate.tokens_per_second:,.0f} tokens a second; the running state takes "
         f"{estimate.state_mb:,.0f} MB" + (" in each worker" if n_workers > 1 else "")
     )
+    ask_if_long(name, seconds, progress)
+
+
+def ask_if_long(name: str, seconds: float, progress: Progress) -> None:
+    """Ask whether to go on if a stage will take more than an hour.
+
+    Raises Declined where the answer is no.
+    """
     if seconds > ASK_ABOVE_S and not progress.confirm("Go on?"):
         raise Declined(f"Not started: the {name} stage was declined.")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in words, as exact as an estimate is."""
     if seconds < 90:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -2,14 +2,14 @@
 
 (w_in, w_out) and (-w_in, -w_out) are the same neuron (docs/definitions.md, "Canonical reading").
 Flipping both swaps in+ with in-, negates in and post, and swaps the ends of the tokens of w_in and
-w_out.
+w_out. The neurons that it is wired to are read so too, each by its own cosine.
 """
 
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from catalog.errors import Option, UsageError
-from catalog.queries.records import Exemplar, NeuronRecord, SignCase, TopToken
+from catalog.queries.records import Exemplar, Neighbour, NeuronRecord, SignCase, TopToken
 from catalog.taxonomy import SIGN_CASES, Sign
 
 _Record = TypeVar("_Record", bound=Any)
@@ -18,7 +18,7 @@ _FLIPPED_CASE = {case: f"{case[:-1]}{_OTHER_SIGN[case[-1]]}" for case in SIGN_CA
 
 
 def canonical_reading(record: NeuronRecord) -> NeuronRecord:
-    """The record with w_in and w_out negated if cos_gate_in < 0.
+    """The record with w_in and w_out negated of every neuron in it whose cos_gate_in < 0.
 
     Its places are left alone: they are among the canonical readings of the layer, so that they are
     read anew (`layer_place.sql`).
@@ -34,15 +34,21 @@ def canonical_reading(record: NeuronRecord) -> NeuronRecord:
             Option("canonical"),
             ".",
         )
-    if not record.neuron.flipped:
-        return replace(record, is_canonical=True)
+    flipped = bool(record.neuron.flipped)
+    record = replace(
+        record,
+        wires=[_flipped_neighbour(wire, own=flipped) for wire in record.wires],
+        twins=[_flipped_neighbour(twin, own=flipped) for twin in record.twins],
+        is_canonical=True,
+    )
+    if not flipped:
+        return record
     cases = {_FLIPPED_CASE[case]: _flipped_case(shown) for case, shown in record.cases.items()}
     return replace(
         record,
         neuron=_negated(record.neuron, "cos_gate_in", "cos_gate_out", "vocab_skew"),
         tokens=sorted(map(_flipped_token, record.tokens), key=_token_order),
         cases={case: cases[case] for case in SIGN_CASES if case in cases},
-        is_canonical=True,
     )
 
 
@@ -57,6 +63,20 @@ def _flipped_token(token: TopToken) -> TopToken:
     if token.vector == "gate":
         return token
     return replace(token, score=-token.score, sign=_OTHER_SIGN[token.sign])
+
+
+def _flipped_neighbour(other: Neighbour, *, own: bool) -> Neighbour:
+    turned = bool(other.flipped)
+    # What a flipped neuron turns of the cosine: its w_in and w_out, never its w_gate.
+    by_reader, by_writer = (turned, own) if other.side == "reader" else (own, turned)
+    if other.side == "twin":
+        changed = other.vector != "gate" and own != turned
+    else:
+        changed = by_writer != (by_reader and other.vector == "in")
+    read = _negated(other, "cosine") if changed else other
+    if not turned or read.sign is None:
+        return read
+    return replace(read, sign=_OTHER_SIGN[read.sign])
 
 
 def _token_order(token: TopToken) -> tuple[str, bool, str, int]:

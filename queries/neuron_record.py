@@ -15,6 +15,7 @@ from catalog.queries.records import (
     Entry,
     Exemplar,
     Model,
+    Neighbour,
     Neuron,
     NeuronRecord,
     Place,
@@ -32,7 +33,16 @@ from catalog.store.reading import run_for_dicts
 _Queried = TypeVar("_Queried", bound=Queried)
 
 _MODELS: Final = "from models order by model"
-_KINDS: Final = (Neuron, Place, TopToken, Corpus, CaseStatistics, Exemplar, RoleCutoffs)
+_KINDS: Final = (
+    Neuron,
+    Place,
+    TopToken,
+    Corpus,
+    CaseStatistics,
+    Exemplar,
+    RoleCutoffs,
+    Neighbour,
+)
 """What a report is read from, besides the row of the model."""
 
 
@@ -80,6 +90,7 @@ def read_neuron(
             _check_windows(exemplars, entry.model)
             cases = _cases(rows(CaseStatistics, **on), exemplars)
         cutoffs = rows(RoleCutoffs, model=entry.model)
+        neighbours = rows(Neighbour, **at)
         record = NeuronRecord(
             neuron_id,
             entry,
@@ -89,6 +100,8 @@ def read_neuron(
             shown,
             cases,
             cutoffs[0] if cutoffs else None,
+            [each for each in neighbours if each.side != "twin"],
+            [each for each in neighbours if each.side == "twin"],
         )
     return canonical_reading(record) if canonical else record
 

@@ -7,7 +7,7 @@ The fields are the columns of the rows that they are read from; what a plain MLP
 import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from catalog.neuron_id import NeuronId
 from catalog.taxonomy import VECTORS, Basis, Sign, Vector, WeightKind
@@ -37,6 +37,7 @@ class Model:
     gated: bool
     weights: WeightKind
     quantization: str | None
+    wire_floor: float | None
     chance_95: float
     chance_999: float
     ingested_at: datetime
@@ -117,6 +118,31 @@ class TopToken:
     token_id: int
     token: str
     score: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A row of `wires` or `twins`: another neuron of the model, seen from the one that is read.
+
+    `side`: what it is to that one. `vector`: what the reader reads with, or what both twins have.
+    `token`: of the tokens of its w_out in W_U that of largest |score|, None beyond the sixth of a
+    list; `sign` of that score.
+    """
+
+    QUERY: ClassVar[str] = "neighbours"
+
+    side: Literal["reader", "writer", "twin"]
+    vector: Vector
+    rank: int
+    cosine: float
+    layer: int
+    neuron: int
+    neuron_id: str
+    io_class: str | None
+    functional_role: str | None
+    flipped: bool | None
+    token: str | None
+    sign: Sign | None
 
 
 @dataclass(frozen=True)
@@ -226,7 +252,8 @@ class RoleCutoffs:
 class NeuronRecord:
     """One neuron: its model's entry, its row of `neurons`, and what other views hold of it.
 
-    `cases`: by sign case, empty if no corpus was ingested. `is_canonical`: signs are those of the
+    `cases`: by sign case, empty if no corpus was ingested. `wires` (readers, then writers) and
+    `twins` are empty too until the stage wiring ran. `is_canonical`: signs are those of the
     canonical reading (docs/definitions.md), in the places among the layer too.
     """
 
@@ -238,6 +265,8 @@ class NeuronRecord:
     corpus: Corpus | None
     cases: dict[str, SignCase]
     role_cutoffs: RoleCutoffs | None
+    wires: list[Neighbour]
+    twins: list[Neighbour]
     is_canonical: bool = False
 
     def __repr__(self) -> str:

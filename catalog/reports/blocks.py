@@ -142,4 +142,12 @@ class Cases:
     cases: tuple[Case, ...]
 
 
-Block: TypeAlias = Heading | Line | Rulers | TokenLists | ShadedText | Cases
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts below the names of their columns; a narrow page cuts the last column."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Block: TypeAlias = Heading | Line | Rulers | TokenLists | ShadedText | Cases | Table

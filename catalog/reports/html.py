@@ -18,6 +18,7 @@ from catalog.reports.blocks import (
     Rulers,
     ShadedText,
     Span,
+    Table,
     TokenList,
     TokenLists,
     TokenSpan,
@@ -70,6 +71,8 @@ def _rendered(block: Block) -> str:
             return f"<p>{_shaded(block)}</p>"
         case Cases(cases):
             return "".join(map(_case, cases))
+        case Table():
+            return _table(block)
 
 
 def _words(span: Span | TokenSpan | Option) -> str:
@@ -127,6 +130,13 @@ def _token_lists(block: TokenLists) -> str:
 
 def _bases(each: TokenList) -> str:
     return ", ".join(_BASIS_LABELS[basis] for basis in (each.basis, each.also) if basis)
+
+
+def _table(block: Table) -> str:
+    head = "".join(f"<th>{_text(name)}</th>" for name in block.columns)
+    rows = ("".join(f"<td>{_text(cell)}</td>" for cell in row) for row in block.rows)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _code(token: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from catalog.errors import Option
 from catalog.formats.numbers import meaningful
-from catalog.queries.records import NeuronRecord, Place, SignCase
+from catalog.queries.records import Neighbour, NeuronRecord, Place, SignCase
 from catalog.reports.blocks import (
     FAINT_SHARE,
     Block,
@@ -20,6 +20,7 @@ from catalog.reports.blocks import (
     Ruler,
     Rulers,
     Span,
+    Table,
     TokenList,
     TokenLists,
 )
@@ -31,6 +32,10 @@ AGREEING_SHARE: Final = 0.75
 """Lists of W_U and W_E of which so many tokens are the same are shown once."""
 
 Section = Callable[[NeuronRecord], Iterator[Block]]
+
+SHOWN_WIRES: Final = 6
+SHOWN_TWINS: Final = 2
+"""So many wires of a side, and twins of a vector; JSON has all."""
 
 
 def title(record: NeuronRecord) -> Iterator[Block]:
@@ -149,12 +154,41 @@ def activations(record: NeuronRecord) -> Iterator[Block]:
     )
 
 
-SECTIONS: Final[tuple[Section, ...]] = (title, cosines, vocabulary, tokens, activations)
+def wiring(record: NeuronRecord) -> Iterator[Block]:
+    """Who reads this neuron, whom it reads, and which neurons point the same way."""
+    if not record.wires and not record.twins:
+        return
+    yield Heading("Wiring: who reads this neuron, whom it reads, and its twins")
+    names = ("neuron", "cosine", "class", "role", "writes")
+    for side, said in (("reader", "Readers of w_out"), ("writer", "Writers that it reads")):
+        ends = [wire for wire in record.wires if wire.side == side]
+        floor = record.model.wire_floor or 0.0
+        if not ends:
+            yield Line.of(f"{said}: no |cosine| is above {floor:.3f}.")
+            continue
+        ends.sort(key=lambda wire: -abs(wire.cosine))
+        yield Line.of(f"{said}, the strongest of {len(ends)} wires above {floor:.3f}:")
+        rows = tuple((wire.vector, *_other(wire)) for wire in ends[:SHOWN_WIRES])
+        yield Table(("reads", *names), rows)
+    if record.twins:
+        yield Line.of("Twins, the closest of each vector:")
+        rows = tuple((t.vector, *_other(t)) for t in record.twins if t.rank <= SHOWN_TWINS)
+        yield Table(("vector", *names), rows)
+
+
+SECTIONS: Final[tuple[Section, ...]] = (title, cosines, vocabulary, tokens, wiring, activations)
 
 
 def counted(n: int, noun: str) -> str:
     """A number of things: `1 context`, `2,186 contexts`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _other(other: Neighbour) -> tuple[str, ...]:
+    """Id, cosine, class, role, and the token that it writes most, with the sign."""
+    token = "" if other.token is None else f'{other.sign} "{other.token}"'
+    described = (other.io_class or "none", other.functional_role or "", token)
+    return (other.neuron_id, f"{other.cosine:+.3f}", *described)
 
 
 def _ruler(place: Place) -> Ruler:

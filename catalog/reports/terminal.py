@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +23,7 @@ from catalog.reports.blocks import (
     Rulers,
     ShadedText,
     Span,
+    Table,
     TokenLists,
     TokenSpan,
 )
@@ -73,6 +74,8 @@ class Page:
                     self.line(self._shaded(block))
                 case Cases():
                     self._cases(block)
+                case Table():
+                    self._table(block)
 
     def line(self, text: Text | str = "", *, indent: int = 0) -> None:
         """Print a line, folded at the page's width with the same indent."""
@@ -151,6 +154,19 @@ class Page:
                 return text.append(self.glyphs.more, "dim"), True
             text.append(word).append("  ")
         return text, False
+
+    def _table(self, block: Table) -> None:
+        shown = [[self.glyphs.running(cell) for cell in row] for row in block.rows]
+        columns = list(zip(block.columns, *shown, strict=True))
+        widths = [max(map(cell_len, column)) for column in columns]
+        for at, row in enumerate(zip(*columns, strict=True)):
+            cells = zip(row, widths, strict=True)
+            text = Text("  ".join(set_cell_size(*cell) for cell in cells), "" if at else "dim")
+            if cell_len(text.plain) > self.width:
+                text.truncate(self.width - cell_len(self.glyphs.more), overflow="crop")
+                text.append(self.glyphs.more)
+            text.rstrip()
+            self.console.print(text, no_wrap=True, crop=False)
 
     def _cases(self, block: Cases) -> None:
         shown = None if self.shows_all else SHOWN_PER_CASE

@@ -32,6 +32,7 @@ class ModelEntry:
     """What the catalog states of one checkpoint read with one kind of weights.
 
     `quantization` names the type of its MLP's tensors, None where they are not quantized.
+    `wire_floor` is the |cosine| above which wires are kept.
     """
 
     alias: str
@@ -49,6 +50,7 @@ class ModelEntry:
     chance_999: float
     quantization: str | None = None
     gated: bool = True
+    wire_floor: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ select
     gated,
     weights,
     quantization,
+    wire_floor,
     chance_95,
     chance_999,
     ingested_at

@@ -108,6 +108,30 @@ VIEWS: Final = (
         122_880,
     ),
     View(
+        "wires",
+        "One row per wire kept: a neuron reads, with its gate or its in, what an earlier one "
+        "writes.",
+        ("wire",),
+        (*_NEURON, "reads", "to_layer", "to_neuron"),
+        {
+            **_OF_ENTRY,
+            "layer": "layer of the neuron that writes, from 0",
+            "neuron": "the neuron that writes, within its layer, from 0",
+        },
+        _NEURON,
+        122_880,
+    ),
+    View(
+        "twins",
+        "One row per neuron, vector and other neuron of the model whose same vector has the "
+        "largest |cosine| with it.",
+        ("twin",),
+        (*_NEURON, "vector", "rank"),
+        _OF_ENTRY,
+        _NEURON,
+        122_880,
+    ),
+    View(
         "activation_stats",
         "A row per neuron, corpus and sign case (four with a gate, two without): how often it "
         "occurs, and how strongly.",

@@ -11,7 +11,7 @@ from catalog.ingest.progress import Silent
 from catalog.store.handle import Handle
 from tests import tiny_checkpoints
 
-WEIGHTS: tuple[str, ...] = ("weights", "vocab", "roles")
+WEIGHTS: tuple[str, ...] = ("weights", "vocab", "roles", "wiring")
 TEXTS = {
     "p": "The class statement binds a name\nAn iterator raises StopIteration\nfor key in mapping",
     "q": "Texts of another corpus\nname a class, return None\nfurther items: print(key, value)",
