@@ -9,7 +9,7 @@ from measuring import interleaved, show_machine, show_ratio
 from torch import Tensor, nn
 
 from catalog.ingest.ablation.arms import Ablation, Arm
-from catalog.ingest.ablation.passes import AblationJob, OpenAblationPass, _scored
+from catalog.ingest.ablation.passes import AblationJob, OpenAblationPass, scored_positions
 from catalog.ingest.ablation.subsets import Subset
 from catalog.ingest.activations.contexts import CountingRule
 from catalog.ingest.activations.corpus_pass import HeldContexts
@@ -79,14 +79,14 @@ def _ablation(common: tuple, contexts: HeldContexts, n: int) -> OpenAblationPass
 
 def _ablation_actions(work: OpenAblationPass) -> dict[str, Callable[[], object]]:
     batch = work.batch(0)
-    scored = _scored(batch)
-    clean = work._clean(batch, scored, work.job.arms)
+    scored = scored_positions(batch)
+    clean = work.clean(batch, scored, work.job.arms)
 
     return {
-        "clean": lambda: work._clean(batch, scored, ()).cpu(),
-        "zero": lambda: work._effects(batch, scored, clean, work.job.arms[0]),
-        "mean": lambda: work._effects(batch, scored, clean, work.job.arms[1]),
-        "gate+": lambda: work._effects(batch, scored, clean, work.job.arms[2]),
+        "clean": lambda: work.clean(batch, scored, ()).cpu(),
+        "zero": lambda: work.effects(batch, scored, clean, work.job.arms[0]),
+        "mean": lambda: work.effects(batch, scored, clean, work.job.arms[1]),
+        "gate+": lambda: work.effects(batch, scored, clean, work.job.arms[2]),
     }
 
 

@@ -152,8 +152,8 @@ class Estimate(NamedTuple):
     ratio: float
 
 
-class _Scored(NamedTuple):
-    """Scored positions of a batch, flattened."""
+class ScoredPositions(NamedTuple):
+    """Scored positions of a batch; `rows` are their places when it is flattened."""
 
     rows: Int64[Tensor, " p"]
     contexts: Int64[ndarray, " p"]
@@ -164,7 +164,7 @@ class _Scored(NamedTuple):
 class _ArmEffects(NamedTuple):
     """Effects of every arm at the scored positions of one batch."""
 
-    scored: _Scored
+    scored: ScoredPositions
     of_arms: list[Float64[ndarray, "metric p"]]
 
 
@@ -189,16 +189,16 @@ class OpenAblationPass:
         """Time one context: its clean pass, then one with the first arm."""
         job = self.job
         batch = self.batch(0).rows(slice(None, 1))
-        scored = _scored(batch)
+        scored = scored_positions(batch)
         arm = next((arm for arm in job.arms if arm.neurons), job.arms[0])
         clean_s = arm_s = 0.0
         for _ in range(2):  # what a first pass allocates is not timed
             started = time.perf_counter()
-            clean = self._clean(batch, scored, [arm])
+            clean = self.clean(batch, scored, [arm])
             synchronise(job.device)
             clean_s = time.perf_counter() - started
             started = time.perf_counter()
-            self._effects(batch, scored, clean, arm)
+            self.effects(batch, scored, clean, arm)
             synchronise(job.device)
             arm_s = time.perf_counter() - started
         per_slot = (clean_s + len(job.arms) * arm_s) / batch.tokens.numel()
@@ -226,28 +226,29 @@ class OpenAblationPass:
 
     def found(self, batch: Batch) -> _ArmEffects:
         """The effects of every arm in a batch."""
-        scored = _scored(batch)
-        clean = self._clean(batch, scored, self.job.arms)
+        scored = scored_positions(batch)
+        clean = self.clean(batch, scored, self.job.arms)
         order = sorted(range(len(self.job.arms)), key=self._start)
         of_arms: dict[int, Float64[ndarray, "metric p"]] = {}
         for at in order:
             self.inputs.forget(before=self._start(at))
-            of_arms[at] = self._effects(batch, scored, clean, self.job.arms[at])
+            of_arms[at] = self.effects(batch, scored, clean, self.job.arms[at])
         return _ArmEffects(scored, [of_arms[at] for at in range(len(order))])
 
     def _start(self, at: int) -> int:
         first = self.job.arms[at].first_layer
         return self.job.weights.n_layers if first is None else first
 
-    def _clean(
-        self, batch: Batch, scored: _Scored, arms: Sequence[Arm]
+    def clean(
+        self, batch: Batch, scored: ScoredPositions, arms: Sequence[Arm]
     ) -> Float[Tensor, "metric p"]:
+        """Metrics of the clean pass, which leaves the streams that the arms start from."""
         starts = {arm.first_layer for arm in arms if arm.first_layer is not None}
         with torch.inference_mode(), self.inputs.kept_before(starts):
-            return self._metrics(batch, scored)
+            return self.metrics(batch, scored)
 
-    def _effects(
-        self, batch: Batch, scored: _Scored, clean: Float[Tensor, "metric p"], arm: Arm
+    def effects(
+        self, batch: Batch, scored: ScoredPositions, clean: Float[Tensor, "metric p"], arm: Arm
     ) -> Float64[ndarray, "metric p"]:
         """Ablated minus clean, float64; 0 for a draw that found no neuron."""
         first = arm.first_layer
@@ -255,11 +256,12 @@ class OpenAblationPass:
             return np.where(clean.isnan().cpu().numpy(), np.nan, 0.0)
         replaced = replacing(self.mlps, self.job.replacement(arm), batch.counted)
         with torch.inference_mode(), self.inputs.started_at(first), replaced:
-            ablated = self._metrics(batch, scored)
+            ablated = self.metrics(batch, scored)
         difference: Float64[ndarray, "metric p"] = (ablated.double() - clean.double()).cpu().numpy()
         return difference
 
-    def _metrics(self, batch: Batch, scored: _Scored) -> Float[Tensor, "metric p"]:
+    def metrics(self, batch: Batch, scored: ScoredPositions) -> Float[Tensor, "metric p"]:
+        """Metrics of a pass as the model's hooks are now."""
         with self.norm.watched():
             output = self.model(
                 input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False
@@ -270,14 +272,15 @@ class OpenAblationPass:
         return read_out(self.head, hidden[rows], scored.next_tokens.to(hidden.device), log_scale)
 
 
-def _scored(batch: Batch) -> _Scored:
+def scored_positions(batch: Batch) -> ScoredPositions:
+    """The positions of a batch that count, context by context."""
     counted = batch.counted
     rows = counted.flatten().nonzero()[:, 0]
     row, position = counted.nonzero().T
     following = torch.full_like(batch.tokens, -1)
     following[:, :-1] = torch.where(counted[:, 1:], batch.tokens[:, 1:], -1)
     contexts = batch.context_ids[row].cpu().numpy()
-    return _Scored(rows, contexts, position.cpu().numpy(), following.flatten()[rows])
+    return ScoredPositions(rows, contexts, position.cpu().numpy(), following.flatten()[rows])
 
 
 def _take_in(state: EffectState, arms: Sequence[Arm], found: _ArmEffects) -> None:

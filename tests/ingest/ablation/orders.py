@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy import ndarray
+from torch import nn
 
 from catalog.ingest.ablation.arms import Ablation, Arm, arms_of
 from catalog.ingest.ablation.effects import EffectState
@@ -84,3 +85,16 @@ def taken(work: OpenAblationPass, units: Sequence[int] | None = None) -> EffectS
     for _ in work.read(state, range(len(work.job.units)) if units is None else units):
         pass
     return state
+
+
+class ShortOfMemory(nn.Module):
+    """A model for which no more than so many contexts fit in memory."""
+
+    def __init__(self, model: nn.Module, most: int) -> None:
+        super().__init__()
+        self.model, self.most = model, most
+
+    def forward(self, input_ids: torch.Tensor, **given: Any) -> Any:
+        if len(input_ids) > self.most:
+            raise RuntimeError("not enough memory: you tried to allocate")
+        return self.model(input_ids=input_ids, **given)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from catalog.ingest.ablation.arms import Ablation
 from catalog.ingest.ablation.effects import EffectState
-from catalog.ingest.ablation.passes import _scored
+from catalog.ingest.ablation.passes import scored_positions
 from tests import tiny_checkpoints
 from tests.ingest.ablation.orders import D_MLP, RULE, SUBSETS, ablation, contexts, make_job
 from tests.ingest.ablation.plain import Plain
@@ -110,12 +110,12 @@ def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_pat
     folder = tiny_checkpoints.build(family, tmp_path / family)
     work = make_job(folder, READER, [ablation(SUBSETS[2])]).open(READER)
     batch = work.batch(0)
-    scored = _scored(batch)
+    scored = scored_positions(batch)
     with torch.inference_mode(), work.inputs.kept_before({1, 2}):
-        clean = work._metrics(batch, scored)
+        clean = work.metrics(batch, scored)
     for layer in (1, 2):
         with torch.inference_mode(), work.inputs.started_at(layer):
-            assert torch.equal(work._metrics(batch, scored).nan_to_num(-1), clean.nan_to_num(-1))
+            assert torch.equal(work.metrics(batch, scored).nan_to_num(-1), clean.nan_to_num(-1))
     with torch.inference_mode():
         output = work.model(input_ids=batch.tokens, use_cache=False).last_hidden_state
         ours = work.head.logits(output[0])

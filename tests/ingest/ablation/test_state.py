@@ -3,20 +3,17 @@
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 from catalog.errors import EnvironmentFault, MismatchError
 from catalog.ingest.ablation.effects import N_BINS, EffectState, bins, middle, quantiles
 from catalog.ingest.ablation.passes import OpenAblationPass
 from tests import tiny_checkpoints
-from tests.ingest.ablation.orders import SUBSETS, ablation, contexts, make_job, taken
+from tests.ingest.ablation.orders import SUBSETS, ShortOfMemory, ablation, contexts, make_job, taken
 
 READER = contexts(24)
 _ARRAYS = ("histogram", "extreme", "nonfinite", "top", "places")
@@ -81,29 +78,16 @@ def test_a_damaged_state_is_refused(undisturbed: EffectState, tmp_path: Path, da
         EffectState.load(path)
 
 
-class _Short(nn.Module):
-    """A model for which no more than so many contexts fit in memory."""
-
-    def __init__(self, model: nn.Module, most: int) -> None:
-        super().__init__()
-        self.model, self.most = model, most
-
-    def forward(self, input_ids: torch.Tensor, **given: Any) -> Any:
-        if len(input_ids) > self.most:
-            raise RuntimeError("not enough memory: you tried to allocate")
-        return self.model(input_ids=input_ids, **given)
-
-
 def test_a_batch_that_does_not_fit_is_halved(
     work: OpenAblationPass, undisturbed: EffectState
 ) -> None:
-    halved = taken(replace(work, model=_Short(work.model, 2)))
+    halved = taken(replace(work, model=ShortOfMemory(work.model, 2)))
     assert halved.halved
     assert halved.n_positions == undisturbed.n_positions
     for context, moments in undisturbed.moments.items():
         assert halved.moments[context] == pytest.approx(moments, abs=1e-3)
     with pytest.raises(EnvironmentFault, match="does not fit in memory"):
-        taken(replace(work, model=_Short(work.model, 0)))
+        taken(replace(work, model=ShortOfMemory(work.model, 0)))
 
 
 def test_effects_that_are_not_finite_are_counted_and_left_out(work: OpenAblationPass) -> None:

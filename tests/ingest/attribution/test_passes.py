@@ -18,9 +18,16 @@ from catalog.ingest.attribution.state import SUM_STEP, AttributionState
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.neuron_vectors import NeuronVectors
 from tests import tiny_checkpoints
-from tests.ingest.ablation.orders import D_MLP, RULE, ablation, contexts, make_job, taken
+from tests.ingest.ablation.orders import (
+    D_MLP,
+    RULE,
+    ShortOfMemory,
+    ablation,
+    contexts,
+    make_job,
+    taken,
+)
 from tests.ingest.ablation.plain import Plain
-from tests.ingest.ablation.test_state import _Short
 from tests.tiny_checkpoints import N_LAYERS
 
 READER = contexts(16)
@@ -140,12 +147,12 @@ def test_a_damaged_state_is_refused(state: AttributionState, tmp_path: Path) -> 
 def test_a_batch_that_does_not_fit_is_halved(
     work: OpenAttributionPass, state: AttributionState
 ) -> None:
-    halved = read(replace(work, model=_Short(work.model, 1)))
+    halved = read(replace(work, model=ShortOfMemory(work.model, 1)))
     assert halved.halved
     assert halved.n_scored == state.n_scored
     assert halved.effect * SUM_STEP == pytest.approx(state.effect * SUM_STEP, rel=1e-3, abs=1e-3)
     with pytest.raises(EnvironmentFault, match="does not fit in memory"):
-        read(replace(work, model=_Short(work.model, 0)))
+        read(replace(work, model=ShortOfMemory(work.model, 0)))
 
 
 def test_a_gradient_that_is_not_finite_gives_null(work: OpenAttributionPass) -> None:
