@@ -75,8 +75,8 @@ def main(
     )
     noisy = _mean_loss(_taken(other, contexts, f"{len(few)} ablations, one context a batch"))
     apart = np.abs(noisy - true[[chosen.index(at) for at in few]])
-    show("largest change of an effect at another batch size (nats)", float(apart.max()))
-    show("median |effect| of the true ablations (nats)", float(np.median(np.abs(true))))
+    click.echo(f"largest change of an effect at another batch size: {apart.max():.1e} nats")
+    click.echo(f"median |effect| of the true ablations: {np.median(np.abs(true)):.1e} nats")
 
 
 def _taken(job: Job[JobStateT], contexts: object, what: str) -> JobStateT:
