@@ -39,6 +39,8 @@ KEYS: Final[dict[str, tuple[str, ...]]] = {
     "io_classes(0.4)": _NEURON,
     "top_tokens": (*_NEURON, "vector", "basis", "sign", "rank"),
     "attention_scores": (*_NEURON, "head_layer", "head"),
+    "wires": (*_NEURON, "reads", "to_layer", "to_neuron"),
+    "twins": (*_NEURON, "vector", "rank"),
     "activation_stats": (*_NEURON, "corpus", "sign_case"),
     "exemplars": (*_NEURON, "corpus", "sign_case", "rank"),
     "activation_samples": (*_NEURON, "corpus", "context_id", "position"),

@@ -12,7 +12,7 @@ written as (
         s.layer,
         s.neuron,
         -- Within a sign case post has one sign, so that its mean is one of magnitudes.
-        sum(s.frequency * abs(coalesce(s.mean_post, 0))) as mean_magnitude
+        sum(s.frequency * abs(coalesce(s.mean_post, 0)) order by s.sign_case) as mean_magnitude
     from activation_stats s
     where ($model is null or s.model = $model)
         and ($corpus is null or s.corpus = $corpus)
@@ -26,10 +26,14 @@ scaled as (
         n.io_class,
         n.functional_role,
         n.norm_out,
-        w.mean_magnitude * n.norm_out as contribution,
-        sum(w.mean_magnitude * n.norm_out) over (partition by model, w.corpus, layer) as of_layer
+        w.mean_magnitude * n.norm_out as contribution
     from written w
     join neurons n using (model, layer, neuron)
+),
+layers as (
+    select model, corpus, layer, sum(contribution order by neuron) as of_layer
+    from scaled
+    group by model, corpus, layer
 )
 select
     model,
@@ -42,6 +46,7 @@ select
     io_class,
     functional_role
 from scaled
+join layers using (model, corpus, layer)
 where contribution is not null
 order by contribution desc, model, corpus, layer, neuron
 limit $k

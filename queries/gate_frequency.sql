@@ -5,7 +5,7 @@
 -- :threshold fraction = 0.5    of the classes: a |cosine| beyond it counts
 with
 opened as (
-    select model, corpus, layer, neuron, sum(frequency) as frequency
+    select model, corpus, layer, neuron, sum(frequency order by sign_case) as frequency
     from activation_stats
     where sign_case in ('gate+_in+', 'gate+_in-', 'in+')
         and ($model is null or model = $model)
@@ -16,10 +16,11 @@ classed as (
     select
         o.*,
         n.cos_in_out,
-        io_class_at(n.cos_gate_out, n.cos_in_out, $threshold) as io_class,
+        c.io_class,
         corr(o.frequency, n.cos_in_out) over (partition by model, o.corpus, layer) as correlation
     from opened o
     join neurons n using (model, layer, neuron)
+    join io_classes($threshold) c using (model, layer, neuron)
 )
 select
     model,

@@ -173,7 +173,7 @@ def test_the_record_has_both_sides_and_the_report_shows_them(wired: Path) -> Non
 
 def signs(wired: Path, neuron: NeuronId) -> Mapping[tuple[str, str], float]:
     record = read_neuron(Handle(wired), neuron, "gamma", canonical=True)
-    ends = [(wire.neuron_id, wire.vector, wire.cosine) for wire in record.wires]
+    ends = [(wire.neuron_id, str(wire.vector), wire.cosine) for wire in record.wires]
     ends += [(twin.neuron_id, f"twin {twin.vector}", twin.cosine) for twin in record.twins]
     return {(other, what): cosine for other, what, cosine in ends}
 
@@ -205,3 +205,20 @@ def test_show_prints_the_section_and_json_has_the_rows(
     assert "Readers of w_out: no |cosine| is above 0.250." in shown.out
     assert all(len(line) <= 80 for line in shown.out.splitlines())
     assert '"wires"' in cli("show", "1.0", "--model", "gamma", "--json", "--db", wired).out
+
+
+def test_gates_by_class_and_what_neurons_add(known: Path) -> None:
+    frequency = named_query("gate_frequency")
+    (row,) = fetch(known, frequency.sql, frequency.bound([])).to_pylist()
+    assert (row["io_class"], row["neurons"], row["layer_correlation_with_cos_in_out"]) == (
+        "enrichment", 1, None
+    )  # fmt: skip
+    # Of six positions in cases, three have an open gate.
+    assert row["mean_frequency"] == pytest.approx(3 / 6)
+    contribution = named_query("contribution")
+    (row,) = fetch(known, contribution.sql, contribution.bound([])).to_pylist()
+    statistics = fetch(known, "from activation_stats").to_pylist()
+    magnitude = sum(abs(each["mean_post"] or 0) * each["frequency"] for each in statistics)
+    assert row["mean_magnitude"] == pytest.approx(magnitude)
+    assert row["contribution"] == pytest.approx(magnitude * row["norm_out"])
+    assert row["share_of_layer"] == pytest.approx(1)
