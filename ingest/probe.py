@@ -1,5 +1,6 @@
 """Plain forward passes over a few tokens, one context at a time, for `run` and `verify`."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Probe:
         end = exemplar.window_start + len(window)
         return (
             None not in (exemplar.post, exemplar.x_in, exemplar.window_scale)
+            and math.isfinite(exemplar.window_scale)
             and 0 <= exemplar.layer < len(self.mlps)
             and exemplar.neuron >= 0
             and 0 <= exemplar.position < len(token_ids)

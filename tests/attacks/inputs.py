@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 
 from catalog.cli.main import run
+from catalog.tables import STAGES
 from tests import tiny_checkpoints
 from tests.support import REPOSITORY
 
@@ -14,7 +15,8 @@ TEXTS = ("The class statement binds a name", "An iterator raises StopIteration",
 def ingest_words(folder: Path, alias: str, db: Path) -> list[str]:
     """The command that takes the checkpoint through all stages."""
     words = ["ingest", str(folder / "model"), "--alias", alias, "--db", str(db), "--yes"]
-    words += ["--stages", "weights,vocab,roles,activations", "--corpus", str(folder / "texts.txt")]
+    stages = ",".join(stage.name for stage in STAGES)
+    words += ["--stages", stages, "--corpus", str(folder / "texts.txt")]
     return [*words, "--context-length", "16", "--top-tokens", "4", "--exemplars", "2"]
 
 

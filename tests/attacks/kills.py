@@ -24,7 +24,7 @@ from tests.attacks.inputs import ingest_words
 from tests.attacks.processes import apart, command, what_is_seen
 from tests.support import VOLATILE
 
-PASSED_OVER: Final = (*VOLATILE, "ingest_runs")
+PASSED_OVER: Final = (*VOLATILE, "created_at", "ingest_runs")
 """Runs that were killed and done again are in the history of runs twice."""
 
 
@@ -55,6 +55,13 @@ COMMANDS: Final = (
     Killed(
         "ingest --force",
         lambda f: [*ingest_words(f, "a", f / "a.duckdb"), "--force"],
+        "a.duckdb",
+        ("a.duckdb",),
+        ("a",),
+    ),
+    Killed(
+        "ablate",
+        _in("ablate", "a", "--neurons", "0.1,1.2", "--yes", "--db", "FOLDER/a.duckdb"),
         "a.duckdb",
         ("a.duckdb",),
         ("a",),

@@ -16,6 +16,8 @@ EDITS = {
     "neuron": "cos_in_out = -cos_in_out",
     "top_token": "token_id = token_id + 1",
     "attention_score": "cosine = -cosine",
+    "wire": "cosine = -cosine",
+    "twin": "cosine = -cosine",
     "activation_stat": "n_in_case = n_in_case + 1",
     "exemplar": "window_post = list_reverse(window_post)",
     "activation_sample": "scale = scale * 2",
@@ -52,7 +54,7 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
         # Its tokenizer has a start token, without which no attention is scored.
         model = tiny_checkpoints.build("llama", folder / "model")
         tiny_checkpoints.save_tokenizer(model)
-        options = ["weights,vocab,roles,activations,attribution", *activations.options[2:]]
+        options = ["weights,vocab,roles,wiring,activations,attribution", *activations.options[2:]]
         ingest = replace(
             activations, checkpoint=model, db=folder / "c.duckdb", options=("--stages", *options)
         )
@@ -86,7 +88,7 @@ IMPOSSIBLE = {
         "before its context": "update exemplar set position = -5",
         "of a neuron that is not there": "update exemplar set neuron = 100000",
         "of a layer that is not there": "update exemplar set layer = 1000",
-        "with a longer window": "update exemplar set window_post = range(3000)::tinyint[]",
+        "with a longer window": "update exemplar set window_post = [1 for _ in range(3000)]",
         "without a window": "update exemplar set window_post = []",
         "of tokens that are not there": "update context set token_ids = [1000000000]",
         "of negative tokens": "update context set token_ids = [-1, -2, -3]",
