@@ -30,6 +30,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "query": [["query", "classes"]],
     "find": [["find", "--model", "alpha"]],
     "compare": [["compare", "alpha:28.4737", "alpha:28.9766"]],
+    "firing": [["firing", " the", "--model", "alpha"]],
+    "ablate": [["ablate", "alpha", "--neurons", "28.4737", "--corpus", "web"]],
     "plot": [["plot", "classes", "--output", "{out}/classes.svg"]],
     "run": [["run", "text", "--model", "alpha"]],
     "verify": [["verify", "alpha"], ["verify", "alpha", "--exemplars", "1"]],
@@ -168,7 +170,7 @@ def test_a_trigger_does_not_run(cli: Callable[..., Answer], known: Path, home: H
             f"attach '{home.db}' as planted (storage_version 'v2.0.0')",
             "copy from database known to planted",
             "use planted",
-            "create trigger planted after insert on ingest_run for each row "
+            "create trigger planted after insert on ingest_run for each statement "
             "insert into vocabulary values (99, 'planted', 0)",
         ):
             connection.execute(statement)
