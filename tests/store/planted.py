@@ -31,7 +31,8 @@ def _in_place(table: str, effect: str, name: str | None = None) -> Plant:
     """A view with a table's rows and an effect."""
     return Plant(
         (
-            f"alter table {table} rename to planted",
+            f"alter table if exists {table} rename to planted",
+            "create table if not exists planted (planted integer)",
             f"create view {name or table} as select planted.* from planted, {EFFECTS[effect]}",
         ),
         refused=True,
