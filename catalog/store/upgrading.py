@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from catalog.errors import SchemaOutdated
-from catalog.store.contents import FILE
+from catalog.store.contents import FILE, check_columns
 from catalog.store.handle import Handle
 from catalog.store.new_files import appearing
 from catalog.store.opening import check_path, explaining
@@ -51,7 +51,7 @@ def ensure_catalog(catalog: Handle, *, upgrade: bool = False) -> bool:
             appearing(Path(os.path.realpath(path))) as unfinished,
             closing(open_writer(unfinished, 0, defining=True)) as connection,
         ):
-            _migrate(connection)
+            _migrate(connection, path)
             # Closing does so too, but says nothing where the disk is full.
             connection.execute(f"checkpoint {FILE}")
         return True
@@ -66,7 +66,7 @@ def ensure_catalog(catalog: Handle, *, upgrade: bool = False) -> bool:
             except SchemaOutdated:
                 if version is not None and not upgrade:
                     raise
-            _migrate(connection)
+            _migrate(connection, path)
             return True
         finally:
             connection.close()
@@ -97,7 +97,7 @@ def _damaged(connection: duckdb.DuckDBPyConnection) -> set[Unit]:
     return disagreeing(connection, seals(connection))
 
 
-def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
+def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     from alembic import command
     from alembic.config import Config
     from duckdb_sqlalchemy import ConnectionWrapper
@@ -116,6 +116,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
         with engine.begin() as config.attributes["connection"]:
             damaged = _damaged(connection)
             command.upgrade(config, "head")
+            check_columns(connection, path, FILE)
             seal(connection, damaged, anew=True)
             comment_on_views(lambda sql: connection.execute(sql).fetchall())
     except DBAPIError as error:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import duckdb
 import pytest
 
 from catalog.cli.main import cli as command_line
 from tests.store.planted import PLANTS, Plant
-from tests.support import REPOSITORY, Answer, execute
+from tests.support import DUCKDB_2, REPOSITORY, Answer, execute
 
 SECRET = "what the user wrote down"
 OLD = REPOSITORY / "tests" / "store" / "catalog_0003.duckdb.gz"
@@ -29,6 +30,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "query": [["query", "classes"]],
     "find": [["find", "--model", "alpha"]],
     "compare": [["compare", "alpha:28.4737", "alpha:28.9766"]],
+    "firing": [["firing", " the", "--model", "alpha"]],
+    "ablate": [["ablate", "alpha", "--neurons", "28.4737", "--corpus", "web"]],
     "plot": [["plot", "classes", "--output", "{out}/classes.svg"]],
     "run": [["run", "text", "--model", "alpha"]],
     "verify": [["verify", "alpha"], ["verify", "alpha", "--exemplars", "1"]],
@@ -149,17 +152,42 @@ def test_nothing_planted_runs(
     before = home.db.read_bytes()
     asked = home.ask(cli, arguments)
     home.assert_nothing_ran(asked)
+    if plant.rows:
+        assert asked.code in (0, 4, 6, 8), asked
+        assert "fault of the program" not in asked.err
+        return
     if asked != clean[key]:
-        assert_refused(asked, plant)
+        assert_refused(asked)
         assert home.db.read_bytes() == before
-        assert list(home.out.iterdir()) == []
+        assert [path for path in home.out.iterdir() if path.suffix != ".lock"] == []
     else:
         assert not plant.refused, asked
 
 
-def assert_refused(asked: Asked, plant: Plant) -> None:
+@pytest.mark.skipif(not DUCKDB_2, reason="DuckDB 1 has no triggers")
+def test_a_trigger_does_not_run(cli: Callable[..., Answer], known: Path, home: Home) -> None:
+    with duckdb.connect() as connection:
+        for statement in (
+            f"attach '{known}' as known (read_only)",
+            f"attach '{home.db}' as planted (storage_version 'v2.0.0')",
+            "copy from database known to planted",
+            "use planted",
+            "create trigger planted after insert on ingest_run for each statement "
+            "insert into vocabulary values (99, 'planted', 0)",
+        ):
+            connection.execute(statement)
+    before = home.db.read_bytes()
+    assert home.ask(cli, ["models"]).code == 0
+    for arguments in (["upgrade"], ["drop", "alpha", "--yes"]):
+        asked = home.ask(cli, arguments)
+        assert_refused(asked)
+        assert "it brings the trigger planted" in asked.err
+        assert home.db.read_bytes() == before
+
+
+def assert_refused(asked: Asked) -> None:
     """In one sentence, with the documented code."""
-    assert asked.code in ((6, 8) if plant.rows else (6,)), asked
+    assert asked.code == 6, asked
     assert asked.out == ""
     assert asked.err.lstrip().startswith("Error: "), asked
     assert asked.err.strip().count("\n") == 0, asked

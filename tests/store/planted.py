@@ -4,7 +4,6 @@ from typing import Final, NamedTuple
 
 from catalog.tables import TABLES
 from catalog.views import VIEWS, macro_names
-from tests.support import DUCKDB_2
 
 EFFECTS: Final = {
     "profile": "enable_profiling(save_location := '{home}/profile.json', format := 'json')",
@@ -32,7 +31,8 @@ def _in_place(table: str, effect: str, name: str | None = None) -> Plant:
     """A view with a table's rows and an effect."""
     return Plant(
         (
-            f"alter table {table} rename to planted",
+            f"alter table if exists {table} rename to planted",
+            "create table if not exists planted (planted integer)",
             f"create view {name or table} as select planted.* from planted, {EFFECTS[effect]}",
         ),
         refused=True,
@@ -194,7 +194,8 @@ PLANTS: Final = {
     ),
     "notes that name columns by SQL": Plant(
         (
-            "update ingest_run set stage_version = 0, notes = json_object('rows', json_object("
+            "update ingest_run set stage = 'roles' where stage = 'vocab'",
+            "update ingest_run set notes = json_object('rows', json_object("
             "'neuron', json_object('n_rows', 1, 'digest', '1', 'columns', json_array("
             "'1), (select content from read_text(''{home}/secret.txt''))'))))",
         ),
@@ -202,11 +203,3 @@ PLANTS: Final = {
     ),
 }
 """By what they are. Commands refuse them, or answer as if they were not there."""
-
-if DUCKDB_2:  # DuckDB 1 has no triggers
-    PLANTS["a trigger"] = Plant(
-        (
-            "create trigger planted after insert on ingest_run for each row "
-            "insert into vocabulary values (99, 'planted', 0)",
-        )
-    )
