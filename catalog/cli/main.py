@@ -11,9 +11,10 @@ from typing import Final
 import click
 
 from catalog.cli import commands, interruption
-from catalog.cli.messages import error
+from catalog.cli.messages import error, give_up
 from catalog.cli.repeated import refuse_repeated
 from catalog.errors import CatalogError, ExitCode, command_line, ran_out_of_memory
+from catalog.visible import guard_terminals
 
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
     textwrap.fill(
@@ -79,6 +80,7 @@ def prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    guard_terminals()
     interruption.listen()
 
 
@@ -123,7 +125,7 @@ def _exit_code(raised: BaseException) -> int:
             return raised.exit_code
         case BrokenPipeError():
             # The reader of a pipe went away (`catalog sql ... | head`), which is no fault.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            give_up(sys.stdout)
             return ExitCode.OK
         case CatalogError():
             error(raised.message(command_line))
@@ -145,4 +147,4 @@ def _give_up_full_stdout() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
