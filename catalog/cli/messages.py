@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -13,13 +15,20 @@ if TYPE_CHECKING:
     from catalog.console import VisibleConsole
 
 
-def error(text: str) -> None:
-    """Say why a command failed; where nobody can be told, its exit code says so alone."""
+@contextmanager
+def telling() -> Iterator[None]:
+    """Where nobody can be told, because standard error is full, the exit code says it alone."""
     try:
-        click.secho("Error: ", fg="red", nl=False, file=beneath(sys.stderr))
-        click.echo(text, err=True)
+        yield
     except OSError:
         give_up(sys.stderr)
+
+
+def error(text: str) -> None:
+    """Say why a command failed."""
+    with telling():
+        click.secho("Error: ", fg="red", nl=False, file=beneath(sys.stderr))
+        click.echo(text, err=True)
 
 
 def give_up(stream: TextIO) -> None:
@@ -29,7 +38,8 @@ def give_up(stream: TextIO) -> None:
 
 def note(text: str) -> None:
     """Say something the user should know."""
-    click.echo(text, err=True)
+    with telling():
+        click.echo(text, err=True)
 
 
 def console() -> "VisibleConsole":

@@ -17,6 +17,7 @@ from pygments.lexers.sql import SqlLexer
 
 from catalog.api import Catalog
 from catalog.cli.describing import described
+from catalog.cli.interruption import forget, nothing_to_lose
 from catalog.cli.messages import error, note
 from catalog.cli.output import Output
 from catalog.errors import CatalogError, command_line
@@ -75,11 +76,14 @@ def run_shell(catalog: Catalog, max_rows: int) -> None:
 
 def _answer(catalog: Catalog, statement: str, output: Output) -> None:
     try:
-        rows = described(catalog, statement)
-        output.write(catalog.sql(statement, max_rows=output.limit) if rows is None else rows)
+        # Again for each statement: the prompt takes signals for itself.
+        with nothing_to_lose():
+            rows = described(catalog, statement)
+            output.write(catalog.sql(statement, max_rows=output.limit) if rows is None else rows)
     except CatalogError as refused:
         error(refused.message(command_line))
     except KeyboardInterrupt:
+        forget()
         error("Interrupted.")
 
 
