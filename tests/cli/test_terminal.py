@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 from rich.cells import cell_len
@@ -125,7 +126,7 @@ def test_a_wide_table_stays_whole_in_a_pipe(known: Path) -> None:
 def test_a_locale_without_unicode_is_no_fault(
     known: Path, arguments: list[str], settings: dict[str, str]
 ) -> None:
-    answer = command(*arguments, "--db", known, **settings)
+    answer = command(*arguments, "--db", known, cwd=None, stdin=DEVNULL, **settings)
     assert answer.code == 0, answer.err
     assert answer.out
 
