@@ -2,13 +2,18 @@
 
 import hashlib
 import os
+import pty
+import select
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from fcntl import ioctl
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import duckdb
 
@@ -39,18 +44,51 @@ def environment(**variables: str) -> dict[str, str]:
     return {**kept, "HF_HUB_OFFLINE": "1", **variables}
 
 
-def command(*arguments: object, cwd: Path | None = None, **variables: str) -> Answer:
+def command(
+    *arguments: object,
+    cwd: Path | None = None,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
+    **variables: str,
+) -> Answer:
     """Run the installed `catalog` as a process of its own; the streams are decoded as UTF-8."""
     done = subprocess.run(
         [COMMAND, *map(str, arguments)],
         cwd=cwd,
         env=environment(**variables),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         capture_output=True,
         timeout=120,
         check=False,
     )
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def on_terminal(
+    columns: int, *arguments: object, lines: int = 50, code: int = 0, **variables: str
+) -> str:
+    """What the command writes to a terminal of that width; its pager shows all at once."""
+    master, slave = pty.openpty()
+    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    process = subprocess.Popen(
+        [COMMAND, *map(str, arguments)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment(**{"TERM": "xterm-256color", "PAGER": "cat"} | variables),
+    )
+    os.close(slave)
+    written = b""
+    while select.select([master], [], [], 120)[0]:
+        try:
+            part = os.read(master, 65536)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(master)
+    assert process.wait(60) == code, written
+    return written.decode().replace("\r\n", "\n")
 
 
 def python(

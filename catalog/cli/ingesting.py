@@ -9,6 +9,7 @@ from catalog.cli.messages import confirm, console, error, note
 from catalog.cli.progress_lines import ProgressLines
 from catalog.errors import CatalogError, HintPart, command_line
 from catalog.store.new_files import megabytes
+from catalog.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -31,12 +32,15 @@ class ProgressBars:
 
         self._console = console()
         self._bars = Progress(
-            TextColumn("{task.description:24}"),
+            TextColumn("{task.description:24}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self._console,
+            # Rich would obey the escapes of whatever else is written meanwhile.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task: TaskID | None = None
         self._assume_yes = assume_yes
@@ -56,7 +60,7 @@ class ProgressBars:
         """Start a bar."""
         stop_if_asked()
         self._bars.start()
-        self._task = self._bars.add_task(title, total=total, completed=done)
+        self._task = self._bars.add_task(visible(title), total=total, completed=done)
 
     def advance(self, units: int = 1) -> None:
         """Move the bar."""
@@ -74,7 +78,7 @@ class ProgressBars:
     def note(self, said: str, *hint: HintPart) -> None:
         """Print a line above the bars."""
         text = " ".join(filter(None, [said, "".join(map(command_line, hint))]))
-        self._console.print(text, markup=False)
+        self._console.print(visible(text))
 
     def confirm(self, question: str) -> bool:
         """Ask, with the bars out of the way."""

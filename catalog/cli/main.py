@@ -11,9 +11,10 @@ from typing import Final
 import click
 
 from catalog.cli import commands, interruption
-from catalog.cli.messages import error
+from catalog.cli.messages import error, give_up, telling
 from catalog.cli.repeated import refuse_repeated
 from catalog.errors import CatalogError, ExitCode, command_line, ran_out_of_memory
+from catalog.visible import guard_terminals
 
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
     textwrap.fill(
@@ -79,6 +80,7 @@ def prepare_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    guard_terminals()
     interruption.listen()
 
 
@@ -96,7 +98,7 @@ def _open_closed_streams() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; errors become one message on standard error and an exit code."""
-    debug = "--debug" in arguments or bool(os.environ.get("CATALOG_DEBUG"))
+    debug = "--debug" in arguments or _is_set("CATALOG_DEBUG")
     try:
         cli.main(arguments, prog_name="catalog", standalone_mode=False)
         sys.stdout.flush()
@@ -105,9 +107,9 @@ def run(arguments: list[str]) -> int:
     except SystemExit as stop:
         # Click exits with 1 when the reader of a pipe has gone (`... | head`), which is no fault.
         return ExitCode.OK if stop.code == 1 else int(stop.code or 0)
-    except (Exception, KeyboardInterrupt) as raised:
+    except BaseException as raised:  # what panics in Rust is no Exception
         if isinstance(raised, (click.Abort, KeyboardInterrupt)) or interruption.asked():
-            error("Interrupted. What was finished is kept, and the same command can be run again.")
+            error(interruption.SAID)
             return ExitCode.INTERRUPTED
         if debug and not isinstance(raised, (click.ClickException, BrokenPipeError)):
             raise
@@ -115,15 +117,24 @@ def run(arguments: list[str]) -> int:
     return ExitCode.OK
 
 
+def _is_set(variable: str) -> bool:
+    """Whether a variable says yes; what it says wrongly is refused with the options."""
+    try:
+        return bool(click.BOOL.convert(os.environ.get(variable) or "no", None, None))
+    except click.BadParameter:
+        return False
+
+
 def _exit_code(raised: BaseException) -> int:
     """Say what was raised in one message on standard error; returns its exit code."""
     match raised:
         case click.ClickException():
-            raised.show()
+            with telling():
+                raised.show()
             return raised.exit_code
         case BrokenPipeError():
             # The reader of a pipe went away (`catalog sql ... | head`), which is no fault.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            give_up(sys.stdout)
             return ExitCode.OK
         case CatalogError():
             error(raised.message(command_line))
@@ -145,4 +156,4 @@ def _give_up_full_stdout() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)

@@ -1,32 +1,52 @@
 """Everything that goes to standard error: messages, questions, progress."""
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from catalog.errors import UsageError
+from catalog.visible import beneath
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from catalog.console import VisibleConsole
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Where nobody can be told, because standard error is full, the exit code says it alone."""
+    try:
+        yield
+    except OSError:
+        give_up(sys.stderr)
 
 
 def error(text: str) -> None:
     """Say why a command failed."""
-    click.secho("Error: ", fg="red", nl=False, err=True)
-    click.echo(text, err=True)
+    with telling():
+        click.secho("Error: ", fg="red", nl=False, file=beneath(sys.stderr))
+        click.echo(text, err=True)
+
+
+def give_up(stream: TextIO) -> None:
+    """Drop what a standard stream does not take, or Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def note(text: str) -> None:
     """Say something the user should know."""
-    click.echo(text, err=True)
+    with telling():
+        click.echo(text, err=True)
 
 
-def console() -> "Console":
+def console() -> "VisibleConsole":
     """A Rich console on standard error."""
-    from rich.console import Console
+    from catalog.console import VisibleConsole
 
-    return Console(stderr=True, highlight=False)
+    return VisibleConsole(beneath(sys.stderr))
 
 
 def confirm(question: str, *, assume_yes: bool) -> bool:

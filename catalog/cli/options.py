@@ -9,7 +9,10 @@ from typing import Any, Final, TypeVar, cast
 
 import click
 
+from catalog.cli.interruption import nothing_to_lose
+from catalog.errors import UsageError
 from catalog.store.location import DEFAULT_WAIT_S, Location, as_location, not_a_file
+from catalog.store.memory import MOST, VARIABLE, bound_process, in_bytes
 from catalog.taxonomy import LARGEST_INTEGER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -65,9 +68,41 @@ def catalog_options(command: Command) -> Command:
 
 
 def reading_options(command: Command) -> Command:
-    """`--db`, a file or a lake, and `--wait`, passed on as `catalog`."""
+    """As `source_options`, of a command that has nothing to lose when it is asked to end."""
+
+    @functools.wraps(command)
+    def with_nothing_to_lose(**values: Any) -> Any:
+        with nothing_to_lose():
+            return command(**values)
+
+    return source_options(cast(Command, with_nothing_to_lose))
+
+
+def source_options(command: Command) -> Command:
+    """`--db`, a file or a lake, and `--wait`, passed on as `catalog`; and `--memory`."""
+
+    @functools.wraps(command)
+    def with_memory(memory: int | None, **values: Any) -> Any:
+        bound_process(memory)
+        return command(**values)
+
+    option = click.option(
+        "--memory",
+        callback=_as_bytes,
+        envvar=VARIABLE,
+        show_envvar=True,
+        metavar="SIZE",
+        help=f"Memory for DuckDB. [default: {MOST // 10**9}GB, or half of the machine's]",
+    )
     text = "The catalog file, or a lake: the folder or URL of a catalog export."
-    return _catalog_option(command, LOCATION, text)
+    return _catalog_option(cast(Command, option(with_memory)), LOCATION, text)
+
+
+def _as_bytes(_ctx: click.Context, _option: click.Parameter, size: str | None) -> int | None:
+    try:
+        return None if size is None else in_bytes(size)
+    except UsageError as error:
+        raise click.BadParameter(error.said) from error
 
 
 def _catalog_option(command: Command, kind: click.Path, text: str) -> Command:
@@ -122,13 +157,22 @@ def model_option(command: Command) -> Command:
     )
 
 
+def force_option(command: Command) -> Command:
+    """`--force`: a file of another kind at `--output` is overwritten too."""
+    return click.option(
+        "--force",
+        is_flag=True,
+        help="Overwrite what is at --output even if no earlier output of this format.",
+    )(command)
+
+
 def _names(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
     """Names separated by commas."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def output_options(command: Command) -> Command:
-    """`--format`, `--output`, `--max-rows` and `--columns`, passed on as one Output `output`."""
+    """`--format`, `--output`, `--force`, `--max-rows` and `--columns`, as one Output `output`."""
     from catalog.formats import FORMATS
 
     @functools.wraps(command)
@@ -137,11 +181,14 @@ def output_options(command: Command) -> Command:
         output: Path | None,
         max_rows: int,
         columns: tuple[str, ...],
+        force: bool,
         **v: Any,
     ) -> Any:
         from catalog.cli.output import Output
 
-        return command(output=Output(format_name, output, max_rows, columns), **v)
+        chosen = Output(format_name, output, max_rows, columns, force)
+        chosen.check()
+        return command(output=chosen, **v)
 
     decorated: Any = click.option(
         "--columns",
@@ -156,6 +203,7 @@ def output_options(command: Command) -> Command:
         show_default=True,
         help="Rows of a table that are shown; 0 for all.",
     )(decorated)
+    decorated = force_option(decorated)
     decorated = click.option(
         "--output",
         type=click.Path(dir_okay=False, path_type=Path),

@@ -1,17 +1,25 @@
 """Where rows go: standard output, or the file that `--output` names, in a format."""
 
+import errno
+import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from catalog.cli.messages import note
-from catalog.errors import Option, SqlError, UsageError
+from catalog.cli.overwriting import require_overwritable
+from catalog.errors import HintPart, Option, SqlError, UsageError
 from catalog.formats import ENDINGS, FORMATS, LIMITED, n_fitting
 from catalog.rows import Rows
+from catalog.store.plain_files import kind_of
 from catalog.store.whole_files import explaining_writes, written_whole
+from catalog.visible import VisibleText
+
+_WAY_OUT: Final[tuple[HintPart, ...]] = ("Make room, or name another ", Option("output"), ".")
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,12 +28,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Output:
     """What the user chose: a format, a file instead of standard output, how many rows of a table
-    are shown (0 for all), and which columns (none named: all, on a terminal those that fit)."""
+    are shown (0 for all), and which columns (none named: all, on a terminal those that fit).
+    `force`: a file of another kind is overwritten too."""
 
     format_name: str | None
     file: Path | None
     max_rows: int
     columns: tuple[str, ...] = ()
+    force: bool = False
 
     def __post_init__(self) -> None:
         ending = self._ending
@@ -109,38 +119,67 @@ class Output:
         if self.file is None:
             yield sys.stdout.buffer
             return
-        with output_stream(self.file) as stream:
+        with output_stream(self.file, self.format, force=self.force) as stream:
+            yield stream
+
+    def check(self) -> None:
+        """Refuse a file that is not to be overwritten before anything is asked for it."""
+        if self.file:
+            check_output(self.file, self.format, force=self.force)
+
+
+def check_output(output: Path, format_name: str, *, force: bool) -> None:
+    """Refuse an output that `output_stream` would refuse.
+
+    Raises:
+        UsageError: it is no file, pipe or terminal, or a file that is not to be overwritten.
+        EnvironmentFault: the system refuses.
+    """
+    with explaining_writes(output, *_WAY_OUT):
+        if not output.exists() or output.is_file():
+            require_overwritable(output.resolve(), format_name, force=force)
+        elif not (output.is_fifo() or output.is_char_device()):
+            raise UsageError(
+                f"{output} is {kind_of(output)}, and no file.",
+                "Name another ",
+                Option("output"),
+                ".",
+            )
+
+
+@contextmanager
+def output_stream(output: Path, format_name: str, *, force: bool) -> Iterator[IO[bytes]]:
+    """A stream that becomes the file when the block ends well, so that a file is never half one.
+
+    A pipe, a terminal or another character device is written into, and never replaced.
+
+    Raises:
+        UsageError: as `check_output`, or nobody reads from the pipe.
+        EnvironmentFault: the system refuses.
+    """
+    check_output(output, format_name, force=force)
+    with explaining_writes(output, *_WAY_OUT):
+        if output.exists() and not output.is_file():
+            with _opened(output) as stream:
+                yield stream
+            return
+        with written_whole(output.resolve()) as unfinished, unfinished.open("wb") as stream:
             yield stream
 
 
 @contextmanager
-def output_stream(output: Path) -> Iterator[IO[bytes]]:
-    """A stream that becomes the file when the block ends well, so that a file is never half one.
-
-    What is there and no plain file (a device, a pipe) is written into, and never replaced.
-
-    Raises:
-        UsageError: it would overwrite a catalog.
-        EnvironmentFault: the system refuses.
-    """
-    with explaining_writes(output, "Make room, or name another --output."):
-        if output.exists() and not output.is_file():
-            with output.open("wb") as stream:
-                yield stream
-            return
-        target = output.resolve()
-        _refuse_database(target)
-        with written_whole(target) as unfinished, unfinished.open("wb") as stream:
+def _opened(device: Path) -> Iterator[IO[bytes]]:
+    """A stream into a pipe or device; to wait for a reader that may never come is refused."""
+    try:
+        descriptor = os.open(device, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno != errno.ENXIO or not device.is_fifo():
+            raise
+        raise UsageError(f"Nobody reads from the pipe {device}. Start its reader first.") from error
+    os.set_blocking(descriptor, True)
+    with os.fdopen(descriptor, "wb") as stream:
+        if stream.isatty():
+            with io.TextIOWrapper(stream, "utf-8", "backslashreplace") as text:
+                yield cast(IO[bytes], VisibleText(text).buffer)
+        else:
             yield stream
-
-
-def _refuse_database(target: Path) -> None:
-    if target.exists():
-        with target.open("rb") as file:
-            if file.read(12)[8:] == b"DUCK":
-                raise UsageError(
-                    f"{target} is a DuckDB database and is not overwritten.",
-                    "Name another ",
-                    Option("output"),
-                    ".",
-                )

@@ -7,6 +7,7 @@ import click
 
 from catalog.reports.blocks import Block
 from catalog.reports.terminal import Page
+from catalog.visible import beneath
 
 
 def print_paged(page: Page, blocks: Iterable[Block]) -> None:
@@ -21,4 +22,4 @@ def print_paged(page: Page, blocks: Iterable[Block]) -> None:
     if is_watched and text.count("\n") >= page.console.height:
         click.echo_via_pager(text)
     else:
-        sys.stdout.write(text)
+        beneath(sys.stdout).write(text)

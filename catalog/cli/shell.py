@@ -1,5 +1,6 @@
 """The shell of `catalog sql`: history, several lines, completion of views and columns."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -11,13 +12,16 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
+from prompt_toolkit.output import create_output
 from pygments.lexers.sql import SqlLexer
 
 from catalog.api import Catalog
 from catalog.cli.describing import described
+from catalog.cli.interruption import forget, nothing_to_lose
 from catalog.cli.messages import error, note
 from catalog.cli.output import Output
 from catalog.errors import CatalogError, command_line
+from catalog.visible import beneath
 
 _HELP: Final = (
     "One SELECT, ended by a semicolon; \\d lists the views and \\d neurons the columns of one; Tab "
@@ -54,6 +58,7 @@ def run_shell(catalog: Catalog, max_rows: int) -> None:
         completer=NameCompleter(views, catalog.keywords()),
         history=FileHistory(str(Path.home() / ".catalog_history")),
         key_bindings=_bindings(),
+        output=create_output(beneath(sys.stdout)),
     )
     note(_HELP)
     while True:
@@ -71,11 +76,14 @@ def run_shell(catalog: Catalog, max_rows: int) -> None:
 
 def _answer(catalog: Catalog, statement: str, output: Output) -> None:
     try:
-        rows = described(catalog, statement)
-        output.write(catalog.sql(statement, max_rows=output.limit) if rows is None else rows)
+        # Again for each statement: the prompt takes signals for itself.
+        with nothing_to_lose():
+            rows = described(catalog, statement)
+            output.write(catalog.sql(statement, max_rows=output.limit) if rows is None else rows)
     except CatalogError as refused:
         error(refused.message(command_line))
     except KeyboardInterrupt:
+        forget()
         error("Interrupted.")
 
 

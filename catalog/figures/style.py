@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from catalog.queries.records import Model
 from catalog.taxonomy import IO_CLASSES
+from catalog.visible import visible
 
 COLUMN_IN: Final = 3.3
 PAGE_IN: Final = 6.9
@@ -70,7 +71,12 @@ STYLE: Final[Any] = {
 
 def title_of(model: Model) -> str:
     """Model and kind of weights, as every figure's title has them."""
-    return textwrap.fill(f"{model.model} ({model.weights} weights)", 38)
+    return textwrap.fill(f"{drawn(model.model)} ({drawn(model.weights)} weights)", 38)
+
+
+def drawn(text: str) -> str:
+    """A text of the catalog as a figure shows it: visible, and never a formula."""
+    return visible(text).replace("$", r"\$")
 
 
 def facets(n: int, panel_height: float) -> tuple[Figure, list[Axes]]:

@@ -4,13 +4,13 @@ A writer is given tables of one schema, at least one, and a binary stream.
 """
 
 import io
-import sys
 from collections.abc import Callable, Iterable
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from catalog.errors import Option, UsageError
 from catalog.formats.glyphs import UNICODE
 from catalog.formats.numbers import meaningful
+from catalog.visible import visible, write_drawn
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,9 +25,7 @@ _ROWS_AT_ONCE: Final = 10_000
 def _table(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
     from catalog.formats.tables import drawn
 
-    on_terminal = stream is sys.stdout.buffer and sys.stdout.isatty()
-    text = drawn(_columns(_whole(tables)), on_terminal=on_terminal)
-    stream.write(text.encode(errors="replace"))
+    write_drawn(stream, drawn(_columns(_whole(tables)), on_terminal=stream.isatty()))
 
 
 def n_fitting(table: "pa.Table") -> int:
@@ -39,7 +37,7 @@ def n_fitting(table: "pa.Table") -> int:
 
 def _markdown(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
     rows = _whole(tables)
-    lines = [rows.column_names, ["---"] * rows.num_columns]
+    lines = [list(map(visible, rows.column_names)), ["---"] * rows.num_columns]
     lines += [[_shown(value) for value in row.values()] for row in rows.to_pylist()]
     for line in lines:
         cells = (cell.replace("|", "\\|") for cell in line)
@@ -78,7 +76,7 @@ def _jsonl(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
 def _parquet(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
     import pyarrow.parquet as pq
 
-    if stream is sys.stdout.buffer and sys.stdout.isatty():
+    if stream.isatty():
         raise UsageError(
             "Parquet is binary.", "Name a file with ", Option("output", "FILE.parquet"), "."
         )
@@ -109,7 +107,7 @@ def _columns(rows: "pa.Table") -> "list[Column]":
 
     return [
         Column(
-            field.name,
+            visible(field.name),
             [_shown(value) for value in column.to_pylist(maps_as_pydicts=None)],
             str(field.type).startswith(("int", "float", "double", "uint", "decimal")),
         )
@@ -148,4 +146,4 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         items = (UNICODE.visible(item) if isinstance(item, str) else _shown(item) for item in value)
         return "[" + ", ".join(items) + "]"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    return visible(str(value))

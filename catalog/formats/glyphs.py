@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from catalog.visible import visible
+
 
 @dataclass(frozen=True)
 class Glyphs:
@@ -25,16 +27,12 @@ class Glyphs:
         bare = shown.strip(" ")
         start = len(shown) - len(shown.lstrip(" "))
         end = 0 if not bare else len(shown) - len(shown.rstrip(" "))
-        return self.space * start + _printable(bare) + self.space * end
+        return self.space * start + visible(bare) + self.space * end
 
     def running(self, text: str) -> str:
         """Running text with line ends and control characters made visible, spaces left alone."""
-        return _printable(text.replace("\n", self.newline).replace("\t", self.tab))
+        return visible(text.replace("\n", self.newline).replace("\t", self.tab))
 
 
 UNICODE = Glyphs("␣", "↵", "⇥", "…", "→", "─", "▒", "┃", "◆", "«", "»")
 ASCII = Glyphs("_", "\\n", "\\t", "...", "->", "-", "=", "|", "#", "<<", ">>")
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -2,15 +2,17 @@
 
 import io
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from catalog.console import VisibleConsole
 
 _LONG_WORD: Final = 20
 """Characters from which a word of a text may be broken; numbers never are."""
@@ -28,7 +30,7 @@ _PADDING: Final[dict[int, tuple[int, int, int, int]]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """A name, and a cell for each row."""
+    """A name, and a cell for each row, visible texts."""
 
     name: str
     cells: Sequence[str]
@@ -58,7 +60,7 @@ def fitting(columns: Sequence[Column]) -> int:
     All of them where they do, and where only so few would that the rows are drawn one after
     another.
     """
-    width = Console().width
+    width = VisibleConsole(sys.stdout).width
     n = len(columns)
     while n and sum(c.least for c in columns[:n]) + _NARROW_GAP * (n - 1) > width:
         n -= 1
@@ -73,11 +75,8 @@ def drawn(columns: Sequence[Column], *, on_terminal: bool) -> str:
     n_gaps = len(columns) - 1
     whole = sum(column.width for column in columns) + _GAP * n_gaps
     text = io.StringIO()
-    console = Console(
-        file=text,
-        width=None if on_terminal else max(80, whole),
-        force_terminal=on_terminal,
-        highlight=False,
+    console = VisibleConsole(
+        text, width=None if on_terminal else max(80, whole), force_terminal=on_terminal
     )
     least = [column.least for column in columns]
     spare = console.width - _NARROW_GAP * n_gaps - sum(least)

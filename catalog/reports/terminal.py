@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from catalog.console import VisibleConsole
 from catalog.errors import Option, command_line
 from catalog.formats.glyphs import ASCII, UNICODE, Glyphs
 from catalog.reports.blocks import (
@@ -27,6 +28,7 @@ from catalog.reports.blocks import (
     TokenLists,
     TokenSpan,
 )
+from catalog.visible import beneath, visible
 
 _BASIS_LABELS: Final = {"unembed": "W_U", "embed": "W_E"}
 
@@ -49,7 +51,7 @@ class Page:
     @classmethod
     def standard_output(cls, *, shows_all: bool = False) -> "Page":
         """Standard output: coloured on a terminal, 80 columns wide when piped."""
-        console = Console(highlight=False, soft_wrap=False)
+        console = VisibleConsole(beneath(sys.stdout), soft_wrap=False)
         encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
         return cls(console, UNICODE if encoding.startswith("utf") else ASCII, shows_all)
 
@@ -79,7 +81,7 @@ class Page:
 
     def line(self, text: Text | str = "", *, indent: int = 0) -> None:
         """Print a line, folded at the page's width with the same indent."""
-        body = text if isinstance(text, Text) else Text(text)
+        body = text if isinstance(text, Text) else Text(visible(text))
         for folded in body.wrap(self.console, max(20, self.width - indent)):
             folded.rstrip()
             self.console.print(Text(" " * indent).append_text(folded), no_wrap=True, crop=False)
@@ -87,16 +89,16 @@ class Page:
     def heading(self, text: str) -> None:
         """Print a heading, after an empty line."""
         self.console.print()
-        self.console.print(Text(text, style="bold"))
+        self.console.print(Text(visible(text), style="bold"))
 
     def _words(self, span: Span | TokenSpan | Option) -> tuple[str, str]:
         """Text and style of a part of a line."""
         match span:
             case Option():
-                return command_line(span), ""
+                return visible(command_line(span)), ""
             case TokenSpan(text):
                 return f"{self.glyphs.opening}{self.glyphs.visible(text)}{self.glyphs.closing}", ""
-        return span.text, "bold" if span.bold else ""
+        return visible(span.text), "bold" if span.bold else ""
 
     def _rulers(self, block: Rulers) -> None:
         glyphs = self.glyphs
@@ -172,7 +174,7 @@ class Page:
         shown = None if self.shows_all else SHOWN_PER_CASE
         is_folded = False
         for case in block.cases:
-            self.line(Text.assemble((case.name, "bold"), f"  {case.said}"))
+            self.line(Text.assemble((visible(case.name), "bold"), f"  {visible(case.said)}"))
             if case.is_faint and case.exemplars and not self.shows_all:
                 is_folded = True
                 continue
@@ -189,7 +191,7 @@ class Page:
             self.line(f"{said[0].upper()}{said[1:]}; --all shows all.")
 
     def _shaded(self, block: ShadedText) -> Text:
-        glyphs, line = self.glyphs, Text(block.label)
+        glyphs, line = self.glyphs, Text(visible(block.label))
         for piece in block.pieces:
             shown = glyphs.running(piece.text)
             if piece.is_peak:

@@ -8,21 +8,24 @@ from typing import Final, TypeVar
 
 import duckdb
 
+from catalog.store.memory import bounded
+
 _Answer = TypeVar("_Answer")
 _AGAIN_S: Final = 0.05
 
 
 def interruptibly(connection: duckdb.DuckDBPyConnection, query: Callable[[], _Answer]) -> _Answer:
-    """What `query` returns; Ctrl-C stops it at once.
+    """What `query` returns, within the memory of a reader; Ctrl-C stops it, mostly at once.
 
     DuckDB looks for signals between the pieces of a plan only, which may be minutes apart. So the
-    query has a thread of its own, and the main thread, which signals come to, waits for it.
+    query has a thread of its own, and the main thread, which signals come to, waits for it. Some
+    functions look at nothing until they are done: the command line then ends the process.
     """
     if threading.current_thread() is not threading.main_thread():
         return query()
     from concurrent.futures import ThreadPoolExecutor, wait
 
-    with ThreadPoolExecutor(1) as thread:
+    with bounded(), ThreadPoolExecutor(1) as thread:
         running = thread.submit(query)
         try:
             return running.result()

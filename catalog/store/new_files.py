@@ -20,15 +20,17 @@ def appearing(target: Path, *, replacing: bool = False) -> Iterator[Path]:
     What a killed process left at that path is removed first, so the caller holds a lock.
 
     Raises:
-        DatabaseError: `target` appeared meanwhile and is not to be replaced.
+        DatabaseError: `target` appeared meanwhile and is not to be replaced, or there is a file of
+            somebody else at the path beside it.
         EnvironmentFault: the disk refused.
     """
     unfinished = unfinished_of(target)
+    _refuse_others(unfinished)
     _remove(unfinished)
     try:
         with (
             explaining_writes(unfinished, _WAY_OUT),
-            written_whole(target, ending=_ENDING, synced=True),
+            written_whole(target, unfinished=unfinished, synced=True),
         ):
             yield unfinished
             if log_of(unfinished).exists():
@@ -91,6 +93,19 @@ def log_of(path: Path) -> Path:
 def spill_folder(path: Path) -> Path:
     """Where DuckDB puts what does not fit in memory while the file is made."""
     return path.with_name(path.name + ".tmp")
+
+
+def _refuse_others(unfinished: Path) -> None:
+    """Refuse to remove what no killed process left: neither empty nor a database."""
+    if not unfinished.exists():
+        return
+    with explaining_writes(unfinished, _WAY_OUT):
+        is_ours = unfinished.is_file()
+        if is_ours:
+            with unfinished.open("rb") as file:
+                is_ours = file.read(12)[8:] in (b"", b"DUCK", bytes(4))
+    if not is_ours:
+        raise DatabaseError(f"{unfinished} is in the way and no catalog. Move it away first.")
 
 
 def _remove(unfinished: Path) -> None:

@@ -27,6 +27,8 @@ from catalog.errors import (
 )
 from catalog.store.duckdb_errors import Fault, fault_of
 from catalog.store.location import DEFAULT_WAIT_S, Location, not_a_file
+from catalog.store.memory import VARIABLE
+from catalog.store.plain_files import kind_of
 
 STORAGE_VERSION: Final = "v1.0.0"
 """Of new files, so that every DuckDB since 1.0 reads them, whichever wrote them."""
@@ -112,7 +114,8 @@ def explained(error: duckdb.Error, path: Location) -> CatalogError:
             )
         case Fault.NO_MEMORY:
             return EnvironmentFault(
-                f"DuckDB ran out of memory ({first_line}). Ask for fewer rows, or aggregate more."
+                f"DuckDB ran out of memory ({first_line}). Ask for fewer rows, or aggregate more; "
+                f"{VARIABLE} sets the limit of what only reads."
             )
         case Fault.DAMAGED:
             return DatabaseCorrupt(
@@ -137,6 +140,9 @@ def check_path(path: Path, *, read_only: bool) -> None:
     """Refuse a path at which no catalog can be opened, before anything is tried there."""
     if path.is_dir():
         raise not_a_file(path)
+    for each in (path, path.with_name(path.name + ".wal")):
+        if kind := kind_of(each):
+            raise DatabaseError(f"{each} is {kind}; a catalog and its log are plain files.")
     if read_only and not path.exists():
         raise missing(path)
     folder = path.parent

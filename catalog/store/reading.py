@@ -82,8 +82,13 @@ def fetch_checked(
         SqlError: the SQL is wrong or not of the kind that is let through.
     """
     _require_unicode([sql])
+    if "\0" in sql:
+        raise SqlError(
+            f"The SQL has a NUL character, after {sql.index(chr(0)):,} others: DuckDB would read "
+            "no further. Take it out; in a text write chr(0)."
+        )
     with reading(path, wait_s, named_in=sql) as connection:
-        checked = checked_statement(connection, sql)
+        checked = interruptibly(connection, lambda: checked_statement(connection, sql))
         if ABOUT_NAMES.search(sql):
             make_comments(connection)
         try:
@@ -159,11 +164,16 @@ def _explaining_queries(path: Location, own: bool) -> Iterator[None]:
 
 def _marked(rows: "pa.Table", kinds: Sequence[str]) -> "pa.Table":
     """Fields of JSON say so in their metadata; Arrow has texts there."""
-    for at, kind in enumerate(kinds):
-        if kind == "JSON":
-            field = rows.schema.field(at).with_metadata(JSON_METADATA)
-            rows = rows.set_column(at, field, rows.column(at))
-    return rows
+    if "JSON" not in kinds:
+        return rows
+    import pyarrow as pa
+
+    marks = [JSON_METADATA if kind == "JSON" else None for kind in kinds]
+    fields = [
+        field.with_metadata(mark) if mark else field
+        for field, mark in zip(rows.schema, marks, strict=True)
+    ]
+    return pa.Table.from_arrays(rows.columns, schema=pa.schema(fields))
 
 
 def _named_apart(rows: "pa.Table") -> "pa.Table":

@@ -12,6 +12,7 @@ from typing import Any, Final
 import duckdb
 
 from catalog.store.contents import FILE, refuse_code, refuse_planted, refuse_shadows
+from catalog.store.memory import reader_config
 from catalog.store.new_files import spill_folder
 from catalog.store.opening import attach, check_path
 
@@ -63,7 +64,7 @@ def open_reader(path: Path, wait_s: float, *, beneath: bool = False) -> duckdb.D
         DatabaseError: as `attach` of `catalog.store.opening` and `refuse_planted`.
     """
     check_path(path, read_only=True)
-    connection = walled([path])
+    connection = walled([path], **reader_config())
     try:
         attach(connection, path, FILE, read_only=True, wait_s=wait_s)
         refuse_planted(connection, path, FILE)

@@ -1,6 +1,7 @@
 """Files and folders that are there whole or not at all: made under another name, then renamed."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,28 +13,54 @@ from catalog.errors import EnvironmentFault, HintPart
 UNFINISHED: Final = ".part"
 """Ending of a file that is being written."""
 
+_LONGEST: Final = 150
+"""Bytes of a name that stand in the unfinished file's; file systems take 255."""
+
+_unfinished: set[Path] = set()
+
 
 @contextmanager
 def written_whole(
-    target: Path, *, ending: str = UNFINISHED, folder: bool = False, synced: bool = False
+    target: Path, *, unfinished: Path | None = None, folder: bool = False, synced: bool = False
 ) -> Iterator[Path]:
     """A path beside `target` to write at, renamed to it when the block ends well, else removed.
 
-    `folder`: it is a folder, made empty; the one there before is replaced. `synced`: what was
-    written is on the disk before it gets its name, and the name is before this returns.
+    Nobody else has a file of that name, and none of the user's is touched, unless the caller names
+    it as `unfinished`. `folder`: it is a folder, made empty; the one there before is replaced.
+    `synced`: what was written is on the disk before it gets its name, and the name is before this
+    returns.
     """
-    unfinished = target.with_name(target.name + ending)
-    if folder:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+    if unfinished is None:
+        named = f"{_stem(target)}{secrets.token_hex(8)}{UNFINISHED}"
+        unfinished = target.with_name(named)
+    _unfinished.add(unfinished)
     try:
+        if folder:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
         yield unfinished
         _put_in_place(unfinished, target, synced=synced)
     finally:
-        if folder:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        else:
-            unfinished.unlink(missing_ok=True)
+        remove(unfinished)
+        _unfinished.discard(unfinished)
+
+
+def remove_unfinished() -> None:
+    """Remove what this process has begun to write and not finished, before it ends at once."""
+    for unfinished in tuple(_unfinished):
+        remove(unfinished)
+
+
+def _stem(target: Path) -> str:
+    return f".{target.name.encode(errors='surrogateescape')[:_LONGEST].decode(errors='ignore')}."
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

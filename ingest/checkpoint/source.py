@@ -7,7 +7,7 @@ from catalog.errors import CheckpointError, EnvironmentFault, NotFoundError, Opt
 from catalog.ingest.checkpoint.gguf_header import MAGIC
 from catalog.ingest.checkpoint.reader import Checkpoint
 from catalog.ingest.checkpoint.safetensors_files import INDEX_NAME, SINGLE_NAME
-from catalog.ingest.paths import absolute, is_there, user_path
+from catalog.ingest.paths import absolute, is_there, require_plain_files, user_path
 
 DEMO = "demo"
 # `model*.safetensors` leaves out copies in other layouts, such as Mistral's consolidated file.
@@ -80,6 +80,7 @@ def _local(path: Path, file: str | None, tokenizer: Path | None) -> Checkpoint:
             f"{source} does not exist; a checkpoint is a folder with a config.json, or a GGUF file."
         )
     if path.is_dir():
+        require_plain_files(path)
         if file is None and not _has_safetensors(path):
             file = _only_file(gguf_checkpoints(path), source)
         if file is None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint.gguf_header import GgufHeader
+from catalog.ingest.panics import naming_panics
+from catalog.ingest.paths import require_plain_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -37,6 +39,8 @@ def read_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
 
     Raises CheckpointError where the folder has none, or a damaged or unsupported one.
     """
+    if folder.is_dir():
+        require_plain_files(folder)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise CheckpointError(
             f"{folder} has no tokenizer: none of {', '.join(TOKENIZER_FILES)} is there;",
@@ -44,7 +48,11 @@ def read_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
         )
     try:
         has_definition = (folder / DEFINITION_FILE).is_file()
-        tokenizer = tokenizer_as_defined(folder) if has_definition else tokenizer_of_class(folder)
+        with naming_panics(f"The tokenizer of {folder} cannot be read"):
+            read = tokenizer_as_defined if has_definition else tokenizer_of_class
+            tokenizer = read(folder)
+    except CheckpointError:
+        raise
     except Exception as error:  # the Rust parser of tokenizer.json raises nothing more specific
         raise CheckpointError(
             f"The tokenizer of {folder} cannot be read: {first_line(error)};", *_WAY_OUT

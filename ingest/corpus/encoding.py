@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from catalog.ingest.panics import naming_panics
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -54,8 +56,14 @@ def encode(encoder: "Tokenizer", texts: Sequence[str]) -> Iterator[Tokens]:
 
 
 def encode_whole(encoder: "Tokenizer", texts: Sequence[str]) -> Iterator[Tokens]:
-    """Tokenise texts in parallel, each in one piece."""
-    for encoding in encoder.encode_batch(texts, add_special_tokens=False):
+    """Tokenise texts in parallel, each in one piece.
+
+    Raises:
+        CheckpointError: the tokenizer fails on them.
+    """
+    with naming_panics("The checkpoint's tokenizer cannot read the texts"):
+        encodings = encoder.encode_batch(texts, add_special_tokens=False)
+    for encoding in encodings:
         ids = np.array(encoding.ids, np.int32)
         edges = np.fromiter(chain.from_iterable(encoding.offsets), np.int32, 2 * len(ids))
         starts, ends = edges[::2], np.maximum.accumulate(edges[1::2])

@@ -22,7 +22,7 @@ from catalog.ingest.corpus.tokenised import (
     TokenisedCorpus,
 )
 from catalog.ingest.vocabulary import special_token_ids, start_token
-from catalog.store.whole_files import explaining_writes, written_whole
+from catalog.store.whole_files import UNFINISHED, explaining_writes, written_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -89,7 +89,11 @@ def tokenise_corpus(
     counts = Counts()
     contexts = all_contexts(documents.stream, tokenizer, d_vocab, cutting, counts)
     counting = how_counted(spec, tokenizer, cutting)
-    with explaining_writes(folder), written_whole(folder, folder=True) as unfinished:
+    unnamed = folder.with_name(f"{folder.name}{UNFINISHED}")
+    with (
+        explaining_writes(folder),
+        written_whole(folder, unfinished=unnamed, folder=True) as unfinished,
+    ):
         kept = limited(distinct(contexts, counts), spec.max_tokens, counts, progress)
         digest, n_contexts = write_contexts(unfinished / CONTEXTS_FILE, kept, counting)
         if n_contexts == 0:

@@ -165,9 +165,9 @@ def test_a_text_export_that_fails_leaves_no_file_and_can_be_run_again(
     cli: Cli, known: Path, tmp_path: Path, format_name: str
 ) -> None:
     target = tmp_path / "texts"
-    in_the_way = target / f"top_tokens.{format_name}.part"
+    in_the_way = target / f"top_tokens.{format_name}"
     in_the_way.mkdir(parents=True)
-    arguments = ["export", target, "--format", format_name, "--db", known]
+    arguments = ["export", target, "--format", format_name, "--force", "--db", known]
     answer = cli(*arguments)
     assert (answer.code, list(target.iterdir())) == (7, [in_the_way]), answer
     in_the_way.rmdir()

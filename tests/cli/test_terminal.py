@@ -1,49 +1,17 @@
 """What a terminal, a pipe or an old locale shows: widths, colours, encodings."""
 
-import os
-import pty
 import re
-import select
-import struct
-import subprocess
-import termios
-from fcntl import ioctl
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 from rich.cells import cell_len
 
 from catalog.store.reading import fetch
-from tests.support import COMMAND, Answer, command, environment
+from tests.support import Answer, command, on_terminal
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SHOW = ["show", "28.4737", "--model", "alpha"]
-
-
-def on_terminal(columns: int, *arguments: object, lines: int = 50, **variables: str) -> str:
-    """What the command writes to a terminal of that width; its pager shows all at once."""
-    master, slave = pty.openpty()
-    ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    process = subprocess.Popen(
-        [COMMAND, *map(str, arguments)],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env=environment(**{"TERM": "xterm-256color", "PAGER": "cat"} | variables),
-    )
-    os.close(slave)
-    written = b""
-    while select.select([master], [], [], 60)[0]:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # Linux says so when the other end is closed
-            break
-        if not part:
-            break
-        written += part
-    os.close(master)
-    assert process.wait(60) == 0
-    return written.decode().replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
@@ -158,7 +126,7 @@ def test_a_wide_table_stays_whole_in_a_pipe(known: Path) -> None:
 def test_a_locale_without_unicode_is_no_fault(
     known: Path, arguments: list[str], settings: dict[str, str]
 ) -> None:
-    answer = command(*arguments, "--db", known, cwd=None, **settings)
+    answer = command(*arguments, "--db", known, cwd=None, stdin=DEVNULL, **settings)
     assert answer.code == 0, answer.err
     assert answer.out
 

@@ -90,7 +90,6 @@ KINDS = ("zero", "mean")
     help="A folder with the tokenizer, where that of a GGUF file cannot be used.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Redo ablations that are finished.")
 @output_options
 @catalog_options
 def command(
@@ -111,7 +110,7 @@ def command(
 
     MODEL is an entry of the catalog. Effects are ablated minus clean: a positive loss says that the
     neurons helped. All that one call asks for shares one clean pass. --corpus names a corpus of the
-    entry, or texts that are read as by an ingest.
+    entry, or texts that are read as by an ingest. --force also redoes ablations that are finished.
 
     \b
     Example:
@@ -136,6 +135,7 @@ def command(
         typical=typical,
         corpus=CorpusSpec(**corpus_choice) if corpus_choice["source"] else None,
         max_tokens=corpus_choice["max_tokens"],
+        force=output.force,
         **settings,
     )
     with ProgressBars(assume_yes=yes) as bars:

@@ -3,7 +3,7 @@
 import click
 
 from catalog.api import Catalog
-from catalog.cli.options import LOCATION, reading_options
+from catalog.cli.options import LOCATION, source_options
 from catalog.store.location import Location
 
 
@@ -19,7 +19,7 @@ from catalog.store.location import Location
     help="A lake of Parquet files, one text file per view, or a catalog file.",
 )
 @click.option("--force", is_flag=True, help="Write what is there already anew.")
-@reading_options
+@source_options
 def command(
     catalog: Catalog, target: Location, models: tuple[str, ...], format_name: str, force: bool
 ) -> None:

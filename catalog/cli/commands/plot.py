@@ -6,7 +6,13 @@ from typing import Any, Final
 import click
 
 from catalog.api import Catalog
-from catalog.cli.options import NATURAL, Command, NumberRange, reading_options
+from catalog.cli.options import (
+    NATURAL,
+    Command,
+    NumberRange,
+    force_option,
+    reading_options,
+)
 from catalog.figures import figure_docs, figure_options
 from catalog.taxonomy import METRICS
 
@@ -45,10 +51,16 @@ def _figure_options(command: Command) -> Command:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file: .png, .svg or .pdf.",
 )
+@force_option
 @_figure_options
 @reading_options
 def command(
-    catalog: Catalog, figure: str, models: tuple[str, ...], output: Path, **options: Any
+    catalog: Catalog,
+    figure: str,
+    models: tuple[str, ...],
+    output: Path,
+    force: bool,
+    **options: Any,
 ) -> None:
     """Draw a FIGURE of the paper from the catalog.
 
@@ -57,12 +69,13 @@ def command(
       catalog plot classes --model demo --output classes.pdf
     """
     from catalog.cli.messages import note
-    from catalog.cli.output import output_stream
+    from catalog.cli.output import check_output, output_stream
 
     file_format = _checked_format(output)
+    check_output(output, file_format, force=force)
     given = {name: value for name, value in options.items() if value not in (None, (), False)}
     picture = catalog.plot(figure, models, file_format, **given)
-    with output_stream(output) as stream:
+    with output_stream(output, file_format, force=force) as stream:
         stream.write(picture)
     note(f"{figure} drawn in {output}")
 

@@ -1,6 +1,7 @@
 """`catalog sql`: one SELECT of the user's own."""
 
 import sys
+from typing import Final
 
 import click
 
@@ -9,6 +10,8 @@ from catalog.cli.describing import described
 from catalog.cli.options import output_options, reading_options
 from catalog.cli.output import Output
 from catalog.errors import UsageError
+
+_LONGEST: Final = 10_000_000
 
 
 class _SqlCommand(click.Command):
@@ -43,6 +46,14 @@ def command(catalog: Catalog, output: Output, query: str | None) -> None:
 
         run_shell(catalog, output.max_rows)
         return
-    text = sys.stdin.read() if query == "-" else query
+    text = _read() if query == "-" else query
     rows = described(catalog, text)
     output.write(catalog.sql(text, max_rows=output.limit) if rows is None else rows)
+
+
+def _read() -> str:
+    """Standard input, which may be endless."""
+    text = sys.stdin.read(_LONGEST + 1)
+    if len(text) > _LONGEST:
+        raise UsageError(f"Standard input is longer than {_LONGEST:,} characters, and no query.")
+    return text

@@ -11,6 +11,7 @@ from catalog.figures.style import (
     FAINT,
     LINE_COLOURS,
     LINE_STYLES,
+    drawn,
     layer_axis,
     title_of,
 )
@@ -39,7 +40,7 @@ def draw(data: FigureData, *, depth: bool = False) -> Figure:
             linewidth=0.9,
             marker=marker,
             markersize=2 if rows.num_rows <= 64 else 0,
-            label=model.model if len(kinds) == 1 else title_of(model),
+            label=drawn(model.model) if len(kinds) == 1 else title_of(model),
         )
         n_layers = max(n_layers, max(rows["layer"].to_pylist()) + 1)
     if depth:
@@ -47,7 +48,7 @@ def draw(data: FigureData, *, depth: bool = False) -> Figure:
     else:
         layer_axis(axes, n_layers)
     axes.set_ylabel("median " + COSINE_LABELS["in, out"])
-    axes.set_title(title_of(models[0]) if one else f"{', '.join(sorted(kinds))} weights")
+    axes.set_title(title_of(models[0]) if one else drawn(f"{', '.join(sorted(kinds))} weights"))
     if not one:
         figure.legend(loc="outside lower center", ncols=2, handlelength=3)
     return figure

@@ -12,6 +12,7 @@ from catalog.store.lake.files import PROTOCOL, LakeFiles
 from catalog.store.lake.manifest import Manifest, file_name, read_manifest
 from catalog.store.lake.storage import Storage
 from catalog.store.location import Location
+from catalog.store.memory import reader_config
 from catalog.store.walls import CONFIG, NO_FILES
 from catalog.views import VIEWS, macro_scripts
 
@@ -35,7 +36,7 @@ def reading_lake(location: Location) -> Iterator[duckdb.DuckDBPyConnection]:
     if not manifest.models:
         raise DatabaseError(f"The lake {location} holds no whole model. Export one: catalog export")
     lake_files = LakeFiles(storage, manifest)
-    connection = duckdb.connect(config=CONFIG | {"temp_directory": ""})
+    connection = duckdb.connect(config=CONFIG | {"temp_directory": ""} | reader_config())
     try:
         connection.register_filesystem(lake_files)
         for wall in (_ONLY_THE_LAKE, *NO_FILES):

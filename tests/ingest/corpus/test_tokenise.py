@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from tokenizers import Regex, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from catalog.errors import CorpusError, EnvironmentFault, UsageError
+from catalog.errors import CheckpointError, CorpusError, EnvironmentFault, UsageError
 from catalog.ingest.corpus import CorpusSpec, TokenisedCorpus, tokenise_corpus
+from catalog.ingest.corpus.encoding import encode, text_encoder
 from catalog.ingest.corpus.tokenised import SCHEMA
 
 from .conftest import D_VOCAB, Tokenise, write_jsonl
@@ -290,3 +292,13 @@ def test_arrow_maps_the_file_instead_of_reading_it(tokenise: Tokenise) -> None:
     corpus = tokenise([f"{i} {TEXTS[i % 4] * 20}" for i in range(200)])
     assert corpus.contexts.nbytes > 1 << 20
     assert pa.total_allocated_bytes() - before < corpus.contexts.nbytes / 10
+
+
+def test_a_regular_expression_that_gives_up_is_the_checkpoints_error(
+    gpt_like: PreTrainedTokenizerFast,
+) -> None:
+    """It panics in Rust, which is no Exception."""
+    encoder = text_encoder(gpt_like)
+    encoder.pre_tokenizer = pre_tokenizers.Split(Regex(r"(x+x+)+y"), "isolated")
+    with pytest.raises(CheckpointError, match=r"tokenizer cannot read the texts: .*retry-limit"):
+        list(encode(encoder, ["x" * 200]))
