@@ -45,14 +45,11 @@ def _markdown(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
 
 
 def _csv(tables: "Iterable[pa.Table]", stream: IO[bytes]) -> None:
-    import pyarrow as pa
-
-    from catalog.formats.cells import csv_cells
+    from catalog.formats.cells import csv_cells, quoted
 
     for at, rows in enumerate(tables):
         if at == 0:
-            header = csv_cells(pa.field("", pa.string()), pa.array(rows.column_names, pa.string()))
-            stream.write((",".join(header) + "\n").encode())
+            stream.write((",".join(map(quoted, rows.column_names)) + "\n").encode())
         for batch in rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
             columns = [csv_cells(f, c) for f, c in zip(rows.schema, batch.columns, strict=True)]
             stream.write(

@@ -7,6 +7,7 @@ bytes hexadecimal, lists and records JSON.
 import datetime
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 JSON_METADATA: Final = {b"duckdb": b"json"}
 """Of a field of an Arrow schema whose texts are JSON, a type that Arrow does not have."""
 
-_NEEDS_QUOTES: Final = '[",\r\n]'
+_NEEDS_QUOTES: Final = re.compile('[",\r\n]')
 
 
 def json_cells(field: "pa.Field", column: "pa.Array") -> list[str]:
@@ -35,23 +36,20 @@ def json_cells(field: "pa.Field", column: "pa.Array") -> list[str]:
 def csv_cells(field: "pa.Field", column: "pa.Array") -> list[str]:
     """The values of a column as fields of CSV, quoted where they must be; NULL is empty."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if pa.types.is_string(field.type):
-        texts = column
+        texts = column.to_pylist()
     elif pa.types.is_boolean(field.type) or pa.types.is_integer(field.type):
-        texts = column.cast(pa.string())
+        texts = column.cast(pa.string()).to_pylist()
     else:
         values = shortest_floats(column).to_pylist()
-        texts = pa.array([None if value is None else _plain(value) for value in values])
-        if pa.types.is_null(texts.type):
-            return [""] * len(texts)
-    cells: list[str] = pc.fill_null(texts, "").to_pylist()
-    quoted = pc.match_substring_regex(texts, _NEEDS_QUOTES).to_pylist()
-    for at, must in enumerate(quoted):
-        if must:
-            cells[at] = '"' + cells[at].replace('"', '""') + '"'
-    return cells
+        texts = [None if value is None else _plain(value) for value in values]
+    return ["" if text is None else quoted(text) for text in texts]
+
+
+def quoted(text: str) -> str:
+    """A text as a field of CSV."""
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def shortest_floats(column: "pa.Array") -> "pa.Array":

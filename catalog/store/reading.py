@@ -88,7 +88,8 @@ def fetch_checked(
             "no further. Take it out; in a text write chr(0)."
         )
     with reading(path, wait_s, named_in=sql) as connection:
-        checked = interruptibly(connection, lambda: checked_statement(connection, sql))
+        with without_pandas():
+            checked = interruptibly(connection, lambda: checked_statement(connection, sql))
         if ABOUT_NAMES.search(sql):
             make_comments(connection)
         try:

@@ -15,7 +15,6 @@ import duckdb
 
 from catalog.errors import SqlError
 from catalog.store.contents import FILE
-from catalog.store.executing import without_pandas
 from catalog.views import macro_names
 
 _ALLOWED = (
@@ -154,8 +153,7 @@ def _require_harmless(call: dict[str, Any]) -> None:
 
 def _parse_tree(connection: duckdb.DuckDBPyConnection, select: str) -> Any:
     try:
-        with without_pandas():
-            row = connection.execute("select json_serialize_sql($1)", [select]).fetchone()
+        row = connection.execute("select json_serialize_sql($1)", [select]).fetchone()
         tree = json.loads(row[0]) if row else {"error": True}
     except (duckdb.Error, RecursionError) as error:
         raise SqlError("The SQL is nested too deeply.") from error
