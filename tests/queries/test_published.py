@@ -80,7 +80,7 @@ def test_moved_neurons_are_reported_by_layer(tmp_path: Path) -> None:
         connection.register("published", published_counts())
         connection.execute(
             f"insert into model select 1, 'olmo', '{OLMO}', null, 'f', 'OLMo', 'silu', 32, 4096, "
-            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null, null"
+            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null, null, null"
         )
         connection.execute(
             "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"
