@@ -10,6 +10,7 @@ from catalog.errors import EnvironmentFault, Option
 from catalog.ingest.activations.hooks import TappedMlp, find_mlps
 from catalog.ingest.checkpoint import Checkpoint, DeviceMap
 from catalog.ingest.families import family_of
+from catalog.ingest.known_faults import refuse_known_faults
 
 ROOM_FOR_WEIGHTS: Final = 0.7
 """Share of a GPU's memory that weights may take; the rest is for the state and the activations."""
@@ -38,9 +39,11 @@ def load_model(
     fit on one GPU is spread by accelerate over all that this process sees, then over host memory;
     `device_map` says how instead, with a folder for the parts it maps to "disk".
 
-    Raises EnvironmentFault where accelerate is needed and missing, or a GGUF file would take more
-    memory than there is; CheckpointError where transformers cannot make the model.
+    Raises EnvironmentFault where accelerate is needed and missing, a GGUF file would take more
+    memory than there is, or transformers is known to run such models wrongly; CheckpointError where
+    transformers cannot make the model.
     """
+    refuse_known_faults(str(checkpoint.config.get("model_type")), checkpoint.source)
     if device_map is None and device.type == "cuda":
         gpu_bytes = torch.cuda.get_device_properties(device).total_memory
         if gpus_needed(weight_bytes(checkpoint, dtype), gpu_bytes) > 1:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
+from catalog.ingest.known_faults import refuse_known_faults
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.one_layer import layer_state, model_of, one_layer_config
 
@@ -27,7 +28,10 @@ def start_keys(
 
     Raises:
         CheckpointError: the token has no embedding, or transformers has no class for the model.
+        EnvironmentFault: transformers is known to run such models wrongly.
     """
+    checkpoint = weights.checkpoint
+    refuse_known_faults(str(checkpoint.config.get("model_type")), checkpoint.source)
     walk = _StartTokenWalk(weights, token_id)
     for layer in range(weights.n_layers):
         with asking_transformers(

@@ -4,19 +4,63 @@ from pathlib import Path
 
 import duckdb
 import pyarrow.compute as pc
+import pytest
 
-from catalog.queries.published import compare_with_published, published_counts
+from catalog.queries.published import compare_with_published, paper_models, published_counts
 from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 
 NEURONS = 3_954_688
+PLAIN_NEURONS = 5_010_432
 OLMO = "allenai/OLMo-7B-0424-hf"
 
 
-def test_the_figures_are_of_all_neurons_of_twelve_models() -> None:
+def test_the_figures_are_of_all_neurons_of_twelve_models_and_of_eighteen_without_a_gate() -> None:
     counts = published_counts()
-    assert pc.sum(counts["neurons"]).as_py() == NEURONS
-    assert len(counts["model"].unique()) == 12
+    for plain, n_models, n_neurons in ((False, 12, NEURONS), (True, 18, PLAIN_NEURONS)):
+        some = counts.filter(pc.equal(pc.is_null(counts["atypical"]), plain))
+        assert pc.sum(some["neurons"]).as_py() == n_neurons
+        assert len(some["model"].unique()) == n_models
+    assert len(paper_models()) == 12
+
+
+@pytest.mark.parametrize("source", ["gpt2", "openai-community/gpt2"])
+def test_counts_of_a_model_without_a_gate(source: str, tmp_path: Path) -> None:
+    """Published: 1,389 of layer 1's 3,072 neurons of GPT-2 are depletion."""
+    path = tmp_path / "gpt2.duckdb"
+    ensure_catalog(Handle(path))
+    with duckdb.connect(str(path)) as connection:
+        connection.register("published", published_counts())
+        connection.execute(
+            f"insert into model select 1, 'gpt2', '{source}', null, 'f', 'GPT-2', 'gelu_new', 12, "
+            "768, 3072, 50257, false, 'folded', 0.07, 0.12, now()::timestamp, null, null, null"
+        )
+        connection.execute(
+            "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"
+        )
+        connection.execute(
+            """
+            insert into neuron by name
+            with one as (
+                select layer, io_class, unnest(range(neurons)) as copy
+                from published where model = 'gpt2'
+            )
+            select 1 as run_id, layer, row_number() over (partition by layer)::int - 1 as neuron,
+                case io_class when 'enrichment' then 0.9 when 'depletion' then -0.9 else 0.0 end
+                as cos_in_out
+            from one
+            """
+        )
+        connection.execute(
+            "update neuron set cos_in_out = 0 where layer = 1 and neuron = ("
+            "select min(neuron) from neuron where layer = 1 and cos_in_out < -0.5)"
+        )
+    compared = compare_with_published(Handle(path), "gpt2")
+    assert (compared.n_neurons, compared.n_moved) == (12 * 3072, 1)
+    assert [
+        (row["layer"], row["io_class"], row["stored"], row["difference"])
+        for row in compared.differences.to_pylist()
+    ] == [(1, "depletion", 1388, -1), (1, "orthogonal output", 1359, 1)]
 
 
 def test_table_2_holds_summed_over_typicality() -> None:
@@ -36,7 +80,7 @@ def test_moved_neurons_are_reported_by_layer(tmp_path: Path) -> None:
         connection.register("published", published_counts())
         connection.execute(
             f"insert into model select 1, 'olmo', '{OLMO}', null, 'f', 'OLMo', 'silu', 32, 4096, "
-            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null, null"
+            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null, null, null"
         )
         connection.execute(
             "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"

@@ -1,4 +1,4 @@
-"""Two tiny checkpoints, ingested together into one catalog and apart into several."""
+"""Two tiny checkpoints, with a gate and without, ingested together and apart into catalogs."""
 
 from pathlib import Path
 
@@ -20,8 +20,8 @@ TEXTS = {
 
 def make(folder: Path) -> None:
     """`together`: x on both corpora, y on one; `a` and `b`: parts of it that make up the whole."""
-    for seed, name in enumerate("xy"):
-        tiny_checkpoints.build("llama", folder / name, seed=seed)
+    for name, model_type in (("x", "llama"), ("y", "gpt2")):
+        tiny_checkpoints.build(model_type, folder / name)
         tiny_checkpoints.save_tokenizer(folder / name)
     for name, text in TEXTS.items():
         (folder / f"{name}.txt").write_text(text)

@@ -107,11 +107,9 @@ def command(
     from catalog.errors import UsageError
     from catalog.ingest.corpus.spec import CorpusSpec
     from catalog.ingest.request import IngestRequest
-    from catalog.queries.published import published_models
+    from catalog.queries.published import paper_models
 
-    sources = [
-        each for name in models for each in (published_models() if name == "paper" else [name])
-    ]
+    sources = [each for name in models for each in (paper_models() if name == "paper" else [name])]
     alone = ("revision", "file", "tokenizer")
     if len(sources) > 1 and (alias or any(settings[name] for name in alone)):
         raise UsageError("--alias, --revision, --file and --tokenizer go with one MODEL.")
