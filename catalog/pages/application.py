@@ -21,11 +21,14 @@ from starlette.staticfiles import StaticFiles
 from catalog.api import Catalog
 from catalog.errors import (
     CatalogError,
+    Command,
     DatabaseError,
     DatabaseLocked,
     EnvironmentFault,
+    HintPart,
     LimitReached,
     NotFoundError,
+    Option,
     SqlError,
     UsageError,
     ran_out_of_memory,
@@ -69,6 +72,11 @@ class Pages:
         self._state: tuple[tuple[int, ...], str] | None = None
         self._kept: OrderedDict[str, Answer] = OrderedDict()
         self._kept_bytes = 0
+
+    @property
+    def _name(self) -> str:
+        """What the catalog is called: strangers need not know in which folder it lies."""
+        return Path(str(self._catalog.path)).name
 
     def application(self) -> Application:
         """All of it, behind the walls."""
@@ -194,7 +202,7 @@ class Pages:
             return address(*segments, ending=ending, parameters=[*parameters, ("table", table)])
 
         return {
-            "catalog_name": Path(str(self._catalog.path)).name,
+            "catalog_name": self._name,
             "asked": asked,
             "page_name": page.name if page else "refusal",
             "is_embedded": asked.flag("embed"),
@@ -204,25 +212,31 @@ class Pages:
 
     def _refused(self, asked: Asked, segments: list[str], error: CatalogError) -> Answer:
         status = _status(error)
+        where, name = str(self._catalog.path), self._name
+        said = error.said.replace(where, name)
+        hint = tuple(_without(part, where, name) for part in error.hint)
         headers = {"cache-control": "no-store"}
         if isinstance(error, DatabaseLocked):
             headers["retry-after"] = str(_RETRY_AFTER_S)
         if asked.ending == "json":
-            body = {"error": error.said, "hint": "".join(map(in_words, error.hint)).strip()}
+            body = {"error": said, "hint": "".join(map(in_words, hint)).strip()}
             from catalog.formats.cells import dumped
 
             kind, text = "application/json", dumped(body, indent=2).encode() + b"\n"
         elif asked.ending is not None:
-            kind, text = "text/plain; charset=utf-8", error.message(in_words).encode() + b"\n"
+            kind, text = (
+                "text/plain; charset=utf-8",
+                CatalogError(said, *hint).message(in_words).encode() + b"\n",
+            )
         else:
-            said = {
+            shown = {
                 "title": _TITLES.get(status, "Not possible"),
-                "said": error.said,
-                "hint": [in_page(part) for part in error.hint],
+                "said": said,
+                "hint": [in_page(part) for part in hint],
                 "is_locked": isinstance(error, DatabaseLocked),
                 "is_sql": segments[:1] == ["sql"],
             }
-            kind, text = HTML, html("refusal", said | self._frame(asked, None))
+            kind, text = HTML, html("refusal", shown | self._frame(asked, None))
         return Answer(status, text, headers | {"content-type": kind})
 
     def _kept_answer(self, tag: str) -> Answer | None:
@@ -243,6 +257,20 @@ class Pages:
             while self._kept_bytes > _KEPT_BYTES:
                 _, oldest = self._kept.popitem(last=False)
                 self._kept_bytes -= len(oldest.body)
+
+
+def _without(part: HintPart, where: str, name: str) -> HintPart:
+    """A part of a hint that does not say where the catalog lies."""
+    match part:
+        case str():
+            return part.replace(where, name)
+        case Option(option, str(value)):
+            return Option(option, value.replace(where, name))
+        case Command(command, arguments, options):
+            arguments = tuple(each.replace(where, name) for each in arguments)
+            named = (_without(each, where, name) for each in options)
+            return Command(command, arguments, tuple(o for o in named if isinstance(o, Option)))
+    return part
 
 
 def _status(error: CatalogError) -> int:

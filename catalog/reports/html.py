@@ -50,8 +50,9 @@ STYLESHEET: Final = _style_file("report.css") + "\n".join(
             for n in range(1, SHADES + 1)
         ),
         *(
-            f".{name}::before {{ background: {colour}; }} .neuron.{name} {{ border-color: {colour}; }}"
-            for name, colour in ((class_name(each), c) for each, c in CLASS_COLOURS.items())
+            f".{class_name(io_class)}::before {{ background: {colour}; }}\n"
+            f".neuron.{class_name(io_class)} {{ border-color: {colour}; }}"
+            for io_class, colour in CLASS_COLOURS.items()
         ),
         "",
     ]
