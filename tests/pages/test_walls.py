@@ -113,7 +113,6 @@ def test_no_path_leads_out_of_the_pages(client: TestClient, path: str) -> None:
         "select getenv('HOME')",
         "from catalog_file.main.model",
         "set threads = 8",
-        "pragma database_list",
         "install httpfs",
         "",
     ],
@@ -268,7 +267,7 @@ def test_a_hostile_catalog_puts_no_tag_or_attribute_into_any_page(
         document = Document(text)
         assert document.open == [] and document.inline == [], each
         assert not {name for name in document.attributes if name.startswith("on")}, each
-        visible = re.sub(r"<(textarea|input)[^>]*>[^<]*", "", text)
+        visible = re.sub(r'value="[^"]*"|<textarea[^>]*>[^<]*', "", text)
         assert not set(visible) & set("\u202e\u200b\x1b"), each
     assert "\\u202e" in client.get(f"{model}/28/4737").text
 

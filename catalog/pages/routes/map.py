@@ -31,6 +31,10 @@ def show(asked: Asked) -> Shown:
         "layer": asked.integer("layer"),
         "lasso": _corners(asked.text("lasso")),
     }
+    for name, known in (("x", "quantities"), ("y", "quantities"), ("colour", "colours")):
+        if plane[name] not in choices[known]:
+            there = ", ".join(choices[known])
+            raise UsageError(f"{name} is {plane[name]!r}; there is: {there}.")
     is_read = asked.ending is not None or asked.text("lasso") is not None
     found = catalog.points(**plane).arrow() if is_read else None
     if asked.ending == "f32" and found is not None:
