@@ -49,8 +49,8 @@ class Sought:
     `vector` (any), at the end `sign` (either), in `basis`: pieces that are a `token`, match the
     regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a `token_set`;
     `ignore_case` folds all of them. `order`: what comes first, the largest (or
-    `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of them, then the best rank. `k`: how
-    many, after `skip`.
+    `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of
+    them, then the best rank. `k`: how many, after `skip`.
 
     Raises UsageError for a choice that there is not.
     """

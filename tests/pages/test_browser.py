@@ -1,4 +1,4 @@
-"""The pages in headless Chromium: nothing fails, nothing asks elsewhere, scripts do what they say."""
+"""The pages in headless Chromium: nothing fails or asks elsewhere, scripts do what they say."""
 
 import json
 import os

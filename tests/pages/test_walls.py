@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import pytest
 from starlette.testclient import TestClient
@@ -257,10 +258,10 @@ def test_a_hostile_catalog_puts_no_tag_or_attribute_into_any_page(
             "/queries/classes",
         ),
         *(model, f"{model}/map", f"{model}/28/4737", f"{model}/map?lasso=-1,-1;1,-1;1,1"),
-        f"/compare?a={HOSTILE}:28.4737&b=beta:0.0",
-        f"/nosuch/{HOSTILE}",
-        f"/sql?q=select+'{HOSTILE}'+as+\"{HOSTILE}\"",
-        f"/find?token={token}",
+        f"/compare?{urlencode({'a': f'{HOSTILE}:28.4737', 'b': 'beta:0.0'})}",
+        f"/nosuch/{quote(HOSTILE)}",
+        f"/sql?{urlencode({'q': f'slect {HOSTILE}'})}",
+        f"/find?{urlencode({'token': token})}",
     ]
     for each in where:
         text = client.get(each).text

@@ -71,7 +71,7 @@ def _sought(asked: Asked) -> dict[str, Any]:
         "vector": asked.text("vector"),
         "sign": asked.text("sign"),
         "basis": asked.text("basis") or "unembed",
-        "order": asked.text("order") or "kurtosis",
+        "order": asked.text("order"),
         "smallest": asked.flag("smallest"),
     }
 
