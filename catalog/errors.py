@@ -131,6 +131,10 @@ class SqlError(CatalogError):
     exit_code = ExitCode.SQL
 
 
+class LimitReached(SqlError):
+    """A query that was stopped: it took more time, memory or rows than it may have."""
+
+
 class DatabaseError(CatalogError):
     """A catalog file that cannot be used as it is."""
 

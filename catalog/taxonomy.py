@@ -45,7 +45,7 @@ FUNCTIONAL_ROLES: Final = (
 
 ORDERS: Final = (
     *("kurtosis", "variance", "skew"),
-    *("cos_gate_in", "cos_gate_out", "cos_in_out", "norm"),
+    *("cos_gate_in", "cos_gate_out", "cos_in_out", "norm", "layer"),
 )
 """What a list of neurons can begin with the largest of; skew and cosines by magnitude."""
 

@@ -12,13 +12,21 @@ from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts, run_query
-from catalog.taxonomy import BASIS_CHOICES, FUNCTIONAL_ROLES, IO_CLASSES, ORDERS, SIGNS, VECTORS
+from catalog.taxonomy import (
+    BASIS_CHOICES,
+    FUNCTIONAL_ROLES,
+    IO_CLASSES,
+    LARGEST_INTEGER,
+    ORDERS,
+    SIGNS,
+    VECTORS,
+)
 from catalog.token_sets import TOKEN_SETS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CHOICES: Final[dict[str, Sequence[str]]] = {
+CHOICES: Final[dict[str, Sequence[str]]] = {
     "io_class": IO_CLASSES,
     "role": FUNCTIONAL_ROLES,
     "vector": VECTORS,
@@ -40,9 +48,9 @@ class Sought:
     `first_layer`, `last_layer`: a range, both or neither. Tokens are sought among the top tokens of
     `vector` (any), at the end `sign` (either), in `basis`: pieces that are a `token`, match the
     regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a `token_set`;
-    `ignore_case` folds all of them. `order`: what comes first, the largest, skew and cosines by
-    magnitude; without it kurtosis, or with tokens the most of them, then the best rank. `k`: how
-    many.
+    `ignore_case` folds all of them. `order`: what comes first, the largest (or
+    `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of
+    them, then the best rank. `k`: how many, after `skip`.
 
     Raises UsageError for a choice that there is not.
     """
@@ -61,15 +69,19 @@ class Sought:
     sign: str | None = None
     basis: str = "unembed"
     order: str | None = None
+    smallest: bool = False
     k: int = 20
+    skip: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             for value in _listed(getattr(self, name)):
                 if value not in choices:
                     raise UsageError(f"{name} is {value!r}; there is: {', '.join(choices)}.")
         if self.k < 1:
             raise UsageError(f"k is {self.k}; it must be at least 1.")
+        if not 0 <= self.skip <= LARGEST_INTEGER:
+            raise UsageError(f"skip is {self.skip}; it must be 0 or more.")
         if self.ignore_case and not self.names_tokens:
             raise UsageError("ignore_case is about tokens, and none is sought.")
 
@@ -126,7 +138,9 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "first_layer": sought.first_layer,
             "last_layer": sought.last_layer,
             "order": sought.order,
+            "smallest": sought.smallest,
             "k": sought.k,
+            "skip": sought.skip,
         }
         if not sought.names_tokens:
             parameters["order"] = sought.order or "kurtosis"
@@ -140,6 +154,23 @@ def found(catalog: Handle, sought: Sought) -> Found:
         }
         rows = run_query(connection, sql_text("find_by_token"), parameters, catalog.location)
         return Found(rows, _notes(connection, catalog.location, sought, pieces))
+
+
+def facets(catalog: Handle, sought: Sought) -> "pa.Table":
+    """How many neurons of the model there are by class, role and layer: facet, value, neurons.
+
+    Each facet is counted among the neurons that the choices of the others allow.
+    """
+    asked = {
+        "model": sought.model,
+        "io_classes": _listed(sought.io_class),
+        "atypical": sought.atypical,
+        "roles": _listed(sought.role),
+        "first_layer": sought.first_layer,
+        "last_layer": sought.last_layer,
+    }
+    with catalog.reading() as connection:
+        return run_query(connection, sql_text("facets"), asked, catalog.location)
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought) -> list[str]:

@@ -27,6 +27,7 @@ from catalog.taxonomy import (
 )
 
 _COSINES: Final = ("cos_gate_in", "cos_gate_out", "cos_in_out")
+_ROLE_SIGNS: Final = ("apriori", "observed")
 _BOOLEANS: Final = {"true": True, "false": False}
 
 Convert = Callable[[str], Any]
@@ -73,7 +74,7 @@ _TYPES: Final[Mapping[str, tuple[Convert, str]]] = {
     "sign_case": _one_of((*SIGN_CASES, *PLAIN_SIGN_CASES)),
     "metric": _one_of(METRICS),
     "role": _one_of(FUNCTIONAL_ROLES),
-    "role_sign": _one_of(("apriori", "observed")),
+    "role_sign": _one_of(_ROLE_SIGNS),
     "kurtosis": (_kurtosis, "a number, or partition"),
     "cosine": _one_of(_COSINES),
     "model": (str, "a model"),
@@ -82,6 +83,17 @@ _TYPES: Final[Mapping[str, tuple[Convert, str]]] = {
     "neuron": (lambda text: str(NeuronId.parse(text)), "a neuron id"),
 }
 """How a parameter's text becomes its value, and what to call that."""
+
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "boolean": tuple(_BOOLEANS),
+    "vector": VECTORS,
+    "basis": BASES,
+    "sign": SIGNS,
+    "sign_case": SIGN_CASES,
+    "role": FUNCTIONAL_ROLES,
+    "role_sign": _ROLE_SIGNS,
+    "cosine": _COSINES,
+}
 
 
 _OF_A_GATE: Final[Mapping[str, Callable[[Any], bool]]] = {
@@ -107,6 +119,11 @@ class Parameter:
     required: bool
     default: Any
     doc: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values there are, of a type that is a list of names; else none."""
+        return _CHOICES.get(self.type, ())
 
     def value(self, text: str) -> Any:
         """`text` as a value of the parameter's type.

@@ -1,7 +1,4 @@
-"""How figures look: sizes of a paper's columns, one colour per IO class, labels, titles.
-
-The colours are those of Okabe and Ito, which people with any colour vision tell apart.
-"""
+"""How figures look: sizes of a paper's columns, labels, titles."""
 
 import textwrap
 from typing import Any, Final
@@ -11,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from catalog.queries.records import Model
-from catalog.taxonomy import IO_CLASSES
 from catalog.visible import visible
 
 COLUMN_IN: Final = 3.3
@@ -21,21 +17,9 @@ PAGE_IN: Final = 6.9
 INK: Final = "#222222"
 FAINT: Final = "#999999"
 
-CLASS_COLOURS: Final = dict(
-    zip(
-        IO_CLASSES,
-        ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#d0d0d0"),
-        strict=True,
-    )
-)
-"""The colour of every IO class in every figure; the conditional ones are the lighter."""
-
 LINE_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINE_STYLES: Final = (("-", "o"), ((0, (3, 1.5)), "^"), (":", "s"))
 """Dashes and markers; a colour comes again only with the next of them."""
-
-VECTOR_COLOURS: Final = {"gate": "#009e73", "in": "#0072b2", "out": "#d55e00"}
-"""The colour of each weight vector where vectors are drawn."""
 
 COSINE_LABELS: Final = {
     "gate, in": r"$\cos(w_\mathrm{gate}, w_\mathrm{in})$",

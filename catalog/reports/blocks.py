@@ -15,10 +15,11 @@ FAINT_SHARE: Final = 0.05
 
 @dataclass(frozen=True)
 class Span:
-    """Words of a line, which may be marked as important."""
+    """Words of a line, which may be marked as important, or as naming an IO class."""
 
     text: str
     bold: bool = False
+    io_class: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,11 @@
 """A report as HTML: no style attributes, everything escaped, shades as one of 21 classes."""
 
-from collections.abc import Iterable, Iterator
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 from typing import Final
 
 from catalog.errors import Option, in_python
@@ -23,32 +27,61 @@ from catalog.reports.blocks import (
     TokenLists,
     TokenSpan,
 )
+from catalog.reports.colours import CLASS_COLOURS, POST_COLOURS
 
 SHADES: Final = 10
 """Shades of either sign: the classes are shade-n10 to shade-p10, and shade-0 for none."""
 
-_COLOURS: Final = {"p": "230 105 26", "n": "43 123 186"}
-"""Red, green and blue of a positive and a negative post, laid thinly over any background."""
 
-STYLESHEET: Final = "".join(
+def class_name(io_class: str) -> str:
+    """The CSS class that gives something the colour of an IO class; plain for unknown ones."""
+    return f"io-{io_class.replace(' ', '-')}" if io_class in CLASS_COLOURS else "io-none"
+
+
+def _style_file(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+STYLESHEET: Final = _style_file("report.css") + "\n".join(
     [
-        ".report mark { color: inherit; font-weight: bold; }",
         *(
             f".report .shade-{sign}{n} {{ background: rgb({colour} / {100 * n // SHADES}%); }}"
-            for sign, colour in _COLOURS.items()
+            for sign, colour in POST_COLOURS.items()
             for n in range(1, SHADES + 1)
         ),
+        *(
+            f".{class_name(io_class)}::before {{ background: {colour}; }}\n"
+            f".neuron.{class_name(io_class)} {{ border-color: {colour}; }}"
+            for io_class, colour in CLASS_COLOURS.items()
+        ),
+        "",
     ]
 )
-"""What a page that shows reports needs in its one style element."""
+"""What a page that shows reports needs: all its rules are of things within `.report`."""
 
 _TRACK: Final = 200
 _BASIS_LABELS: Final = {"unembed": "W_U", "embed": "W_E"}
 
 
-def fragment(blocks: Iterable[Block]) -> str:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a page has around a report: the level of its title, and where things lead to.
+
+    `token_address`: the address of a page about a token; without it, tokens lead nowhere.
+    `option`: what an option is called here, and the address that chooses it, if there is one.
+    """
+
+    title_tag: str = "h2"
+    token_address: Callable[[str], str] | None = None
+    option: Callable[[Option], tuple[str, str | None]] = lambda option: (in_python(option), None)
+
+
+ALONE: Final = Surroundings()
+
+
+def fragment(blocks: Iterable[Block], around: Surroundings = ALONE) -> str:
     """Blocks as a piece of a page that has the stylesheet."""
-    return f'<div class="report">{"".join(map(_rendered, blocks))}</div>'
+    return f'<div class="report">{"".join(_rendered(block, around) for block in blocks)}</div>'
 
 
 def standing_alone(blocks: Iterable[Block]) -> str:
@@ -56,30 +89,49 @@ def standing_alone(blocks: Iterable[Block]) -> str:
     return f"<style>{STYLESHEET}</style>{fragment(blocks)}"
 
 
-def _rendered(block: Block) -> str:
+def document(blocks: Iterable[Block], title: str) -> str:
+    """Blocks as a whole page in one file, which asks nobody for anything and runs nothing."""
+    style = _style_file("document.css") + STYLESHEET
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{_text(title)}</title><style>{style}</style></head>"
+        f"<body><main>{fragment(blocks, Surroundings('h1'))}</main></body></html>\n"
+    )
+
+
+def _rendered(block: Block, around: Surroundings) -> str:
     match block:
         case Heading(text):
             return f"<h3>{_text(text)}</h3>"
         case Line(spans, is_title):
-            tag = "h2" if is_title else "p"
-            return f"<{tag}>{''.join(map(_words, spans))}</{tag}>"
+            tag = around.title_tag if is_title else "p"
+            return f"<{tag}>{''.join(_words(span, around) for span in spans)}</{tag}>"
         case Rulers():
             return _rulers(block)
         case TokenLists():
-            return _token_lists(block)
+            return _token_lists(block, around)
         case ShadedText():
-            return f"<p>{_shaded(block)}</p>"
+            return f"<p>{_shaded(block, around)}</p>"
         case Cases(cases):
-            return "".join(map(_case, cases))
+            return f'<div class="cases">{"".join(_case(case, around) for case in cases)}</div>'
         case Table():
             return _table(block)
 
 
-def _words(span: Span | TokenSpan | Option) -> str:
+def _words(span: Span | TokenSpan | Option, around: Surroundings) -> str:
     if isinstance(span, Option):
-        return f"<code>{escape(in_python(span))}</code>"
+        words, address = around.option(span)
+        code = f"<code>{escape(words)}</code>"
+        return code if address is None else f'<a href="{escape(address)}">{code}</a>'
     if isinstance(span, TokenSpan):
-        return _code(span.text)
+        return _token(span.text, around)
+    if span.io_class is not None:
+        return f'<b class="io-class {class_name(span.io_class)}">{_text(span.text)}</b>'
     return f"<b>{_text(span.text)}</b>" if span.bold else _text(span.text)
 
 
@@ -89,43 +141,63 @@ def _text(text: str) -> str:
 
 def _rulers(block: Rulers) -> str:
     rows = "".join(map(_ruler, block.rulers))
-    chance = f"<caption>random vectors exceed {block.chance:.3f} once in 1,000</caption>"
-    return f"<table>{chance}{rows}</table>"
+    chance = (
+        "<caption>this neuron, and the range, middle half and median of its layer, "
+        f"from -1 to +1; random vectors exceed {block.chance:.3f} once in 1,000</caption>"
+    )
+    return f'<table class="rulers">{chance}{rows}</table>'
 
 
 def _ruler(ruler: Ruler) -> str:
-    head = f"<tr><th>{_text(ruler.label)}</th>"
+    head = f'<tr><th scope="row">{_text(ruler.label)}</th>'
     if ruler.value is None:
-        return f"{head}<td>NULL</td></tr>"
+        return f'{head}<td class="number">NULL</td></tr>'
     lowest, q1, median, q3, highest = ruler.quartiles
     marks = (
-        _bar(lowest, highest, 1, "#999999"),
-        _bar(q1, q3, 6, "#bbbbbb"),
-        _bar(median, median, 8, "#222222"),
-        _bar(ruler.value, ruler.value, 10, "#d55e00"),
+        _bar("zero", 0.0, 0.0, 4),
+        _bar("range", lowest, highest, 1),
+        _bar("box", q1, q3, 6),
+        _bar("median", median, median, 8),
+        _bar("own", ruler.value, ruler.value, 12),
     )
-    picture = f'<svg width="{_TRACK}" height="12">{"".join(marks)}</svg>'
+    said = f"layer: {lowest:+.3f} to {highest:+.3f}, quartiles {q1:+.3f} {median:+.3f} {q3:+.3f}"
+    picture = (
+        f'<svg class="ruler" width="{_TRACK}" height="12" viewBox="0 0 {_TRACK} 12" role="img" '
+        f'preserveAspectRatio="none"><title>{said}</title>{"".join(marks)}</svg>'
+    )
     below = f"{100 * (ruler.share_below or 0.0):.1f}% below"
-    return f"{head}<td>{ruler.value:+.4f}</td><td>{below}</td><td>{picture}</td></tr>"
-
-
-def _bar(low: float, high: float, height: int, colour: str) -> str:
-    left, right = ((max(-1.0, min(1.0, value)) + 1) / 2 * _TRACK for value in (low, high))
-    width = max(right - left, 2.0)
     return (
-        f'<rect x="{min(left, _TRACK - width):.1f}" y="{6 - height / 2:g}" width="{width:.1f}" '
-        f'height="{height}" fill="{colour}"/>'
+        f'{head}<td class="number">{ruler.value:+.4f}</td><td class="number">{below}</td>'
+        f'<td class="track">{picture}</td></tr>'
     )
 
 
-def _token_lists(block: TokenLists) -> str:
+_FILLS: Final = {
+    "zero": "#999999",
+    "range": "#999999",
+    "box": "#bbbbbb",
+    "median": "#222222",
+    "own": "#d55e00",
+}
+
+
+def _bar(name: str, low: float, high: float, height: int) -> str:
+    left, right = ((max(-1.0, min(1.0, value)) + 1) / 2 * _TRACK for value in (low, high))
+    width = max(right - left, 1.0 if name == "zero" else 2.0)
+    return (
+        f'<rect class="{name}" x="{min(left, _TRACK - width):.1f}" y="{6 - height / 2:g}" '
+        f'width="{width:.1f}" height="{height}" fill="{_FILLS[name]}"/>'
+    )
+
+
+def _token_lists(block: TokenLists, around: Surroundings) -> str:
     rows = (
-        f"<tr><th>w_{each.vector} {_bases(each)} {each.sign}</th>"
-        f"<td>{' '.join(map(_code, each.tokens))}</td></tr>"
+        f'<tr><th scope="row">w_{each.vector} {_bases(each)} {each.sign}</th>'
+        f"<td>{' '.join(_token(token, around) for token in each.tokens)}</td></tr>"
         for each in block.lists
         if each.tokens
     )
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table class="tokens">{"".join(rows)}</table>'
 
 
 def _bases(each: TokenList) -> str:
@@ -136,28 +208,36 @@ def _table(block: Table) -> str:
     head = "".join(f"<th>{_text(name)}</th>" for name in block.columns)
     rows = ("".join(f"<td>{_text(cell)}</td>" for cell in row) for row in block.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table class="listed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _code(token: str) -> str:
-    return f"<code>{escape(UNICODE.visible(token))}</code>"
+def _token(token: str, around: Surroundings) -> str:
+    code = f"<code>{escape(UNICODE.visible(token))}</code>"
+    if around.token_address is None:
+        return code
+    return f'<a href="{escape(around.token_address(token))}">{code}</a>'
 
 
-def _case(case: Case) -> str:
+def _case(case: Case, around: Surroundings) -> str:
     n_shown = 0 if case.is_faint else SHOWN_PER_CASE
     first, more = case.exemplars[:n_shown], case.exemplars[n_shown:]
-    hidden = f"<details><summary>{len(more)} more</summary>{_list(more)}</details>" if more else ""
+    hidden = (
+        f"<details><summary>{len(more)} more</summary>{_list(more, around)}</details>"
+        if more
+        else ""
+    )
     said = f"<p><b>{_text(case.name)}</b> {_text(case.said)}</p>"
-    return f'<div class="case">{said}{_list(first)}{hidden}</div>'
+    return f'<div class="case">{said}{_list(first, around)}{hidden}</div>'
 
 
-def _list(texts: tuple[ShadedText, ...]) -> str:
-    items = "".join(f"<li>{_shaded(text)}</li>" for text in texts)
+def _list(texts: tuple[ShadedText, ...], around: Surroundings) -> str:
+    items = "".join(f"<li>{_shaded(text, around)}</li>" for text in texts)
     return f"<ul>{items}</ul>" if items else ""
 
 
-def _shaded(block: ShadedText) -> str:
-    return "".join([_text(block.label), *map(_piece, block.pieces), *_following(block)])
+def _shaded(block: ShadedText, around: Surroundings) -> str:
+    label = f'<span class="label">{_text(block.label)}</span>' if block.label else ""
+    return "".join([label, *map(_piece, block.pieces), *_following(block, around)])
 
 
 def _piece(piece: Piece) -> str:
@@ -167,8 +247,8 @@ def _piece(piece: Piece) -> str:
     return f'<{tag} class="{name}" title="{piece.post:+.3g}">{_text(piece.text)}</{tag}>'
 
 
-def _following(block: ShadedText) -> Iterator[str]:
+def _following(block: ShadedText, around: Surroundings) -> Iterator[str]:
     if block.following is not None:
-        yield f" → {_code(block.following)}"
+        yield f" → {_token(block.following, around)}"
     elif block.ends_document:
         yield " → <i>end of document</i>"

@@ -5,7 +5,7 @@ DuckDB is loaded by the first call that needs it, so that `catalog --help` does 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from catalog.store.limits import Limits
     from catalog.store.reading import Parameters
 
 
@@ -27,6 +28,9 @@ class Handle:
 
     location: Location
     wait_s: float = DEFAULT_WAIT_S
+    limits: "Limits | None" = None
+    kept: "duckdb.DuckDBPyConnection | None" = None
+    """A connection that whoever keeps it open closes."""
 
     def __str__(self) -> str:
         return str(self.location)
@@ -51,10 +55,21 @@ class Handle:
 
         Raises as `catalog.store.reading.reading`.
         """
+        if self.kept is not None:
+            yield self.kept
+            return
         from catalog.store.reading import reading
 
-        with reading(self.location, self.wait_s, named_in=named_in) as connection:
+        with reading(
+            self.location, self.wait_s, named_in=named_in, limits=self.limits
+        ) as connection:
             yield connection
+
+    @contextmanager
+    def kept_open(self, limits: "Limits") -> Iterator["Handle"]:
+        """The same catalog, where all that is asked in the block shares a connection and limits."""
+        with replace(self, limits=limits).reading() as connection:
+            yield replace(self, limits=limits, kept=connection)
 
     @contextmanager
     def tables(self, named_in: str | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -76,6 +91,10 @@ class Handle:
         self, sql: str, parameters: "Parameters" = (), max_rows: int | None = None
     ) -> "pa.Table":
         """The rows of one of the catalog's own queries, at most `max_rows` of them."""
+        if self.kept is not None:
+            from catalog.store.reading import run_query
+
+            return run_query(self.kept, sql, parameters, self.location, max_rows)
         from catalog.store.reading import fetch
 
         return fetch(self.location, sql, parameters, self.wait_s, max_rows)
@@ -88,6 +107,10 @@ class Handle:
         Raises:
             SqlError: the SQL is wrong or not of the kind that is let through.
         """
+        if self.kept is not None:
+            from catalog.store.reading import run_checked
+
+            return run_checked(self.kept, sql, parameters, self.location, max_rows)
         from catalog.store.reading import fetch_checked
 
         return fetch_checked(self.location, sql, parameters, self.wait_s, max_rows)

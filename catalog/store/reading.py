@@ -1,7 +1,8 @@
 """Reading a catalog: open read-only, fetch Arrow, close. duckdb alone is imported here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -10,6 +11,7 @@ from catalog.errors import DatabaseError, SqlError
 from catalog.formats.cells import JSON_METADATA
 from catalog.store.contents import FILE, check_columns
 from catalog.store.executing import interruptibly, without_pandas
+from catalog.store.limits import Limits, limited
 from catalog.store.location import DEFAULT_WAIT_S, Location
 from catalog.store.opening import explained, explaining
 from catalog.store.reader_views import ABOUT_NAMES, make_comments, make_views
@@ -30,31 +32,71 @@ def reading(
     *,
     beneath: bool = False,
     named_in: str | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the catalog, a file or a lake, closed at the end of the block.
 
     It answers the public views, or of them those `named_in` a text; with `beneath` (files alone)
-    also the tables beneath them.
+    also the tables beneath them. `limits` begin when it is open: waiting for another process has
+    a patience of its own.
 
     Raises:
         SchemaOutdated, SchemaTooNew: the catalog is of another version of the schema.
         DatabaseError: and what `catalog.store.opening.attach` raises.
     """
+    config = limits.config if limits else None
     if isinstance(path, str) or path.is_dir():
         from catalog.store.lake.opening import reading_lake
 
-        with reading_lake(path) as lake:
+        with reading_lake(path, config) as lake, _limited(lake, limits):
             yield lake
         return
-    connection = open_reader(path, wait_s, beneath=beneath)
+    connection = open_reader(path, wait_s, beneath=beneath, settings=config)
     try:
         with explaining(path):
-            check_version(schema_version(connection, path), path)
-            check_columns(connection, path, FILE)
+            _check(connection, path)
             make_views(connection, named_in)
-        yield connection
+        with _limited(connection, limits):
+            yield connection
     finally:
         connection.close()
+
+
+def _check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Refuse an attached file that is no catalog of this version.
+
+    A process that opens the same file again and again checks it once: what it found holds until
+    the file is written to or replaced.
+    """
+    now = file_state(path)
+    if _checked.get(path) == now:
+        return
+    check_version(schema_version(connection, path), path)
+    check_columns(connection, path, FILE)
+    _checked[path] = now
+
+
+_checked: dict[Path, tuple[int, ...]] = {}
+"""What was checked last, by path."""
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """Numbers that change when the file, or its log, is written to or replaced."""
+    state: list[int] = []
+    for each in (path, path.with_name(path.name + ".wal")):
+        try:
+            stat = each.stat()
+        except OSError:
+            state.append(0)
+            continue
+        state += [stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    return tuple(state)
+
+
+def _limited(
+    connection: duckdb.DuckDBPyConnection, limits: Limits | None
+) -> AbstractContextManager[None]:
+    return limited(connection, limits) if limits else nullcontext()
 
 
 def fetch(
@@ -81,26 +123,37 @@ def fetch_checked(
     Raises:
         SqlError: the SQL is wrong or not of the kind that is let through.
     """
+    with reading(path, wait_s, named_in=sql) as connection:
+        return run_checked(connection, sql, parameters, path, max_rows)
+
+
+def run_checked(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    parameters: Parameters,
+    path: Location,
+    max_rows: int | None = None,
+) -> "pa.Table":
+    """The rows of a user's query, if it only reads; raises as `fetch_checked`."""
     _require_unicode([sql])
     if "\0" in sql:
         raise SqlError(
             f"The SQL has a NUL character, after {sql.index(chr(0)):,} others: DuckDB would read "
             "no further. Take it out; in a text write chr(0)."
         )
-    with reading(path, wait_s, named_in=sql) as connection:
-        with without_pandas():
-            checked = interruptibly(connection, lambda: checked_statement(connection, sql))
-        if ABOUT_NAMES.search(sql):
-            make_comments(connection)
-        try:
-            return run_query(connection, checked, parameters, path, max_rows, own=False)
-        except SqlError as error:
-            lake = isinstance(path, str) or path.is_dir()
-            if lake or not isinstance(error.__cause__, duckdb.CatalogException):
-                raise
-            # DuckDB says which names come near, so all must be there.
-            make_views(connection)
-            return run_query(connection, checked, parameters, path, max_rows, own=False)
+    with without_pandas():
+        checked = interruptibly(connection, lambda: checked_statement(connection, sql))
+    if ABOUT_NAMES.search(sql):
+        make_comments(connection)
+    try:
+        return run_query(connection, checked, parameters, path, max_rows, own=False)
+    except SqlError as error:
+        lake = isinstance(path, str) or path.is_dir()
+        if lake or not isinstance(error.__cause__, duckdb.CatalogException):
+            raise
+        # DuckDB says which names come near, so all must be there.
+        make_views(connection)
+        return run_query(connection, checked, parameters, path, max_rows, own=False)
 
 
 def run_query(
@@ -150,6 +203,8 @@ def _require_unicode(parameters: Parameters) -> None:
 def _explaining_queries(path: Location, own: bool) -> Iterator[None]:
     try:
         yield
+    except duckdb.InterruptException:
+        raise
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         if not own:
             raise SqlError(str(error)) from error

@@ -5,7 +5,7 @@ to it, and DuckDB's own lists say what they hold (`catalog.store.contents`) befo
 of them. A reader makes the public views itself (`catalog.store.reader_views`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,16 +55,23 @@ def lock(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("set lock_configuration = true")
 
 
-def open_reader(path: Path, wait_s: float, *, beneath: bool = False) -> duckdb.DuckDBPyConnection:
+def open_reader(
+    path: Path,
+    wait_s: float,
+    *,
+    beneath: bool = False,
+    settings: Mapping[str, str] | None = None,
+) -> duckdb.DuckDBPyConnection:
     """A connection in memory to which the file is attached for reading, as `FILE`.
 
-    With `beneath` its tables are found by their bare names, after all of DuckDB's own.
+    With `beneath` its tables are found by their bare names, after all of DuckDB's own. `settings`
+    are DuckDB's.
 
     Raises:
         DatabaseError: as `attach` of `catalog.store.opening` and `refuse_planted`.
     """
     check_path(path, read_only=True)
-    connection = walled([path], **reader_config())
+    connection = walled([path], None, **{**reader_config(), **(settings or {})})
     try:
         attach(connection, path, FILE, read_only=True, wait_s=wait_s)
         refuse_planted(connection, path, FILE)

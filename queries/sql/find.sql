@@ -17,6 +17,8 @@ order by
         when 'cos_gate_out' then abs(cos_gate_out)
         when 'cos_in_out' then abs(cos_in_out)
         when 'norm' then norm_out
-    end desc nulls last,
+        when 'layer' then -layer
+    end * if($smallest, -1, 1) desc nulls last,
     model, layer, neuron
 limit $k
+offset $skip

@@ -34,6 +34,8 @@ order by
         when 'cos_gate_out' then abs(n.cos_gate_out)
         when 'cos_in_out' then abs(n.cos_in_out)
         when 'norm' then n.norm_out
-    end desc nulls last,
+        when 'layer' then -n.layer
+    end * if($smallest, -1, 1) desc nulls last,
     m.n_tokens desc, m.rank, abs(m.score) desc, model, layer, neuron, m.vector, m.basis, m.sign
 limit $k
+offset $skip

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from catalog.errors import NotFoundError, UsageError
 from catalog.figures import FILE_FORMATS, figure_names, render
 from catalog.figures.data import FigureData
-from catalog.figures.style import CLASS_COLOURS
+from catalog.reports.colours import CLASS_COLOURS
 from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.taxonomy import IO_CLASSES

@@ -24,6 +24,7 @@ from catalog.store.writing import (
 )
 from catalog.taxonomy import DIRECTIONS, Direction, Sign, Vector
 from tests import synthetic
+from tests.queries.test_named_queries import GIVEN
 from tests.support import Answer
 
 # (cos_gate_in, cos_gate_out, cos_in_out), functional role, vocab_kurtosis
@@ -243,8 +244,7 @@ def test_every_query_answers_on_any_catalog(
     empty = tmp_path / "empty.duckdb"
     ensure_catalog(Handle(empty))
     query = named_query(name)
-    given = {"token": " again", "neuron": "28.4737", "model": "alpha"}
-    settings = [f"{p.name}={given[p.name]}" for p in query.parameters if p.required]
+    settings = [f"{p.name}={GIVEN[p.name]}" for p in query.parameters if p.required]
     assert query.doc and "--" not in query.doc
     assert all(parameter.doc for parameter in query.parameters)
     for path in (empty, known, gamma):

@@ -14,7 +14,14 @@ from catalog.store.reading import fetch
 from catalog.store.upgrading import ensure_catalog
 from tests.support import Answer
 
-GIVEN = {"token": " again", "neuron": "28.4737", "model": "alpha"}
+GIVEN = {
+    "token": " again",
+    "neuron": "28.4737",
+    "model": "alpha",
+    "text": "again",
+    "corpus": "web",
+    "context": "0",
+}
 """Values for the parameters that have no default."""
 
 

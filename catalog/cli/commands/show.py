@@ -1,9 +1,13 @@
 """`catalog show`: one neuron, read out loud."""
 
+from pathlib import Path
+
 import click
 
 from catalog.api import Catalog
+from catalog.cli.messages import note
 from catalog.cli.options import model_option, reading_options
+from catalog.errors import Option, UsageError
 
 
 @click.command("show", context_settings={"ignore_unknown_options": True})
@@ -17,6 +21,13 @@ from catalog.cli.options import model_option, reading_options
 )
 @click.option("--all", "shows_all", is_flag=True, help="Every exemplar, of cases near noise too.")
 @click.option("--json", "as_json", is_flag=True, help="All that is shown, as JSON.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it as one web page that needs nothing else, to send to somebody.",
+)
 @reading_options
 def command(
     catalog: Catalog,
@@ -26,15 +37,28 @@ def command(
     canonical: bool,
     shows_all: bool,
     as_json: bool,
+    page: Path | None,
 ) -> None:
     """Show one NEURON, given as layer.neuron: its class, cosines, top tokens and exemplars.
 
     \b
     Example:
       catalog show 28.4737 --model olmo-7b-0424
+      catalog show 29.1089 --html quotes.html
     """
     record = catalog.neuron(neuron, model, corpus, canonical=canonical)
-    if as_json:
+    if page is not None:
+        if as_json:
+            raise UsageError("", Option("html"), " and ", Option("json"), " do not go together.")
+        from catalog.cli.output import output_stream
+        from catalog.reports import report
+        from catalog.reports.html import document
+
+        text = document(report(record), f"{record.id} of {record.model.model}")
+        with output_stream(page, "html", force=False) as stream:
+            stream.write(text.encode(errors="replace"))
+        note(f"{page} written")
+    elif as_json:
         from catalog.formats.cells import dumped
 
         click.echo(dumped(record.as_dict(), indent=2))

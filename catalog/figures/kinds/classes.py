@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from catalog.figures.data import FigureData
-from catalog.figures.style import CLASS_COLOURS, facets, layer_axis, title_of
+from catalog.figures.style import facets, layer_axis, title_of
 from catalog.queries.records import Model
+from catalog.reports.colours import CLASS_COLOURS
 from catalog.taxonomy import IO_THRESHOLD
 
 OPTIONS: Final = {"threshold": ("fraction", "a |cosine| beyond it counts. [0.5]")}

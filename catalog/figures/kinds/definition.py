@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
 from catalog.figures.data import FigureData
-from catalog.figures.style import CLASS_COLOURS, COLUMN_IN, COSINE_LABELS, FAINT, VECTOR_COLOURS
+from catalog.figures.style import COLUMN_IN, COSINE_LABELS, FAINT
+from catalog.reports.colours import CLASS_COLOURS, VECTOR_COLOURS
 from catalog.taxonomy import IO_THRESHOLD
 
 _CLASSES: Final = {

@@ -18,7 +18,6 @@ from matplotlib.patches import Circle
 
 from catalog.figures.data import FigureData
 from catalog.figures.style import (
-    CLASS_COLOURS,
     COLUMN_IN,
     COSINE_LABELS,
     FAINT,
@@ -29,6 +28,7 @@ from catalog.figures.style import (
     title_of,
 )
 from catalog.queries.records import Model
+from catalog.reports.colours import CLASS_COLOURS
 from catalog.taxonomy import IO_THRESHOLD
 
 Points = npt.NDArray[np.float32]

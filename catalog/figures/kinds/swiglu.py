@@ -12,7 +12,8 @@ from matplotlib.text import Text
 
 from catalog.errors import UsageError
 from catalog.figures.data import FigureData
-from catalog.figures.style import COLUMN_IN, FAINT, INK, VECTOR_COLOURS, title_of
+from catalog.figures.style import COLUMN_IN, FAINT, INK, title_of
+from catalog.reports.colours import VECTOR_COLOURS
 
 Values = npt.NDArray[np.float64]
 

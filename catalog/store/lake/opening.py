@@ -1,9 +1,9 @@
 """Opening a lake: the public views over its files, in a DuckDB that sees nothing else."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
@@ -24,8 +24,12 @@ _DAMAGE: Final = re.compile(
 
 
 @contextmanager
-def reading_lake(location: Location) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading_lake(
+    location: Location, config: Mapping[str, Any] | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that answers the public views from a lake's files, closed at the end.
+
+    `config`: settings of DuckDB besides.
 
     Raises:
         DatabaseMissing, SchemaOutdated, SchemaTooNew: there is no lake, or of another version.
@@ -36,7 +40,8 @@ def reading_lake(location: Location) -> Iterator[duckdb.DuckDBPyConnection]:
     if not manifest.models:
         raise DatabaseError(f"The lake {location} holds no whole model. Export one: catalog export")
     lake_files = LakeFiles(storage, manifest)
-    connection = duckdb.connect(config=CONFIG | {"temp_directory": ""} | reader_config())
+    settings = {"temp_directory": ""} | reader_config() | dict(config or {})
+    connection = duckdb.connect(config=CONFIG | settings)
     try:
         connection.register_filesystem(lake_files)
         for wall in (_ONLY_THE_LAKE, *NO_FILES):

@@ -1,0 +1,243 @@
+"""Every page in every format, over the registry of pages: the rows of the library, well-formed."""
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pyarrow.parquet as pq
+import pytest
+from starlette.testclient import TestClient
+
+import catalog
+from catalog.formats import FORMATS
+from catalog.pages.addresses import address, segment, split_path
+from catalog.pages.registry import page_at, pages
+from catalog.pages.rendering import MEDIA_TYPES
+from tests.pages.conftest import Served
+from tests.support import execute
+
+EXAMPLES = {
+    "classes": ["/classes", "/classes?gate=30&in=60&out=45"],
+    "compare": ["/compare?a=alpha:28.4737&b=beta:0.0", "/compare"],
+    "find": ["/find", "/find?model=alpha&class=depletion", "/find?token=%20again&model=alpha"],
+    "go": ["/go?q=alpha", "/go?q=alpha:28.4737", "/go?q=%20again"],
+    "home": ["/"],
+    "map": ["/m/alpha/map", "/m/alpha/map?x=norm_out&y=vocab_skew&colour=role&layer=28"],
+    "model": ["/m/alpha", "/m/beta", "/m/alpha?threshold=0.3"],
+    "neuron": ["/m/alpha/28/4737", "/m/beta/0/1", "/m/alpha/31/9634?canonical=1"],
+    "queries": ["/queries"],
+    "query": ["/queries/classes", "/queries/neurons_for_token?token=%20again"],
+    "sql": ["/sql?q=from+neurons", "/sql"],
+    "text": ["/text?q=again", "/text?corpus=web&context=0", "/text"],
+    "token": ["/tokens/%20again", "/tokens/%0A", "/tokens/nosuch?model=alpha&basis=embed"],
+    "tokens": ["/tokens?contains=again", "/tokens"],
+}
+"""Addresses of every page; the first has rows, if the page has any."""
+
+NEIGHBOUR = re.compile(r"/m/(alpha|beta)/\d+/\d+")
+"""A page of a neuron, which the catalog need not have: it has few of each layer."""
+
+ADDRESSES = [each for name in sorted(EXAMPLES) for each in EXAMPLES[name] if name != "go"]
+
+
+class Document(HTMLParser):
+    """What stands in a page: tags that were not closed, attributes, addresses."""
+
+    VOID = ("meta", "link", "input", "br", "base", "img", "hr")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: set[str] = set()
+        self.addresses: list[str] = []
+        self.inline: list[str] = []
+        self.text = ""
+        self.ids: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.attributes |= set(given)
+        self.addresses += [given[name] or "" for name in ("href", "src") if name in given]
+        if "id" in given:
+            self.ids.append(given["id"] or "")
+        if tag == "style" or (tag == "script" and "src" not in given):
+            self.inline.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def in_format(where: str, ending: str) -> str:
+    path, _, query = where.partition("?")
+    return f"{'/index' if path == '/' else path}.{ending}?{query}"
+
+
+def test_every_page_has_an_example_of_its_own() -> None:
+    assert EXAMPLES.keys() == {page.name for page in pages()}
+    for name, examples in EXAMPLES.items():
+        for each in examples:
+            assert page_at(split_path(each.partition("?")[0])[0])[0].name == name
+
+
+@pytest.mark.parametrize("where", ADDRESSES)
+def test_a_page_is_whole_and_asks_nobody_else(client: TestClient, where: str) -> None:
+    answer = client.get(where)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == MEDIA_TYPES[None]
+    document = Document(answer.text)
+    assert document.open == []
+    assert document.inline == []
+    assert len(set(document.ids)) == len(document.ids)
+    assert not {name for name in document.attributes if name == "style" or name.startswith("on")}
+    assert all(urlsplit(each).netloc == "" for each in document.addresses)
+    assert "<footer" in answer.text and "None" not in document.text
+
+
+@pytest.mark.parametrize("where", ADDRESSES)
+def test_a_page_embedded_is_the_same_without_the_frame(client: TestClient, where: str) -> None:
+    joined = "&" if "?" in where else "?"
+    answer = client.get(f"{where}{joined}embed=1")
+    assert answer.status_code == 200
+    assert "<header" not in answer.text and "<footer" not in answer.text
+    assert Document(answer.text).open == []
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"go"}))
+@pytest.mark.parametrize("ending", ["json", "csv", "parquet"])
+def test_a_page_is_there_in_every_format(client: TestClient, name: str, ending: str) -> None:
+    answer = client.get(in_format(EXAMPLES[name][0], ending))
+    if ending != "json" and name == "classes":
+        assert answer.status_code == 404
+        return
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == MEDIA_TYPES[ending]
+    if ending == "json":
+        assert json.loads(answer.content)
+    elif ending == "csv":
+        assert answer.text.count("\n") > 1
+    else:
+        assert pq.read_table(io.BytesIO(answer.content)).num_rows > 0
+
+
+@pytest.mark.slow
+def test_links_of_all_pages_lead_somewhere(client: TestClient) -> None:
+    found = {each for where in ADDRESSES for each in Document(client.get(where).text).addresses}
+    leading = sorted(each for each in found if each.startswith("/") and not NEIGHBOUR.match(each))
+    assert len(leading) > 100
+    lost = [each for each in leading if client.get(each).status_code not in (200, 302)]
+    assert lost == []
+
+
+def test_rows_are_those_of_the_library(client: TestClient, known: Path) -> None:
+    of = catalog.open(known)
+    pairs = {
+        "/index.json": of.models(),
+        "/find.json?model=alpha": of.find(model="alpha"),
+        "/queries/classes.json?threshold=0.4": of.query("classes", threshold=0.4),
+        "/compare.json?a=alpha:28.4737&b=beta:0.0": of.compare("alpha:28.4737", "beta:0.0"),
+        "/sql.json?q=from+corpora": of.sql("from corpora"),
+    }
+    for where, rows in pairs.items():
+        expected = io.BytesIO()
+        FORMATS["json"]([rows.arrow()], expected)
+        assert client.get(where).content == expected.getvalue(), where
+
+
+def test_the_json_of_a_neuron_is_its_record(client: TestClient, known: Path) -> None:
+    record = catalog.open(known).neuron("28.4737", "alpha").as_dict()
+    shown = client.get("/m/alpha/28/4737.json").json()
+    assert shown.keys() == record.keys()
+    assert shown["id"] == "28.4737" and shown["neuron"]["io_class"] == "enrichment"
+
+
+def test_a_page_of_several_tables_gives_each(client: TestClient) -> None:
+    tokens = client.get("/m/alpha/28/4737.csv?table=tokens").text
+    cases = client.get("/m/alpha/28/4737.csv?table=cases").text
+    assert tokens.splitlines()[0].startswith("vector,basis,sign,rank")
+    assert cases.splitlines()[0].startswith("sign_case,n_positions")
+    refused = client.get("/m/alpha/28/4737.csv?table=nosuch")
+    assert refused.status_code == 404 and "cosines" in refused.text
+
+
+def test_a_list_is_sorted_by_any_column_and_comes_in_parts(known: Path, served: Served) -> None:
+    client = served(known, per_page=4)
+    where = "/sql?q=from+neurons&sort=-cos_in_out"
+    first, second = client.get(where), client.get(f"{where}&page=2")
+    ids = [re.findall(r'class="id">([\d.]+)<', page.text) for page in (first, second)]
+    rows = client.get("/sql.json?q=from+neurons&sort=-cos_in_out").json()
+    assert [*ids[0], *ids[1]] == [row["neuron_id"] for row in rows][:8]
+    assert 'aria-sort="descending"' in first.text
+    assert 'rel="next"' in first.text and 'rel="prev"' in second.text
+    assert client.get("/sql?q=from+neurons&sort=nosuch").status_code == 400
+
+
+def test_found_neurons_come_in_parts_and_in_either_order(known: Path, served: Served) -> None:
+    client = served(known, per_page=4)
+    whole = client.get("/find.json?model=alpha&order=cos_in_out&k=100").json()
+    parts = [
+        client.get(f"/find.json?model=alpha&order=cos_in_out&page={page}").json() for page in (1, 2)
+    ]
+    assert [*parts[0], *parts[1]] == whole and len(parts[0]) == 4
+    reverse = client.get("/find.json?model=alpha&order=cos_in_out&smallest=1&k=100").json()
+    assert reverse == whole[::-1]
+
+
+def test_choices_have_counts_that_are_those_of_the_rows(client: TestClient) -> None:
+    facets = client.get("/find.json?model=alpha&class=depletion&table=facets").json()
+    counts = {(row["facet"], row["value"]): row["neurons"] for row in facets}
+    assert counts["layer", "31"] == 1 and ("layer", "28") not in counts
+    assert counts["io_class", "enrichment"] == 1
+
+
+def test_the_search_field_knows_neurons_models_and_tokens(client: TestClient) -> None:
+    leads = {
+        "/go?q=alpha": "/m/alpha",
+        "/go?q=alpha:28.4737": "/m/alpha/28/4737",
+        "/go?q=28.4737&model=alpha": "/m/alpha/28/4737",
+        "/go?q=%20again&model=alpha": "/tokens/%20again?model=alpha",
+    }
+    for where, expected in leads.items():
+        answer = client.get(where)
+        assert (answer.status_code, answer.headers["location"]) == (302, expected)
+
+
+ODD = [
+    *("a/b", "..", ".", "~x", "", "olmo@1000", "x.json", "50%", "a?b#c", "<b>", "//e"),
+    "é界 \u202e\n",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_any_text_is_one_segment_of_an_address(text: str) -> None:
+    path = address("tokens", text)
+    assert split_path(path) == (["tokens", text], None)
+    assert split_path(address("tokens", text, ending="csv")) == (["tokens", text], "csv")
+    assert segment(text) not in ("", ".", "..") and "/" not in segment(text)
+
+
+@pytest.mark.parametrize("alias", [each for each in ODD if each])
+def test_a_model_of_any_alias_has_its_pages(db: Path, served: Served, alias: str) -> None:
+    quoted = alias.replace("'", "''")
+    execute(db, f"update model set alias = '{quoted}' where alias = 'alpha'")
+    client = served(db)
+    home = Document(client.get("/").text)
+    assert address("m", alias) in home.addresses
+    for where in (address("m", alias), address("m", alias, 28, 4737), address("m", alias, "map")):
+        assert client.get(where).status_code == 200
+    assert (
+        client.get(address("m", alias, 28, 4737, ending="json")).json()["model"]["model"] == alias
+    )
