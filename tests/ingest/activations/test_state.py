@@ -44,7 +44,7 @@ def made_batch(rng: np.random.Generator, ids: list[int], t: int) -> Batch:
 def part(batch: Batch, values: MlpValues, rows: list[int]) -> Read:
     index = torch.tensor(rows)
     fields = (batch.context_ids, batch.tokens, batch.lengths, batch.counted)
-    return Batch(*(x[index] for x in fields)), MlpValues(*(x[index] for x in values))
+    return Batch(*(x[index] for x in fields)), MlpValues.of(x[index] for x in values.tensors)
 
 
 def add(
@@ -84,7 +84,7 @@ def full_sort(
     for row, context in enumerate(batch.context_ids.tolist()):
         best = None
         for t in range(batch.counted.shape[1]):
-            gate, x_in, post = (float(x[row, t, neuron]) for x in values)
+            gate, x_in, post = (float(x[row, t, neuron]) for x in values.tensors)
             fits = gate * sign_gate > 0 and x_in * sign_in > 0 and batch.counted[row, t]
             if fits and (best is None or abs(post) > abs(best[2])):
                 best = (context, t, post)
@@ -177,7 +177,7 @@ def test_values_outside_the_mask_never_count() -> None:
     rng = np.random.default_rng(1)
     batch, values = made_batch(rng, [0, 1, 2], 9), made_values(rng, 3, 9, tied=False)
     elsewhere = [
-        MlpValues(*(torch.where(batch.counted[..., None], x, bad) for x in values))
+        MlpValues.of(torch.where(batch.counted[..., None], x, bad) for x in values.tensors)
         for bad in (1e6, torch.nan)
     ]
     plain, wild, broken = (state_of((0, (batch, v))) for v in (values, *elsewhere))
@@ -192,7 +192,7 @@ def test_not_finite_is_counted_and_never_ranked(bad: float, field: int) -> None:
     rng = np.random.default_rng(2)
     batch = replace(made_batch(rng, [4, 9], 6), counted=torch.ones(2, 6, dtype=torch.bool))
     values = made_values(rng, 2, 6, tied=False)
-    gate, x_in = values.gate.clone(), values.x_in.clone()
+    gate, x_in = (value.clone() for value in values.reads)
     (gate, x_in, gate)[field][1, 3, 2] = bad
     post = torch.nn.functional.silu(gate) * x_in
     if field == 2:

@@ -64,7 +64,8 @@ def tiny_model(kind: str = "llama", d_mlp: int = 24, n_layers: int = 2) -> PreTr
         whole = TINY[kind](vocab_size=50)
         assert isinstance(whole, PreTrainedModel)
         randomise(whole)
-        base: PreTrainedModel = whole.base_model.eval()
+        base = whole.base_model.eval()
+        assert isinstance(base, PreTrainedModel)
         return base
     shape: dict[str, Any] = {
         "hidden_size": 16,
