@@ -220,7 +220,7 @@ def test_a_config_that_lies(fault: Fault, copy: Path, ingest: Callable[..., Answ
     Fault(
         "a named pipe in the place of config.json",
         4,
-        "Error: … is no checkpoint: it has no config.json.",
+        "Error: …config.json is a pipe; a checkpoint has plain files.",
         NOTHING,
     )
 )

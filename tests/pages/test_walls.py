@@ -10,8 +10,10 @@ from starlette.testclient import TestClient
 import catalog
 from catalog.pages.rendering import MEDIA_TYPES
 from catalog.pages.walls import LONGEST_ADDRESS, without_port
+from tests.cli.test_planted import Asked, Home
 from tests.pages.conftest import Served
 from tests.pages.test_pages import ADDRESSES, Document
+from tests.store.planted import PLANTS
 from tests.support import execute, fingerprint, held
 
 HOSTILE = '</textarea><script>alert(1)</script>" onmouseover="x\' \u202e\u200b\x1b[31m'
@@ -321,3 +323,16 @@ def test_tags_change_with_the_rows_and_spare_the_answer(db: Path, served: Served
     other = client.get("/m/alpha", headers={"if-none-match": tag})
     assert other.status_code == 200 and other.headers["etag"] != tag
     assert "etag" not in client.get("/sql?q=from+models").headers
+
+
+@pytest.mark.parametrize("planted", PLANTS)
+def test_pages_run_nothing_planted(
+    known: Path, served: Served, tmp_path: Path, planted: str
+) -> None:
+    home = Home(tmp_path)
+    home.put(known, PLANTS[planted])
+    client = served(home.db)
+    pages = ("/", "/m/alpha/28/4737", "/sql.json?q=from+neurons+limit+3")
+    answers = [client.get(page) for page in pages]
+    home.assert_nothing_ran(Asked(0, "".join(answer.text for answer in answers), ""))
+    assert {answer.status_code for answer in answers} <= {200, 404, 500, 503}

@@ -102,7 +102,11 @@ def test_a_named_query_answers_alike(known: Path, lake: Path, gamma: Path, name:
     query = named_query(name)
     for source, copy, given in (
         (known, lake, GIVEN),
-        (gamma / "gamma.duckdb", gamma / "lake", {"token": "a", "neuron": "0.1", "model": "gamma"}),
+        (
+            gamma / "gamma.duckdb",
+            gamma / "lake",
+            GIVEN | {"token": "a", "neuron": "0.1", "model": "gamma"},
+        ),
     ):
         values = query.bound([f"{p.name}={given[p.name]}" for p in query.parameters if p.required])
         expected = fetch(source, query.sql, values)

@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from catalog.errors import DatabaseCorrupt, DatabaseMissing, EnvironmentFault, UsageError
 from catalog.store.location import Location
-from catalog.store.whole_files import written_whole
+from catalog.store.whole_files import UNFINISHED, written_whole
 
 _FOREIGN: Final = (
     ("azure.core.exceptions", "AzureError"),
@@ -122,7 +122,11 @@ class Storage:
         with _explaining(self.location):
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
             if isinstance(self._system, LocalFileSystem):
-                with written_whole(Path(path)) as unfinished, unfinished.open("wb") as stream:
+                # Always the same name, hidden among the lake's own: a killed export leaves it, and
+                # the next one writes over it.
+                target = Path(path)
+                unfinished = target.with_name(f".{target.name}{UNFINISHED}")
+                with written_whole(target, unfinished=unfinished), unfinished.open("wb") as stream:
                     yield stream
             else:
                 with self._system.transaction, self._system.open(path, "wb") as stream:
