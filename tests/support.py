@@ -63,10 +63,15 @@ def command(
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+_SIZE = ("LINES", "COLUMNS")
+
+
 def on_terminal(
     columns: int, *arguments: object, lines: int = 50, code: int = 0, **variables: str
 ) -> str:
     """What the command writes to a terminal of that width; its pager shows all at once."""
+    # Readline leaves the size of a terminal of its own in the environment of whoever loads it.
+    own_size = {key: value for key, value in environment().items() if key not in _SIZE}
     master, slave = pty.openpty()
     ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     process = subprocess.Popen(
@@ -74,7 +79,7 @@ def on_terminal(
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env=environment(**{"TERM": "xterm-256color", "PAGER": "cat"} | variables),
+        env=own_size | {"TERM": "xterm-256color", "PAGER": "cat"} | variables,
     )
     os.close(slave)
     written = b""
@@ -200,3 +205,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
+
+
+def last_of_each(*words: object) -> list[object]:
+    """The words of a command line with, of an option that is given twice, the last alone."""
+    left: list[object] = []
+    seen: set[object] = set()
+    for at in range(len(words) - 1, -1, -1):
+        word = words[at]
+        if isinstance(word, str) and word.startswith("--"):
+            if word in seen:
+                del left[-1]  # its value
+                continue
+            seen.add(word)
+        left.append(word)
+    return left[::-1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from catalog.errors import CatalogError, command_line
 from catalog.ingest.progress import Progress, Silent
 from tests.ingest import processes
-from tests.support import Answer, Row, public_rows
+from tests.support import Answer, Row, last_of_each, public_rows
 
 KEPT = (".duckdb", ".duckdb.lock", ".duckdb.staging", ".duckdb.wal")
 """How the names of all files end that a catalog may bring along."""
@@ -42,7 +42,7 @@ class Ingest:
         return ("ingest", self.checkpoint, *fixed, *self.options, "--db", self.db)
 
     def start(self, *more: object, before: Callable[[], object] = bool) -> ForkServerProcess:
-        return processes.start(self.log, *self.words, *more, before=before)
+        return processes.start(self.log, *last_of_each(*self.words, *more), before=before)
 
     def answer(self, *more: object, before: Callable[[], object] = bool) -> Answer:
         """Run it to its end, under the circumstances that `before` makes."""

@@ -10,7 +10,7 @@ from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
 from catalog.store.handle import Handle
 from tests import handmade
-from tests.support import Answer, Row, public_rows, query
+from tests.support import Answer, Row, last_of_each, public_rows, query
 
 OPTIONS = ("--weights", "raw", "--stages", "weights,vocab", "--device", "cpu")
 
@@ -25,7 +25,8 @@ class Ingest:
         handmade.save(self.checkpoint)
 
     def __call__(self, *more: object) -> Answer:
-        return self.cli("ingest", self.checkpoint, *OPTIONS, *more, "--db", self.db)
+        words = last_of_each(*OPTIONS, *more, "--db", self.db)
+        return self.cli("ingest", self.checkpoint, *words)
 
     def runs(self) -> list[Row]:
         return query(self.db, "select model, stage, status from ingest_runs order by run_id")

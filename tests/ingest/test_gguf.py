@@ -23,7 +23,7 @@ from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.taxonomy import VECTORS
 from tests import tiny_checkpoints
 from tests.gguf_files import Matrix, stored_tensors, write_gguf
-from tests.support import Answer, Row, public_rows, query
+from tests.support import Answer, Row, last_of_each, public_rows, query
 
 Q8_0 = GGMLQuantizationType.Q8_0
 # Blocks of 32 values run along d_model and along d_mlp; the embedding has a row for each piece.
@@ -339,7 +339,7 @@ def test_two_parts_give_the_same_tensors(
 def refusal(cli: Cli, source: Path, *words: object) -> str:
     """What the command line says against a source: one sentence or two, with exit code 4."""
     db = source.parent / "refused.duckdb"
-    answer = cli("ingest", source, "--stages", "weights", *words, "--db", db)
+    answer = cli("ingest", source, *last_of_each("--stages", "weights", *words, "--db", db))
     assert answer.code == 4, answer
     said = " ".join(answer.err[answer.err.find("Error: ") :].split())
     assert said.startswith("Error: ") and said.endswith("."), answer.err

@@ -149,7 +149,7 @@ class InterruptedImport:
 
 
 # DuckDB goes on without pandas if looking for it fails, over the first value that is bound.
-@pytest.mark.parametrize("module", ["pandas", "rich.progress"])
+@pytest.mark.parametrize("module", ["pandas"])
 def test_ctrl_c_that_a_library_swallows_or_turns_into_another_error(
     undisturbed: Undisturbed, new: Path, tmp_path: Path, module: str
 ) -> None:

@@ -74,7 +74,8 @@ def serving(path: Path) -> Iterator[str]:
         yield process.stdout.readline().strip().rstrip("/")
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        # 130: a request that was still running was not waited for.
+        assert process.wait(10) in (0, 130)
 
 
 @pytest.fixture(scope="module")
