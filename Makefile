@@ -48,7 +48,7 @@ test-attacks: .venv/ready
 # what must be true before the pin is lifted.
 DUCKDB_2 := 2.0.1
 ON_BOTH := $(addprefix tests/,store/test_sandbox.py store/test_schema.py cli/test_planted.py cli/test_formats.py \
-	queries)
+	queries/test_named_queries.py queries/test_neuron_record.py queries/test_finding.py)
 
 test-duckdb2: .venv/duckdb2/ready
 	PYTHONPATH=$(CURDIR)/.venv/duckdb2 $(BIN)/python -m pytest -n auto --dist worksteal \
