@@ -9,7 +9,8 @@ from measuring import interleaved, show_machine, show_ratio
 from torch import Tensor, nn
 
 from catalog.ingest.ablation.arms import Ablation, Arm
-from catalog.ingest.ablation.passes import AblationJob, OpenAblationPass, scored_positions
+from catalog.ingest.ablation.passes import AblationJob, OpenAblationPass
+from catalog.ingest.ablation.readout import scored_positions
 from catalog.ingest.ablation.subsets import Subset
 from catalog.ingest.activations.contexts import CountingRule
 from catalog.ingest.activations.corpus_pass import HeldContexts

@@ -3,24 +3,59 @@
 A job says what is computed; here is what every such pass does with one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import pyarrow as pa
 import torch
 from jaxtyping import Int32
 from numpy import ndarray
+from torch import nn
 
 from catalog.errors import EnvironmentFault, ran_out_of_memory
-from catalog.ingest.activations.contexts import Batch, ContextReader, Unit
+from catalog.ingest.ablation.readout import LanguageModelHead
+from catalog.ingest.activations.contexts import (
+    Batch,
+    ContextReader,
+    CountingRule,
+    Unit,
+    read_batch,
+)
 from catalog.ingest.activations.corpus_pass import HeldContexts, Share
+from catalog.ingest.activations.hooks import TappedMlp
 from catalog.ingest.activations.model import gpus_needed, weight_bytes
-from catalog.ingest.engines.engine import OpenPass, State, WorkerReady
+from catalog.ingest.engines.engine import Estimate, OpenPass, State, WorkerReady
 from catalog.ingest.neuron_vectors import NeuronVectors
 
-JobStateT = TypeVar("JobStateT", bound=State)
+
+class CutState(State, Protocol):
+    """A state that knows into how many parts it cut units that did not fit in memory."""
+
+    halved: dict[int, int]
+
+
+class JobState(CutState, Protocol):
+    """A state on the host that says what it is of: two of equal `plan` can be merged."""
+
+    @property
+    def plan(self) -> Any: ...
+
+    @classmethod
+    def empty(cls, plan: Any) -> Self:
+        """A state that holds no unit."""
+        ...
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """What `save` wrote; raises EnvironmentFault if it is damaged."""
+        ...
+
+
+JobStateT = TypeVar("JobStateT", bound=JobState)
 FoundT = TypeVar("FoundT")
 
 
@@ -39,6 +74,9 @@ class Job(Protocol[JobStateT]):
         ...
 
     @property
+    def rule(self) -> CountingRule: ...
+
+    @property
     def lengths(self) -> Int32[ndarray, " n_contexts"]: ...
 
     @property
@@ -55,6 +93,66 @@ class Job(Protocol[JobStateT]):
     def tables(self, state: JobStateT, layer: int) -> Mapping[str, pa.Table]:
         """Rows of one layer by table, of a state that holds all units."""
         ...
+
+
+@dataclass(frozen=True)
+class JobOpening(Generic[JobStateT]):
+    """What was found when the model of a job was loaded."""
+
+    kind: type[JobStateT]
+    plan: Any
+    description: str
+    notes: Mapping[str, Any]
+
+    def state(self, saved: Path, device: torch.device) -> JobStateT:
+        if saved.exists():
+            state = self.kind.load(saved)
+            if state.plan == self.plan:
+                return state
+        return self.kind.empty(self.plan)
+
+
+@dataclass(frozen=True)
+class OpenJobPass(ABC, Generic[JobStateT, FoundT]):
+    """A job with its model loaded; what is found in a batch comes into the state when all is."""
+
+    job: Job[JobStateT]
+    model: nn.Module
+    mlps: Sequence[TappedMlp]
+    head: LanguageModelHead
+    reader: ContextReader
+    opening: JobOpening[JobStateT]
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")  # of the state
+
+    @abstractmethod
+    def measure(self) -> Estimate:
+        """Time one context."""
+
+    @abstractmethod
+    def found(self, batch: Batch) -> FoundT:
+        """What one batch says."""
+
+    @abstractmethod
+    def take_in(self, state: JobStateT, found: FoundT) -> None:
+        """Bring it into the state."""
+
+    def batch(self, unit: int) -> Batch:
+        """The batch of a unit, on the device of the model."""
+        return read_batch(self.reader, self.job.units[unit], self.job.rule).to(self.job.device)
+
+    def read(self, state: JobStateT, units: Sequence[int]) -> Generator[str, None, None]:
+        for unit in units:
+            # Taken in when all parts are found: what comes before an error is of no use.
+            parts = list(in_parts(self.found, self.batch(unit)))
+            for found in parts:
+                self.take_in(state, found)
+            state.units.add(unit)
+            if len(parts) > 1:
+                state.halved[unit] = len(parts)
+            yield cut_note(len(parts))
 
 
 @dataclass(frozen=True)

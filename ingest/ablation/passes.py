@@ -3,35 +3,38 @@
 import hashlib
 import json
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64
 from numpy import ndarray
-from torch import Tensor, nn
+from torch import Tensor
 
 from catalog.ingest.ablation.arms import Ablation, Arm
 from catalog.ingest.ablation.effects import EffectPlan, EffectState
 from catalog.ingest.ablation.intervening import LayerInputs, Replacement, replacing
-from catalog.ingest.ablation.readout import FinalNorm, LanguageModelHead, load_head, read_out
+from catalog.ingest.ablation.readout import (
+    FinalNorm,
+    ScoredPositions,
+    load_head,
+    read_out,
+    scored_positions,
+)
 from catalog.ingest.activations.contexts import (
     Batch,
     ContextReader,
     CountingRule,
     Unit,
     plan_units,
-    read_batch,
 )
-from catalog.ingest.activations.hooks import TappedMlp
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import synchronise
-from catalog.ingest.job_passes import cut_note, in_parts
+from catalog.ingest.job_passes import JobOpening, OpenJobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
 
 TOKENS_PER_BATCH: Final = 2048
@@ -109,9 +112,9 @@ class AblationJob:
         said = f"{len(self.arms)} ablated passes beside the clean one"
         if starts:
             said += f"; streams before {len(starts)} layers take {streams:,.0f} MB"
-        opening = EffectOpening(self.plan, said, notes)
+        opening = JobOpening(EffectState, self.plan, said, notes)
         return OpenAblationPass(
-            self, loaded.model, loaded.mlps, head, norm, inputs, reader, opening
+            self, loaded.model, loaded.mlps, head, reader, opening, norm, inputs
         )
 
     def _digest(self) -> str:
@@ -128,21 +131,6 @@ class AblationJob:
         return hashed.hexdigest()
 
 
-class EffectOpening(NamedTuple):
-    """What was found when the model was loaded."""
-
-    plan: EffectPlan
-    description: str
-    notes: dict[str, Any]
-
-    def state(self, saved: Path, device: torch.device) -> EffectState:
-        if saved.exists():
-            state = EffectState.load(saved)
-            if state.plan == self.plan:
-                return state
-        return EffectState.empty(self.plan)
-
-
 class Estimate(NamedTuple):
     """What `measure` found; `ratio` is that of an ablated pass to the clean one."""
 
@@ -150,15 +138,6 @@ class Estimate(NamedTuple):
     tokens_per_second: float  # of the corpus, padding included
     state_mb: float
     ratio: float
-
-
-class ScoredPositions(NamedTuple):
-    """Scored positions of a batch; `rows` are their places when it is flattened."""
-
-    rows: Int64[Tensor, " p"]
-    contexts: Int64[ndarray, " p"]
-    positions: Int64[ndarray, " p"]
-    next_tokens: Int64[Tensor, " p"]  # -1 where there is none, or none that counts
 
 
 class _ArmEffects(NamedTuple):
@@ -169,21 +148,12 @@ class _ArmEffects(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OpenAblationPass:
+class OpenAblationPass(OpenJobPass[EffectState, _ArmEffects]):
     """The pass with its model loaded."""
 
     job: AblationJob
-    model: nn.Module
-    mlps: Sequence[TappedMlp]
-    head: LanguageModelHead
     norm: FinalNorm
     inputs: LayerInputs
-    reader: ContextReader
-    opening: EffectOpening
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")  # of the state
 
     def measure(self) -> Estimate:
         """Time one context: its clean pass, then one with the first arm."""
@@ -209,20 +179,13 @@ class OpenAblationPass:
             ratio=arm_s / clean_s,
         )
 
-    def read(self, state: EffectState, units: Sequence[int]) -> Generator[str, None, None]:
-        for unit in units:
-            # Taken in when all parts are found: what comes before an error is of no use.
-            parts = list(in_parts(self.found, self.batch(unit)))
-            for found in parts:
-                _take_in(state, self.job.arms, found)
-            state.units.add(unit)
-            if len(parts) > 1:
-                state.halved[unit] = len(parts)
-            yield cut_note(len(parts))
-
-    def batch(self, unit: int) -> Batch:
-        """The batch of a unit, on the device of the model."""
-        return read_batch(self.reader, self.job.units[unit], self.job.rule).to(self.job.device)
+    def take_in(self, state: EffectState, found: _ArmEffects) -> None:
+        scored = found.scored
+        has_next = (scored.next_tokens >= 0).cpu().numpy()
+        state.n_positions += len(scored.contexts)
+        for at, (arm, effects) in enumerate(zip(self.job.arms, found.of_arms, strict=True)):
+            ablation = arm.ablation if arm.baseline == "none" else None
+            state.add(at, effects, scored.contexts, scored.positions, has_next, ablation)
 
     def found(self, batch: Batch) -> _ArmEffects:
         """The effects of every arm in a batch."""
@@ -270,23 +233,3 @@ class OpenAblationPass:
         rows = scored.rows.to(hidden.device)
         log_scale = self.norm.log_scale(rows, hidden.device)
         return read_out(self.head, hidden[rows], scored.next_tokens.to(hidden.device), log_scale)
-
-
-def scored_positions(batch: Batch) -> ScoredPositions:
-    """The positions of a batch that count, context by context."""
-    counted = batch.counted
-    rows = counted.flatten().nonzero()[:, 0]
-    row, position = counted.nonzero().T
-    following = torch.full_like(batch.tokens, -1)
-    following[:, :-1] = torch.where(counted[:, 1:], batch.tokens[:, 1:], -1)
-    contexts = batch.context_ids[row].cpu().numpy()
-    return ScoredPositions(rows, contexts, position.cpu().numpy(), following.flatten()[rows])
-
-
-def _take_in(state: EffectState, arms: Sequence[Arm], found: _ArmEffects) -> None:
-    scored = found.scored
-    has_next = (scored.next_tokens >= 0).cpu().numpy()
-    state.n_positions += len(scored.contexts)
-    for at, (arm, effects) in enumerate(zip(arms, found.of_arms, strict=True)):
-        ablation = arm.ablation if arm.baseline == "none" else None
-        state.add(at, effects, scored.contexts, scored.positions, has_next, ablation)

@@ -6,13 +6,15 @@ included), a few positions at a time, so that memory does not grow with vocabula
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Int64
+from numpy import ndarray
 from torch import Tensor, nn
 
 from catalog.errors import CheckpointError
+from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.checkpoint import Checkpoint
 from catalog.ingest.families import Family
 from catalog.taxonomy import METRICS
@@ -170,3 +172,23 @@ def _of_logits(
     entropy = total.log() - expected / total
     rank = rank.float().where(there & total.isfinite(), torch.nan)
     return torch.stack([loss, entropy, rank]), logits.shape[1]
+
+
+class ScoredPositions(NamedTuple):
+    """Scored positions of a batch; `rows` are their places when it is flattened."""
+
+    rows: Int64[Tensor, " p"]
+    contexts: Int64[ndarray, " p"]
+    positions: Int64[ndarray, " p"]
+    next_tokens: Int64[Tensor, " p"]  # -1 where there is none, or none that counts
+
+
+def scored_positions(batch: Batch) -> ScoredPositions:
+    """The positions of a batch that count, context by context."""
+    counted = batch.counted
+    rows = counted.flatten().nonzero()[:, 0]
+    row, position = counted.nonzero().T
+    following = torch.full_like(batch.tokens, -1)
+    following[:, :-1] = torch.where(counted[:, 1:], batch.tokens[:, 1:], -1)
+    contexts = batch.context_ids[row].cpu().numpy()
+    return ScoredPositions(rows, contexts, position.cpu().numpy(), following.flatten()[rows])

@@ -5,33 +5,36 @@ layer's post, and the head is differentiated a few positions at a time.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Float64, Int32, Int64
+from jaxtyping import Float, Float64, Int32
 from numpy import ndarray
 from torch import Tensor, nn
 
-from catalog.ingest.ablation.readout import LOGITS_AT_ONCE, LanguageModelHead, load_head
+from catalog.ingest.ablation.readout import (
+    LOGITS_AT_ONCE,
+    LanguageModelHead,
+    load_head,
+    scored_positions,
+)
 from catalog.ingest.activations.contexts import (
     Batch,
     ContextReader,
     CountingRule,
     Unit,
     plan_units,
-    read_batch,
 )
 from catalog.ingest.activations.hooks import TappedMlp
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import synchronise
 from catalog.ingest.attribution.state import AttributionPlan, AttributionState
-from catalog.ingest.job_passes import cut_note, in_parts
+from catalog.ingest.job_passes import JobOpening, OpenJobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
 
 _Sums = dict[int, tuple[Float64[ndarray, "b n"], Float64[ndarray, "b n"]]]
@@ -81,23 +84,10 @@ class AttributionJob:
         head = load_head(
             weights.checkpoint, loaded.model, weights.unembedding_name, weights.embedding_name
         )
-        opening = AttributionOpening(self.plan, {"attention_implementation": loaded.attention})
+        notes = {"attention_implementation": loaded.attention}
+        said = "one forward and backward pass"
+        opening = JobOpening(AttributionState, self.plan, said, notes)
         return OpenAttributionPass(self, loaded.model, loaded.mlps, head, reader, opening)
-
-
-class AttributionOpening(NamedTuple):
-    """What was found when the model was loaded."""
-
-    plan: AttributionPlan
-    notes: dict[str, Any]
-    description: str = "one forward and backward pass"
-
-    def state(self, saved: Path, device: torch.device) -> AttributionState:
-        if saved.exists():
-            state = AttributionState.load(saved)
-            if state.plan == self.plan:
-                return state
-        return AttributionState.empty(self.plan)
 
 
 class AttributionEstimate(NamedTuple):
@@ -116,19 +106,10 @@ class _Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class OpenAttributionPass:
+class OpenAttributionPass(OpenJobPass[AttributionState, _Found]):
     """The pass with its model loaded."""
 
     job: AttributionJob
-    model: nn.Module
-    mlps: Sequence[TappedMlp]
-    head: LanguageModelHead
-    reader: ContextReader
-    opening: AttributionOpening
-
-    @property
-    def device(self) -> torch.device:
-        return torch.device("cpu")  # of the state
 
     def measure(self) -> AttributionEstimate:
         batch = self.batch(0).rows(slice(None, 1))
@@ -142,21 +123,10 @@ class OpenAttributionPass:
         n_slots = sum(unit.n_slots for unit in self.job.units)
         return AttributionEstimate(per_slot * n_slots, 1 / per_slot, self.job.empty_state().mb)
 
-    def read(self, state: AttributionState, units: Sequence[int]) -> Generator[str, None, None]:
-        for unit in units:
-            parts = list(in_parts(self.found, self.batch(unit)))
-            for sums, n_scored in parts:
-                for layer, of_layer in sums.items():
-                    state.add(layer, *of_layer)
-                state.n_scored += n_scored
-            state.units.add(unit)
-            if len(parts) > 1:
-                state.halved[unit] = len(parts)
-            yield cut_note(len(parts))
-
-    def batch(self, unit: int) -> Batch:
-        """The batch of a unit, on the device of the model."""
-        return read_batch(self.reader, self.job.units[unit], self.job.rule).to(self.job.device)
+    def take_in(self, state: AttributionState, found: _Found) -> None:
+        for layer, of_layer in found.sums.items():
+            state.add(layer, *of_layer)
+        state.n_scored += found.n_scored
 
     def found(self, batch: Batch) -> _Found:
         """Sums of every neuron over the scored positions of each context."""
@@ -216,8 +186,11 @@ def loss_slope(
     head: LanguageModelHead, hidden: Float[Tensor, "b t d_model"], batch: Batch
 ) -> tuple[Float[Tensor, "b t d_model"], int]:
     """The gradient of the sum of losses at scored positions, and the number of these."""
-    rows, next_tokens = _with_loss(batch)
-    rows, next_tokens = rows.to(hidden.device), next_tokens.to(hidden.device)
+    scored = scored_positions(batch)
+    has_loss = scored.next_tokens >= 0
+    rows, next_tokens = (
+        each[has_loss].to(hidden.device) for each in (scored.rows, scored.next_tokens)
+    )
     slope = torch.zeros_like(hidden)
     flat, flat_slope = hidden.flatten(0, 1), slope.view(-1, hidden.shape[-1])
     start, step = 0, 1  # the first row says how many logits there are
@@ -229,12 +202,3 @@ def loss_slope(
         (flat_slope[rows[part]],) = torch.autograd.grad(loss, given)
         start, step = start + step, max(1, LOGITS_AT_ONCE // logits.shape[1])
     return slope, len(rows)
-
-
-def _with_loss(batch: Batch) -> tuple[Int64[Tensor, " p"], Int64[Tensor, " p"]]:
-    """Flattened positions that have a loss, and their next tokens."""
-    there = batch.counted.clone()
-    there[:, :-1] &= batch.counted[:, 1:]
-    there[:, -1] = False
-    following = batch.tokens.roll(-1, 1)
-    return there.flatten().nonzero()[:, 0], following[there]

@@ -1,26 +1,16 @@
 """Stage `activations`: statistics and exemplars of every neuron, from one pass over a corpus."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Any, Final
 
-import torch
-
-from catalog.errors import Option, UsageError
 from catalog.ingest.activations.contexts import CountingRule, draw_samples
 from catalog.ingest.activations.corpus_pass import CorpusPass
 from catalog.ingest.activations.job import PassJob
-from catalog.ingest.activations.model import dequantised_size
 from catalog.ingest.activations.state import ActivationState
-from catalog.ingest.corpora import EnteredCorpus, load_contexts
-from catalog.ingest.engines.engine import Engine
-from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.passing import take_pass
+from catalog.ingest.corpora import EnteredCorpus
 from catalog.ingest.progress import Progress
-from catalog.ingest.stages.stage import Stage, StageContext
-from catalog.ingest.stages.vocab import entry_vocabulary, load_vocabulary
-from catalog.ingest.vocabulary import Vocabulary
-from catalog.store.handle import Handle
-from catalog.store.staging import Staging
+from catalog.ingest.stages.corpus_stage import CorpusStage
+from catalog.ingest.stages.stage import StageContext
 from catalog.taxonomy import N_SAMPLED_POSITIONS
 
 TOKENS_PER_BATCH: Final = 8192
@@ -29,45 +19,15 @@ TOKENS_PER_BATCH: Final = 8192
 SEED: Final = 0
 
 
-class ActivationsStage(Stage):
-    """The checkpoint's own forward pass; rows of all layers come when all units are through."""
+class ActivationsStage(CorpusStage[ActivationState]):
+    """The checkpoint's own forward pass."""
 
     name = "activations"
+    state_file = "state.safetensors"
 
-    def __init__(
-        self,
-        weights: NeuronVectors,
-        vocabulary: Vocabulary,
-        corpus: EnteredCorpus,
-        k: int,
-        dtype: str,
-        device: torch.device,
-        checkpoint_every_s: float,
-    ) -> None:
-        self.weights = weights
-        self.vocabulary = vocabulary
-        self.corpus = corpus
-        self.k = k
-        self.dtype = dtype
-        self.device = device
-        self.checkpoint_every_s = checkpoint_every_s
-        self.corpus_id = corpus.corpus_id
-
-    @classmethod
-    def of(cls, context: StageContext) -> Self:
-        if context.corpus is None:
-            raise UsageError(
-                "The stage activations needs a corpus:", "name one with ", Option("corpus"), "."
-            )
-        return cls(
-            context.weights,
-            entry_vocabulary(context),
-            context.corpus,
-            context.exemplars,
-            context.dtype,
-            context.device,
-            context.checkpoint_every_s,
-        )
+    def __init__(self, context: StageContext, corpus: EnteredCorpus) -> None:
+        super().__init__(context, corpus)
+        self.k = context.exemplars
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -79,31 +39,10 @@ class ActivationsStage(Stage):
             "seed": SEED,
         }
 
-    def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
-        checkpoint = self.weights.checkpoint
-        if checkpoint.tensors.is_dequantised:
-            progress.note(f"{dequantised_size(checkpoint, getattr(torch, self.dtype))}.")
-        taken = CorpusPass(self._job(), self.corpus.tokenised)
-        saved = staging.folder / "state.safetensors"
-        state, notes = take_pass(taken, engine, saved, self.checkpoint_every_s, progress)
-        for layer in range(self.weights.n_layers):
-            for table, rows in taken.tables(state, layer).items():
-                staging.write(layer, table, rows)
-        if state.nonfinite:
-            progress.note(_nonfinite_note(state))
-        return notes | {
-            "halved_units": {str(unit): parts for unit, parts in sorted(state.halved.items())},
-            "nonfinite": [[*place, n] for place, n in sorted(state.nonfinite.items())],
-        }
-
-    def load_references(self, catalog: Handle, model_id: int) -> None:
-        load_vocabulary(catalog, model_id, self.vocabulary)
-        load_contexts(catalog, self.corpus)
-
-    def _job(self) -> PassJob:
+    def corpus_pass(self) -> CorpusPass:
         corpus = self.corpus.tokenised
         rule = CountingRule.of(corpus)
-        return PassJob(
+        job = PassJob(
             weights=self.weights,
             device=self.device,
             dtype=self.dtype,
@@ -117,6 +56,12 @@ class ActivationsStage(Stage):
             rule=rule,
             samples=draw_samples(corpus, rule, SEED),
         )
+        return CorpusPass(job, corpus)
+
+    def notes(self, state: ActivationState, progress: Progress) -> Mapping[str, Any]:
+        if state.nonfinite:
+            progress.note(_nonfinite_note(state))
+        return {"nonfinite": [[*place, n] for place, n in sorted(state.nonfinite.items())]}
 
 
 def _nonfinite_note(state: ActivationState) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from catalog.ingest.ablation.arms import Ablation
 from catalog.ingest.ablation.effects import EffectState
-from catalog.ingest.ablation.passes import scored_positions
+from catalog.ingest.ablation.readout import scored_positions
 from tests import tiny_checkpoints
 from tests.ingest.ablation.orders import D_MLP, RULE, SUBSETS, ablation, contexts, make_job
 from tests.ingest.ablation.plain import Plain
