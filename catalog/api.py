@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catalog.errors import CatalogError, NotFoundError, Option, SqlError, UsageError
+from catalog.errors import CatalogError, NotFoundError, SqlError
 from catalog.neuron_id import NeuronId
 from catalog.rows import Rows
 from catalog.store.handle import Handle
@@ -472,40 +472,10 @@ class Catalog:
         Raises:
             UsageError, AliasTaken, EnvironmentFault: the target cannot be so, or be written.
         """
+        from catalog.store.exporting import export
+
         where = as_location(target)
-        if file_format != "duckdb" and isinstance(where, Path) and where.is_file():
-            raise UsageError(
-                f"{where} is a file, and {file_format} makes a folder. Name a folder, or use ",
-                Option("format", "duckdb"),
-                " with a new file.",
-            )
-        from catalog.store.lake.source import SourceRows
-
-        if file_format == "duckdb":
-            self._copy(where, models, force=force)
-            say(f"{where} written")
-        elif file_format == "parquet":
-            from catalog.store.lake.exporting import export_lake
-
-            export_lake(SourceRows(self._handle), where, models, force=force, say=say)
-        else:
-            from catalog.store.lake.text import export_text
-
-            source = SourceRows(self._handle)
-            export_text(source, where, file_format, models, force=force, say=say)
-
-    def _copy(self, target: Location, models: Sequence[str], *, force: bool) -> None:
-        from catalog.store.combining import copy_entries
-        from catalog.store.lake.source import SourceRows
-
-        if not isinstance(target, Path):
-            raise UsageError(f"A catalog file is written on this machine's disk, not to {target}.")
-        if force:
-            raise UsageError(
-                "A catalog file is only written anew, so ", Option("force"), " does not go with it."
-            )
-        source = Handle(self._handle.file, self._handle.wait_s)
-        copy_entries(source, target, SourceRows(source).chosen(models))
+        export(self._handle, where, models, file_format, force=force, say=say)
 
     def summary(self, model: str) -> list[tuple[str | None, int]]:
         """Neurons of an entry by IO class, the largest class first; None for those without one."""
