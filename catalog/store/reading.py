@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
@@ -21,6 +21,9 @@ from catalog.store.walls import open_reader
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_RESERVED_CELLS: Final = 1 << 23
+"""Of a batch: a million rows of eight columns."""
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -171,7 +174,13 @@ def run_query(
     def rows() -> "pa.Table":
         result = connection.execute(sql, parameters)
         kinds = [str(kind) for _, kind, *_ in result.description or ()]
-        found = result.to_arrow_table() if max_rows is None else _first_rows(result, max_rows)
+        # DuckDB reserves a whole batch for every column before the first row is there.
+        batch = max(1, _RESERVED_CELLS // max(1, len(kinds)))
+        found = (
+            result.to_arrow_table(batch)
+            if max_rows is None
+            else _first_rows(result, max_rows, batch)
+        )
         return _named_apart(_marked(found, kinds))
 
     with _explaining_queries(path, own), without_pandas():
@@ -249,13 +258,13 @@ def _named_apart(rows: "pa.Table") -> "pa.Table":
     return rows.rename_columns(names)
 
 
-def _first_rows(result: duckdb.DuckDBPyConnection, max_rows: int) -> "pa.Table":
+def _first_rows(result: duckdb.DuckDBPyConnection, max_rows: int, batch: int) -> "pa.Table":
     """The first rows only, so that a huge result is never held."""
     import pyarrow as pa
 
-    reader = result.to_arrow_reader(max(1, max_rows))
+    reader = result.to_arrow_reader(max(1, min(max_rows, batch)))
     batches, n_rows = [], 0
-    while n_rows < max_rows and (batch := next(iter(reader), None)) is not None:
-        batches.append(batch)
-        n_rows += batch.num_rows
+    while n_rows < max_rows and (found := next(iter(reader), None)) is not None:
+        batches.append(found)
+        n_rows += found.num_rows
     return pa.Table.from_batches(batches, reader.schema).slice(0, max_rows)

@@ -160,3 +160,5 @@ def test_many_columns_of_one_name_are_told_apart(known: Path) -> None:
     sql = "select " + ", ".join(["1 as a", "'1'::json as b"] * 2000)
     names = fetch(known, sql).column_names
     assert len(set(names)) == 4000 and names[-2:] == ["a_1999", "b_1999"]
+    answer = command("sql", sql, "--db", known, "--format", "csv")
+    assert answer.out.splitlines()[1] == "1,1," * 1999 + "1,1", answer.err
