@@ -17,6 +17,7 @@ from catalog.store.location import DEFAULT_WAIT_S, Location, as_location
 
 if TYPE_CHECKING:
     from catalog.ingest.ablation.request import AblateOutcome, AblateRequest
+    from catalog.ingest.descriptions.importing import Imported
     from catalog.ingest.own_text import NeuronOnText
     from catalog.ingest.progress import Progress
     from catalog.ingest.request import IngestOutcome, IngestRequest
@@ -298,6 +299,45 @@ class Catalog:
         asked = NeuronId.parse(neuron_id)
         found = read_neuron(self._handle, asked, model, corpus, canonical=canonical)
         return NotebookNeuron(**vars(found))
+
+    def import_descriptions(
+        self,
+        path: str | Path,
+        file_format: str,
+        names: Mapping[str, str] | None = None,
+        model: str | None = None,
+    ) -> "Imported":
+        """Load descriptions of neurons that another tool, or you, wrote; what is there stays.
+
+        `names`: aliases by the names that the file has for models. `model`: of whom a file is that
+        names none.
+
+        Raises:
+            UsageError: the file is not of this format, or too large; nothing was imported.
+        """
+        from catalog.ingest.descriptions.importing import import_descriptions
+
+        return import_descriptions(self._handle, Path(path), file_format, names, model)
+
+    def describe_neuron(
+        self,
+        neuron_id: str,
+        text: str,
+        model: str | None = None,
+        sign_case: str = "any",
+        author: str | None = None,
+    ) -> bool:
+        """Keep what you say of a neuron, e.g. `describe_neuron("28.4737", "writes again")`.
+
+        `sign_case`: a case, `+` or `-` for positions of that sign of post, or any. Returns whether
+        it was new.
+
+        Raises:
+            UsageError: it is no neuron id, or there is nothing that could be kept.
+        """
+        from catalog.ingest.descriptions.importing import describe
+
+        return describe(self._handle, neuron_id, text, model, sign_case, author)
 
     def texts(
         self,

@@ -46,7 +46,10 @@ STAGES: Final = (
 ABLATION: Final = Stage("ablation", of_corpus=True, by_default=False, falls_with_weights=True)
 """What `catalog ablate` leaves runs of: no stage of an ingest, and several on one corpus."""
 
-RUN_KINDS: Final = (*STAGES, ABLATION)
+DESCRIPTIONS: Final = Stage("descriptions", by_default=False)
+"""What each import of descriptions, and each written by hand, leaves a run of."""
+
+RUN_KINDS: Final = (*STAGES, ABLATION, DESCRIPTIONS)
 """All that a run may be of."""
 
 
@@ -216,8 +219,7 @@ TABLES: Final = (
             Column(
                 "subject",
                 "TEXT",
-                "which of several results of the stage on the corpus: the id of an ablation, else "
-                "NULL",
+                "which of several results of the stage: id of an ablation or an import, else NULL",
                 nullable=True,
             ),
         ),
@@ -575,6 +577,31 @@ TABLES: Final = (
             Column("effect", "DOUBLE", "ablated minus clean"),
         ),
         (ABLATION.name,),
+    ),
+    Table(
+        "description",
+        "One row per description of a neuron as imported or written.",
+        "run",
+        (
+            *_NEURON,
+            Column(
+                "sign_case",
+                "TEXT",
+                "what is described: a sign case, + or - for positions of that sign of post, or any",
+            ),
+            Column("description", "TEXT", "what somebody says of the neuron"),
+            Column("explainer", "TEXT", "who or what wrote it", nullable=True),
+            Column("scorer", "TEXT", "what measured the score", nullable=True),
+            Column("score", "DOUBLE", "how well it fits, as its scorer says", nullable=True),
+            Column("source", "TEXT", "where it came from: a format, what a table says, or hand"),
+            Column(
+                "source_key",
+                "TEXT",
+                "which one of its source on the neuron: a later one of the same key replaces it",
+            ),
+        ),
+        (DESCRIPTIONS.name,),
+        parted_by="layer",
     ),
     Table(
         "row_digest",

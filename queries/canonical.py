@@ -15,6 +15,7 @@ from catalog.taxonomy import SIGN_CASES, Sign
 _Record = TypeVar("_Record", bound=Any)
 _OTHER_SIGN: dict[str, Sign] = {"+": "-", "-": "+"}
 _FLIPPED_CASE = {case: f"{case[:-1]}{_OTHER_SIGN[case[-1]]}" for case in SIGN_CASES}
+_FLIPPED = {**_FLIPPED_CASE, **_OTHER_SIGN}
 
 
 def canonical_reading(record: NeuronRecord) -> NeuronRecord:
@@ -49,6 +50,10 @@ def canonical_reading(record: NeuronRecord) -> NeuronRecord:
         neuron=_negated(record.neuron, "cos_gate_in", "cos_gate_out", "vocab_skew"),
         tokens=sorted(map(_flipped_token, record.tokens), key=_token_order),
         cases={case: cases[case] for case in SIGN_CASES if case in cases},
+        descriptions=[
+            replace(each, sign_case=_FLIPPED.get(each.sign_case, each.sign_case))
+            for each in record.descriptions
+        ],
     )
 
 

@@ -48,9 +48,15 @@ class Sought:
     `first_layer`, `last_layer`: a range, both or neither. Tokens are sought among the top tokens of
     `vector` (any), at the end `sign` (either), in `basis`: pieces that are a `token`, match the
     regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a `token_set`;
+<<<<<<< HEAD
     `ignore_case` folds all of them. `order`: what comes first, the largest (or
     `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of
     them, then the best rank. `k`: how many, after `skip`.
+=======
+    `ignore_case` folds all of them. `order`: what comes first, the largest, skew and cosines by
+    magnitude; without it kurtosis, or with tokens the most of them, then the best rank. `k`: how
+    many. `describes`: a text in any of the neuron's descriptions, in capitals or not.
+>>>>>>> 0c1e7b3 (Descriptions of neurons: imported from five formats, written by hand, shown and searched)
 
     Raises UsageError for a choice that there is not.
     """
@@ -71,13 +77,19 @@ class Sought:
     order: str | None = None
     smallest: bool = False
     k: int = 20
+<<<<<<< HEAD
     skip: int = 0
+=======
+    describes: str | None = None
+>>>>>>> 0c1e7b3 (Descriptions of neurons: imported from five formats, written by hand, shown and searched)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             for value in _listed(getattr(self, name)):
                 if value not in choices:
                     raise UsageError(f"{name} is {value!r}; there is: {', '.join(choices)}.")
+        if self.describes is not None and not self.describes.strip():
+            raise UsageError("describes is empty; it takes a text to look for in descriptions.")
         if self.k < 1:
             raise UsageError(f"k is {self.k}; it must be at least 1.")
         if not 0 <= self.skip <= LARGEST_INTEGER:
@@ -140,11 +152,16 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "order": sought.order,
             "smallest": sought.smallest,
             "k": sought.k,
+<<<<<<< HEAD
             "skip": sought.skip,
+=======
+            "describes": sought.describes,
+>>>>>>> 0c1e7b3 (Descriptions of neurons: imported from five formats, written by hand, shown and searched)
         }
         if not sought.names_tokens:
             parameters["order"] = sought.order or "kurtosis"
-            return Found(run_query(connection, sql_text("find"), parameters, catalog.location))
+            rows = run_query(connection, sql_text("find"), parameters, catalog.location)
+            return Found(_columns(rows, sought))
         pieces = _pieces(connection, catalog.location, sought)
         parameters |= {
             "pieces": pieces,
@@ -153,7 +170,12 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "basis": sought.basis,
         }
         rows = run_query(connection, sql_text("find_by_token"), parameters, catalog.location)
-        return Found(rows, _notes(connection, catalog.location, sought, pieces))
+        return Found(_columns(rows, sought), _notes(connection, catalog.location, sought, pieces))
+
+
+def _columns(rows: "pa.Table", sought: Sought) -> "pa.Table":
+    """The rows with the description that matched only where one is sought."""
+    return rows if sought.describes is not None else rows.drop_columns(["description"])
 
 
 def facets(catalog: Handle, sought: Sought) -> "pa.Table":

@@ -12,6 +12,7 @@ from catalog.queries.canonical import canonical_reading
 from catalog.queries.records import (
     CaseStatistics,
     Corpus,
+    Described,
     Entry,
     Exemplar,
     Model,
@@ -42,6 +43,7 @@ _KINDS: Final = (
     Exemplar,
     RoleCutoffs,
     Neighbour,
+    Described,
 )
 """What a report is read from, besides the row of the model."""
 
@@ -102,6 +104,7 @@ def read_neuron(
             cutoffs[0] if cutoffs else None,
             [each for each in neighbours if each.side != "twin"],
             [each for each in neighbours if each.side == "twin"],
+            rows(Described, **at),
         )
     return canonical_reading(record) if canonical else record
 

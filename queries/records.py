@@ -146,6 +146,22 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Described:
+    """A row of `descriptions`."""
+
+    QUERY: ClassVar[str] = "neuron_descriptions"
+
+    sign_case: str
+    description: str
+    explainer: str | None
+    scorer: str | None
+    score: float | None
+    source: str
+    source_key: str
+    imported_at: datetime
+
+
+@dataclass(frozen=True)
 class Corpus:
     """A row of `corpora`."""
 
@@ -267,6 +283,7 @@ class NeuronRecord:
     role_cutoffs: RoleCutoffs | None
     wires: list[Neighbour]
     twins: list[Neighbour]
+    descriptions: list[Described]
     is_canonical: bool = False
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from catalog.errors import Command, Option, command_line
 from catalog.queries.sql import sql_text
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
-from catalog.tables import ABLATION, stage_named
+from catalog.tables import ABLATION, DESCRIPTIONS, stage_named
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ def missing_stages(
 def _command(stage: str, model: str, source: str, weights: str) -> str:
     if stage == ABLATION.name:
         return command_line(Command("ablate", (model,), (Option("class", "CLASS"),)))
+    if stage == DESCRIPTIONS.name:
+        return command_line(Command("import", (stage, "FILE"), (Option("format", "FORMAT"),)))
     options = [Option("stages", stage)]
     if model != source:
         options.append(Option("alias", model))

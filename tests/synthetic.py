@@ -118,6 +118,19 @@ def build(path: Path) -> None:
     _load_vocabulary(path, alpha)
     _load_activations(path, alpha)
     _load_effects(path, alpha)
+    _load_descriptions(path, alpha)
+
+
+def _load_descriptions(path: Path, model_id: int) -> None:
+    said = {"layer": 28, "neuron": 4737, "source_key": "k", "explainer": None, "scorer": None}
+    rows = [
+        {**said, "sign_case": "any", "description": "says again", "source": "hand", "score": None},
+        {**said, "sign_case": "+", "description": "[b]repeats[/b]", "source": "t", "score": 0.5},
+    ]
+    with writing(path) as connection:
+        run_id = start_run(connection, model_id, run_start("descriptions"), None)
+        insert_rows(connection, "description", run_id, pa.Table.from_pylist(rows))
+        finish_run(connection, run_id, ("description",), {})
 
 
 def _load_vocabulary(path: Path, model_id: int) -> None:

@@ -33,6 +33,7 @@ AGREEING_SHARE: Final = 0.75
 
 Section = Callable[[NeuronRecord], Iterator[Block]]
 
+SHOWN_DESCRIPTIONS: Final = 12
 SHOWN_WIRES: Final = 6
 SHOWN_TWINS: Final = 2
 """So many wires of a side, and twins of a vector; JSON has all."""
@@ -176,7 +177,31 @@ def wiring(record: NeuronRecord) -> Iterator[Block]:
         yield Table(("vector", *names), rows)
 
 
-SECTIONS: Final[tuple[Section, ...]] = (title, cosines, vocabulary, tokens, wiring, activations)
+def descriptions(record: NeuronRecord) -> Iterator[Block]:
+    """What people and explainers say of the neuron, with who said it and how well it scored."""
+    if not record.descriptions:
+        return
+    yield Heading("Descriptions: what others say of this neuron")
+    for each in record.descriptions[:SHOWN_DESCRIPTIONS]:
+        who = [each.source, *filter(None, [each.explainer])]
+        if each.score is not None:
+            scorer = f"{each.scorer} " if each.scorer else "score "
+            who.append(f"{scorer}{meaningful(each.score, 3)}")
+        case = "" if each.sign_case == "any" else f"{each.sign_case.replace('_', ' ')}: "
+        yield Line.of(f"{case}{each.description}  ({', '.join(who)})")
+    if (hidden := len(record.descriptions) - SHOWN_DESCRIPTIONS) > 0:
+        yield Line.of(f"{counted(hidden, 'more description')} in the view descriptions.")
+
+
+SECTIONS: Final[tuple[Section, ...]] = (
+    title,
+    cosines,
+    vocabulary,
+    tokens,
+    descriptions,
+    wiring,
+    activations,
+)
 
 
 def counted(n: int, noun: str) -> str:

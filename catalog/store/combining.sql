@@ -56,7 +56,8 @@ from (
         v.digest as vocabulary,
         (
             select count(*) from finished f
-            where f.held_in = m.held_in and f.model_id = m.model_id and f.corpus_id is null
+            where f.held_in = m.held_in and f.model_id = m.model_id
+                and f.corpus_id is null and f.subject is null
         ) as n_stages,
         (
             select count(*) from finished f
@@ -118,6 +119,17 @@ union all
         partition by e.alias, k.digest, f.stage, f.subject
         order by f.finished_at nulls last, k.source, k.parameters, e.place
     ) = 1
+)
+union all
+(
+    -- Of no corpus: descriptions, of which every catalog gives its own.
+    select e.alias, held_in, model_id, null, null, r.stage, r.subject
+    from entry e
+    join run r using (held_in, model_id)
+    where r.corpus_id is null and r.subject is not null and r.status = 'finished'
+    qualify row_number() over (
+        partition by e.alias, r.stage, r.subject order by r.finished_at, e.place
+    ) = 1
 );
 
 create table ids as
@@ -175,7 +187,7 @@ from run r
 join giving g
     on g.held_in = r.held_in and g.model_id = r.model_id
     and g.corpus_id is not distinct from r.corpus_id
-    and (r.corpus_id is null or g.stage = r.stage)
+    and (g.stage is null or g.stage = r.stage)
     and g.subject is not distinct from r.subject
 join united u using (alias)
 where r.status in ('finished', 'superseded') or r.is_shown;

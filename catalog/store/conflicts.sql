@@ -62,7 +62,8 @@ create view other_stages as
 select p.alias, p.places, p.held_in, p.other_in, list(distinct g.stage order by g.stage) as stages
 from compared p
 join finished g
-    on g.held_in = p.other_in and g.model_id = p.other.model_id and g.corpus_id is null
+    on g.held_in = p.other_in and g.model_id = p.other.model_id
+    and g.corpus_id is null and g.subject is null
 where not exists (
     from finished f
     where f.held_in = p.held_in and f.model_id = p.one.model_id

@@ -15,6 +15,7 @@ import duckdb
 from catalog.declaration import ROWS_PER_TRANSACTION
 from catalog.errors import NotFoundError, Option, UsageError
 from catalog.store.copying import spans
+from catalog.store.descriptions import written_by_hand
 from catalog.store.handle import Handle
 from catalog.store.opening import check_path, explaining
 from catalog.store.sealing import forget_entry
@@ -37,7 +38,7 @@ _UNREFERENCED: Final = (
 @dataclass(frozen=True)
 class Drop:
     """What is to be dropped: an entry, or of it one corpus, or one ablation. `stages`: what it has
-    finished.
+    finished. `n_written`: descriptions written by hand, which no file brings back.
 
     `model_id` is None where a drop that was killed had hidden all of it.
     """
@@ -49,6 +50,7 @@ class Drop:
     model_id: int | None
     corpus_id: int | None
     stages: tuple[str, ...]
+    n_written: int = 0
 
 
 def find_drop(
@@ -90,8 +92,9 @@ def find_drop(
             "and ($2 is null or corpus_id = $2) order by stage",
             [model_id, corpus_id],
         ).fetchall()
+        n_written = 0 if corpus is not None else written_by_hand(connection, model_id)
     stages = tuple(row[0] for row in rows)
-    return Drop(catalog, model, corpus, None, model_id, corpus_id, stages)
+    return Drop(catalog, model, corpus, None, model_id, corpus_id, stages, n_written)
 
 
 def _find_ablation(catalog: Handle, model: str | None, ablation: str) -> Drop:

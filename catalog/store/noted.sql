@@ -12,7 +12,7 @@ from giving p
 join finished f
     on f.held_in = p.held_in and f.model_id = p.model_id
     and f.corpus_id is not distinct from p.corpus_id
-    and (p.corpus_id is null or f.stage = p.stage)
+    and (p.stage is null or f.stage = p.stage)
     and f.subject is not distinct from p.subject
 join json_each(f.noted) n on true
 join held_current_rows s

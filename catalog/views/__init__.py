@@ -223,6 +223,14 @@ VIEWS: Final = (
         _NEURON,
     ),
     View(
+        "descriptions",
+        "One row per description of a neuron: what people and explainers say of it.",
+        ("description",),
+        (*_NEURON, "sign_case", "source", "source_key"),
+        {**_OF_ENTRY, "imported_at": "when it was imported or written, UTC"},
+        _NEURON,
+    ),
+    View(
         "ingest_runs",
         "One row per stage of an ingest: what was run, where, with which versions.",
         ("ingest_run",),

@@ -1,9 +1,19 @@
 -- Neurons by class, role and layer, for `catalog find`.
+with described as (
+    select
+        model, layer, neuron,
+        first(description order by score desc nulls last, source, source_key) as description
+    from descriptions
+    where contains(lower(description), lower($describes::varchar))
+    group by all
+)
 select
     model, neuron_id, io_class, atypical, functional_role as role,
-    cos_gate_in, cos_gate_out, cos_in_out, vocab_kurtosis
+    cos_gate_in, cos_gate_out, cos_in_out, vocab_kurtosis, d.description
 from neurons
-where ($model is null or model = $model)
+left join described d using (model, layer, neuron)
+where ($describes::varchar is null or d.description is not null)
+    and ($model is null or model = $model)
     and (not len($io_classes::varchar[]) > 0 or list_contains($io_classes, io_class))
     and ($atypical is null or atypical = $atypical)
     and (not len($roles::varchar[]) > 0 or list_contains($roles, functional_role))

@@ -15,14 +15,25 @@ with matched as (
         and ($sign is null or sign = $sign)
         and ($basis = 'both' or basis = $basis)
     group by all
+),
+described as (
+    select
+        model, layer, neuron,
+        first(description order by score desc nulls last, source, source_key) as description
+    from descriptions
+    where contains(lower(description), lower($describes::varchar))
+    group by all
 )
 select
     model, n.neuron_id, m.vector, m.basis, m.sign, m.rank, m.score, m.n_tokens, m.tokens,
     n.io_class, n.atypical, n.functional_role as role,
-    n.cos_gate_in, n.cos_gate_out, n.cos_in_out, n.vocab_kurtosis
+    n.cos_gate_in, n.cos_gate_out, n.cos_in_out, n.vocab_kurtosis,
+    d.description
 from matched m
 join neurons n using (model, layer, neuron)
-where (not len($io_classes::varchar[]) > 0 or list_contains($io_classes, n.io_class))
+left join described d using (model, layer, neuron)
+where ($describes::varchar is null or d.description is not null)
+    and (not len($io_classes::varchar[]) > 0 or list_contains($io_classes, n.io_class))
     and ($atypical is null or n.atypical = $atypical)
     and (not len($roles::varchar[]) > 0 or list_contains($roles, n.functional_role))
 order by

@@ -27,7 +27,7 @@ def command(
       catalog drop olmo-7b-0424 --corpus wikitext
     """
     from catalog.cli.messages import confirm_loss, note
-    from catalog.errors import Command, Declined, Option, command_line
+    from catalog.errors import Command, Declined, Option, UsageError, command_line
 
     found = catalog.find_drop(model, corpus, ablation)
     what = found.model if corpus is None else f"the corpus {corpus} of {model}"
@@ -38,6 +38,17 @@ def command(
         done = "a drop that was interrupted is complete"
     else:
         stages = ", ".join(found.stages) or "no finished stage"
+        if found.n_written and not yes:
+            plural = "" if found.n_written == 1 else "s"
+            raise UsageError(
+                f"{what} has {found.n_written:,} description{plural} written by hand, which no "
+                "file brings back.",
+                "Keep what is there with: ",
+                Command("export", ("FOLDER",), (Option("format", "jsonl"),)),
+                "; drop it with ",
+                Option("yes"),
+                ".",
+            )
         if not confirm_loss(f"Drop {what} ({stages}) from {catalog.path}?", assume_yes=yes):
             raise Declined("Nothing was dropped.")
     catalog.drop(found)

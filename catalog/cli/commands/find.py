@@ -60,6 +60,7 @@ from catalog.token_sets import TOKEN_SETS
     show_default=True,
     help="Top tokens in W_U or in W_E, or both.",
 )
+@click.option("--describes", metavar="TEXT", help="In any of its descriptions; case is ignored.")
 @click.option(
     "--order",
     type=click.Choice(ORDERS),
