@@ -48,15 +48,10 @@ class Sought:
     `first_layer`, `last_layer`: a range, both or neither. Tokens are sought among the top tokens of
     `vector` (any), at the end `sign` (either), in `basis`: pieces that are a `token`, match the
     regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a `token_set`;
-<<<<<<< HEAD
     `ignore_case` folds all of them. `order`: what comes first, the largest (or
     `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of
     them, then the best rank. `k`: how many, after `skip`.
-=======
-    `ignore_case` folds all of them. `order`: what comes first, the largest, skew and cosines by
-    magnitude; without it kurtosis, or with tokens the most of them, then the best rank. `k`: how
-    many. `describes`: a text in any of the neuron's descriptions, in capitals or not.
->>>>>>> 0c1e7b3 (Descriptions of neurons: imported from five formats, written by hand, shown and searched)
+    `describes`: a text in any of the neuron's descriptions, in capitals or not.
 
     Raises UsageError for a choice that there is not.
     """
@@ -77,11 +72,8 @@ class Sought:
     order: str | None = None
     smallest: bool = False
     k: int = 20
-<<<<<<< HEAD
     skip: int = 0
-=======
     describes: str | None = None
->>>>>>> 0c1e7b3 (Descriptions of neurons: imported from five formats, written by hand, shown and searched)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -152,11 +144,8 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "order": sought.order,
             "smallest": sought.smallest,
             "k": sought.k,
-<<<<<<< HEAD
             "skip": sought.skip,
-=======
             "describes": sought.describes,
->>>>>>> 0c1e7b3 (Descriptions of neurons: imported from five formats, written by hand, shown and searched)
         }
         if not sought.names_tokens:
             parameters["order"] = sought.order or "kurtosis"

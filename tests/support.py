@@ -19,7 +19,15 @@ import duckdb
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("catalog")
-VOLATILE = {"run_id", "started_at", "finished_at", "ingested_at", "created_at", "notes"}
+VOLATILE = {
+    "run_id",
+    "started_at",
+    "finished_at",
+    "ingested_at",
+    "created_at",
+    "imported_at",
+    "notes",
+}
 """Columns of views that differ between two ingests of the same thing."""
 
 

@@ -110,6 +110,7 @@ def delphi(path: Path) -> Iterator[Found]:
         if not isinstance(text, str):
             raise unreadable(file, "no JSON text")
         name = file.relative_to(explanations)
+        scored: list[tuple[str, Path] | tuple[None, None]]
         scored = [(each.name, each / name) for each in scorers if (each / name).is_file()]
         for scorer, scores in scored or [(None, None)]:
             yield _description(

@@ -102,7 +102,8 @@ def delphi(folder: Path) -> Path:
 
 def bills(folder: Path) -> Path:
     """A folder of layers with a file a neuron."""
-    for neuron, scores in {0: [0.25, 0.5], 2: [None]}.items():
+    measured: dict[int, list[float | None]] = {0: [0.25, 0.5], 2: [None]}
+    for neuron, scores in measured.items():
         row = {
             "dataclass_name": "NeuronSimulationResults",
             "neuron_id": {"dataclass_name": "NeuronId", "layer_index": 1, "neuron_index": neuron},

@@ -6,6 +6,7 @@ from catalog.ingest.ablation.ablating import ablate
 from catalog.ingest.ablation.request import AblateRequest
 from catalog.ingest.ablation.subsets import SubsetSpec
 from catalog.ingest.corpus import CorpusSpec
+from catalog.ingest.descriptions.importing import describe
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
 from catalog.store.handle import Handle
@@ -34,6 +35,9 @@ def make(folder: Path) -> None:
     add(a, "x", WEIGHTS, "p")
     for catalog in (together, a):
         ablate_in(catalog, "x", "p")
+    for catalog, said in ((together, "xxy"), (a, "xx"), (b, "xy")):
+        for at, model in enumerate(said):
+            describe(Handle(catalog), f"0.{at if model == 'x' else 0}", "says so", model)
 
 
 def ablate_in(catalog: Path, model: str, corpus: str) -> None:

@@ -49,6 +49,8 @@ PUBLIC_VIEWS = {
     "ablation_positions": "ablation_id model corpus metric sign rank context_id position token "
     "next_token effect",
     "attributions": "model corpus layer neuron effect magnitude",
+    "descriptions": "model layer neuron sign_case description explainer scorer score source "
+    "source_key imported_at",
     "ingest_runs": "run_id model stage stage_version status started_at finished_at device dtype "
     "parameters versions n_units n_done",
     "io_classes(0.5)": "model layer neuron neuron_id io_class atypical",
