@@ -14,6 +14,7 @@ import pyarrow as pa
 from generated_rows import PAPER, Rng, Shape
 
 from catalog.ingest.entry import chance_level, default_alias
+from catalog.stages import stage_named
 from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (
@@ -28,7 +29,6 @@ from catalog.store.writing import (
     start_run,
     writing,
 )
-from catalog.tables import stage_named
 
 Layer = Callable[[Rng, Shape, int], dict[str, pa.Table]]
 

@@ -119,9 +119,6 @@ class Texts:
 
     def _opened(self) -> "TextReader":
         if self._reader is None:
-            from catalog.ingest.threads import sleep_while_waiting
-
-            sleep_while_waiting()
             from catalog.ingest.own_text import TextReader
 
             self._reader = TextReader(self._entry, *self._settings)

@@ -12,10 +12,10 @@ from catalog.ingest.request import IngestOutcome, IngestRequest
 from catalog.ingest.running import EntryRuns
 from catalog.ingest.stages.finding import stage_class, with_needed
 from catalog.ingest.stages.stage import StageContext
+from catalog.stages import stage_named
 from catalog.store.reroling import upgraded
 from catalog.store.staging import sole_ingest
 from catalog.store.upgrading import ensure_catalog
-from catalog.tables import stage_named
 
 __all__ = ["IngestOutcome", "IngestRequest", "ingest"]
 

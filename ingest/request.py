@@ -7,8 +7,8 @@ from typing import Any
 
 from catalog.ingest.corpus.spec import CorpusSpec
 from catalog.ingest.engines.choosing import EngineChoice
+from catalog.stages import default_stages
 from catalog.store.handle import Handle
-from catalog.tables import default_stages
 from catalog.taxonomy import WeightKind
 
 

@@ -14,6 +14,7 @@ from catalog.ingest.request import StageOutcome
 from catalog.ingest.stages.finding import dependents
 from catalog.ingest.stages.stage import Runnable
 from catalog.ingest.versions import versions
+from catalog.stages import RUN_KINDS, STAGES, stage_named
 from catalog.store.dropping import drop_runs
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging
@@ -25,7 +26,6 @@ from catalog.store.writing import (
     start_run,
     unfinished_run,
 )
-from catalog.tables import RUN_KINDS, STAGES, stage_named
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import duckdb
 
 from catalog.errors import Command, Option, command_line
 from catalog.queries.sql import sql_text
+from catalog.stages import ABLATION, DESCRIPTIONS, stage_named
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
-from catalog.tables import ABLATION, DESCRIPTIONS, stage_named
 
 
 @dataclass(frozen=True)

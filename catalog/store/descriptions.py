@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import duckdb
 
+from catalog.stages import DESCRIPTIONS
 from catalog.store.digests import digest_of
 from catalog.store.sealing import sealed_columns
 from catalog.store.writing import RunStart, finish_run, insert_rows, record_loaded, start_run
-from catalog.tables import DESCRIPTIONS, table_named
+from catalog.tables import table_named
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,13 +14,14 @@ import duckdb
 
 from catalog.declaration import ROWS_PER_TRANSACTION
 from catalog.errors import NotFoundError, Option, UsageError
+from catalog.stages import ABLATION, RUN_KINDS
 from catalog.store.copying import spans
 from catalog.store.descriptions import written_by_hand
 from catalog.store.handle import Handle
 from catalog.store.opening import check_path, explaining
 from catalog.store.sealing import forget_entry
 from catalog.store.staging import Staging, folder_name, sole_ingest, staging_root
-from catalog.tables import ABLATION, RUN_KINDS, bulk_tables, table_named
+from catalog.tables import bulk_tables, table_named
 
 NO_MODEL: Final = 0
 """The model of runs whose rows are being deleted; ids of models begin at 1."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import duckdb
 
 from catalog.role_rule import RoleRule
+from catalog.stages import stage_named
 from catalog.store.digests import rows_digest
 from catalog.store.executing import without_pandas
 from catalog.store.handle import Handle
@@ -18,7 +19,7 @@ from catalog.store.sealing import Unit, unseal
 from catalog.store.staging import sole_ingest
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.version import SCHEMA_VERSION
-from catalog.tables import stage_named, table_named
+from catalog.tables import table_named
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -40,10 +40,10 @@ from catalog.ingest.stages.vocab import load_vocabulary
 from catalog.ingest.vocabulary import vocabulary_pieces
 from catalog.queries.neuron_record import read_entry
 from catalog.queries.records import Entry
+from catalog.stages import ABLATION
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging, sole_ingest
 from catalog.store.writing import ModelEntry, finished_run
-from catalog.tables import ABLATION
 
 
 def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:

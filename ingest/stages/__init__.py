@@ -1,1 +1,1 @@
-"""One file a stage, found by its name; `catalog.tables.STAGES` declares them."""
+"""One file a stage, found by its name; `catalog.stages.STAGES` declares them."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from catalog.ingest.stages.stage import Stage
-from catalog.tables import STAGES, stage_named
+from catalog.stages import STAGES, stage_named
 
 
 def stage_class(name: str) -> type[Stage]:

@@ -37,7 +37,7 @@ class StageContext:
 class Runnable(ABC):
     """What leaves a run in the catalog, bound to one entry and ready to compute.
 
-    `name` is that of its declaration in `catalog.tables`, which says which tables it fills.
+    `name` is that of its declaration in `catalog.stages`; tables name the stages that fill them.
     `corpus_id` is the corpus that the rows are about, if they are. `subject` tells several results
     on one corpus apart. Rows are staged in parts: by layer, or `n_parts` of them.
     """

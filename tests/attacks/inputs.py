@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 from catalog.cli.main import run
-from catalog.tables import STAGES
+from catalog.stages import STAGES
 from tests import tiny_checkpoints
 from tests.support import REPOSITORY
 

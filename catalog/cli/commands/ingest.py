@@ -14,7 +14,7 @@ from catalog.cli.options import (
     engine_options,
     saving_option,
 )
-from catalog.tables import STAGES, default_stages
+from catalog.stages import STAGES, default_stages
 from catalog.taxonomy import WEIGHT_KINDS
 
 if TYPE_CHECKING:

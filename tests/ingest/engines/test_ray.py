@@ -11,17 +11,17 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from catalog import tables
 from catalog.errors import HintPart
 from catalog.ingest.corpus import CorpusSpec
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.engines.choosing import EngineChoice
 from catalog.ingest.progress import Silent
+from catalog.stages import STAGES as DECLARED
 from catalog.store.handle import Handle
 from tests import tiny_checkpoints
 from tests.support import Row, public_rows, query
 
-STAGES = tuple(stage.name for stage in tables.STAGES)
+STAGES = tuple(stage.name for stage in DECLARED)
 PASS: tuple[str, ...] = ("activations",)
 WORDS = ("class", "name", "returns", "mapping", "key", "value", "日本", "method")
 

@@ -1,0 +1,52 @@
+"""A catalog that was opened: where it is and how it is read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from catalog.store.handle import Handle
+from catalog.store.limits import Limits
+from catalog.store.location import Location
+
+
+class Opened:
+    """What every part of the library asks: a file or a lake and how it is read."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    @property
+    def handle(self) -> Handle:
+        """What an IngestRequest takes."""
+        return self._handle
+
+    @property
+    def path(self) -> Location:
+        """Where it is: a path, or the URL of a lake."""
+        return self._handle.location
+
+    @contextmanager
+    def kept_open(self, limits: Limits) -> Iterator[Self]:
+        """The same catalog with one connection for all that is asked in the block, and limits.
+
+        Raises:
+            LimitReached: a query took more than the limits allow.
+        """
+        with self._handle.kept_open(limits) as handle:
+            yield type(self)(handle)
+
+    def interrupt(self) -> None:
+        """Stop what a catalog that is kept open is asked just now; from any thread."""
+        if self._handle.kept is not None:
+            self._handle.kept.interrupt()
+
+    def mark(self) -> tuple[int, ...] | None:
+        """Numbers that differ once the file was written to; None of a lake."""
+        from catalog.store.reading import file_state
+
+        where = self._handle.location
+        return file_state(where) if isinstance(where, Path) and where.is_file() else None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
