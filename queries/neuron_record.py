@@ -19,6 +19,7 @@ from catalog.queries.records import (
     Neighbour,
     Neuron,
     NeuronRecord,
+    OfStage,
     Place,
     Queried,
     RoleCutoffs,
@@ -32,6 +33,7 @@ from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
 
 _Queried = TypeVar("_Queried", bound=Queried)
+_OfStage = TypeVar("_OfStage", bound=OfStage)
 
 _MODELS: Final = "from models order by model"
 _KINDS: Final = (
@@ -65,34 +67,34 @@ def read_neuron(
         UsageError: several models or corpora, and none was named.
         DatabaseError: its exemplars do not fit the contexts that they name.
     """
-    with catalog.reading(
-        " ".join([_MODELS, *(sql_text(kind.QUERY) for kind in _KINDS)])
-    ) as connection:
+    finished_stages = sql_text("finished_stages")
+    texts = [_MODELS, finished_stages, *(sql_text(kind.QUERY) for kind in _KINDS)]
+    with catalog.reading(" ".join(texts)) as connection:
 
         def rows(kind: type[_Queried], **parameters: Any) -> list[_Queried]:
             found = run_for_dicts(connection, sql_text(kind.QUERY), parameters, catalog.location)
             return [record_of(kind, row) for row in found]
 
+        def rows_of_stage(kind: type[_OfStage], **parameters: Any) -> list[_OfStage]:
+            return rows(kind, **parameters) if kind.STAGE in stages else []
+
         entry = chosen_model(connection, catalog.location, model)
         check_in_range(neuron_id, entry)
-        at = {"model": entry.model, "layer": neuron_id.layer, "neuron": neuron_id.neuron}
+        of_model = {"model": entry.model}
+        at = {**of_model, "layer": neuron_id.layer, "neuron": neuron_id.neuron}
         found = rows(Neuron, **at)
         if not found:
-            raise NotFoundError(
-                f"{entry.model} has no neurons in the catalog yet: its weights stage is not "
-                "finished.",
-                "Run: ",
-                Command("ingest", (entry.source,)),
-            )
-        shown = chosen_corpus(rows(Corpus, model=entry.model), corpus, entry.model)
-        cases = {}
-        if shown is not None:
-            on = {**at, "corpus": shown.corpus}
-            exemplars = rows(Exemplar, **on)
-            _check_windows(exemplars, entry.model)
-            cases = _cases(rows(CaseStatistics, **on), exemplars)
-        cutoffs = rows(RoleCutoffs, model=entry.model)
-        neighbours = rows(Neighbour, **at)
+            raise _no_neurons_yet(entry)
+        stages = {
+            row["stage"]
+            for row in run_for_dicts(connection, finished_stages, of_model, catalog.location)
+        }
+        shown = chosen_corpus(rows(Corpus, **of_model), corpus, entry.model)
+        on = {**at, "corpus": shown.corpus if shown else None}
+        exemplars = rows(Exemplar, **on) if shown else []
+        _check_windows(exemplars, entry.model)
+        cutoffs = rows(RoleCutoffs, **of_model)
+        neighbours = rows_of_stage(Neighbour, **at)
         record = NeuronRecord(
             neuron_id,
             entry,
@@ -100,13 +102,21 @@ def read_neuron(
             rows(Place, **at, canonical=canonical),
             rows(TopToken, **at),
             shown,
-            cases,
+            _cases(rows(CaseStatistics, **on), exemplars) if shown else {},
             cutoffs[0] if cutoffs else None,
             [each for each in neighbours if each.side != "twin"],
             [each for each in neighbours if each.side == "twin"],
-            rows(Described, **at),
+            rows_of_stage(Described, **at),
         )
     return canonical_reading(record) if canonical else record
+
+
+def _no_neurons_yet(entry: Model) -> NotFoundError:
+    return NotFoundError(
+        f"{entry.model} has no neurons in the catalog yet: its weights stage is not finished.",
+        "Run: ",
+        Command("ingest", (entry.source,)),
+    )
 
 
 def chosen_model(

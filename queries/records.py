@@ -21,6 +21,12 @@ class Queried(Protocol):
     QUERY: ClassVar[str]
 
 
+class OfStage(Queried, Protocol):
+    """One whose rows a single stage makes, which few models have: others are not asked for it."""
+
+    STAGE: ClassVar[str]
+
+
 @dataclass(frozen=True)
 class Model:
     """A row of `models`."""
@@ -130,6 +136,7 @@ class Neighbour:
     """
 
     QUERY: ClassVar[str] = "neighbours"
+    STAGE: ClassVar[str] = "wiring"
 
     side: Literal["reader", "writer", "twin"]
     vector: Vector
@@ -150,6 +157,7 @@ class Described:
     """A row of `descriptions`."""
 
     QUERY: ClassVar[str] = "neuron_descriptions"
+    STAGE: ClassVar[str] = "descriptions"
 
     sign_case: str
     description: str

@@ -4,11 +4,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import duckdb
+from typing import TYPE_CHECKING, Any
 
 from catalog.errors import EnvironmentFault, LimitReached
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Limits:
 
 
 @contextmanager
-def limited(connection: duckdb.DuckDBPyConnection, limits: Limits) -> Iterator[None]:
+def limited(connection: "duckdb.DuckDBPyConnection", limits: Limits) -> Iterator[None]:
     """Stop what the connection runs when its time is over.
 
     Raises:
         LimitReached: it was stopped, or needed more memory.
     """
+    import duckdb
+
     over = threading.Event()
 
     def stop() -> None:

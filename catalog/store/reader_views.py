@@ -16,7 +16,10 @@ from catalog.views import comment_on_views, made_names, view_scripts
 ABOUT_NAMES: Final = re.compile(r"duckdb_|information_schema|pragma|\bpg_|sqlite_", re.IGNORECASE)
 """What asks for views by DuckDB's lists, and may ask for their comments."""
 
-_ABOUT_ALL: Final = re.compile(rf"\b(show|describe|desc|tables)\b|{ABOUT_NAMES.pattern}", re.I)
+_ABOUT_ALL: Final = re.compile(
+    rf"\b(show|describe|tables)\b|(^|\()\s*desc\b|{ABOUT_NAMES.pattern}", re.IGNORECASE
+)
+"""The same, and statements that list names; `desc` is mostly the end of an `order by`."""
 _TABLE: Final = re.compile(rf"\b(from|join) ({'|'.join(table.name for table in TABLES)})\b")
 _WORDS: Final = re.compile(r"\w+")
 _LISTS: Final = ("columns", "functions", "tables", "views")

@@ -1,7 +1,6 @@
 """Files and folders that are there whole or not at all: made under another name, then renamed."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ def written_whole(
     returns.
     """
     if unfinished is None:
-        named = f"{_stem(target)}{secrets.token_hex(8)}{UNFINISHED}"
+        named = f"{_stem(target)}{os.urandom(8).hex()}{UNFINISHED}"
         unfinished = target.with_name(named)
     _unfinished.add(unfinished)
     try:

@@ -1,6 +1,5 @@
 """One description of a neuron, as any format gives it."""
 
-import hashlib
 import math
 from dataclasses import dataclass
 from typing import Final
@@ -52,6 +51,8 @@ class Description:
         if self.key:
             return self.key
         stated = "\0".join([self.explainer or "", self.scorer or "", self.text.strip()])
+        import hashlib
+
         return hashlib.sha256(stated.encode("utf-8", "replace")).hexdigest()[:16]
 
 
