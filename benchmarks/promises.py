@@ -230,7 +230,9 @@ def view_digests(catalog: str) -> Digests:
     """Per view and entry: count of rows; per column: its type, and an order-free hash."""
     sql = "select view_name from duckdb_views() where not internal order by all"
     (there,) = asked(catalog, [sql])
-    views = dict.fromkeys([*KEYS, *(row["view_name"] for row in there)])
+    present = [row["view_name"] for row in there]
+    keyed = [name for name in KEYS if name.partition("(")[1] or name in present]
+    views = dict.fromkeys([*keyed, *present])
     columns = {
         view: {row["column_name"]: row["column_type"] for row in rows}
         for view, rows in zip(
