@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from catalog.ingest.threads import sleep_while_waiting
 from tests import synthetic
 from tests.support import Answer
+
+sleep_while_waiting()
 
 
 @pytest.fixture(autouse=True)

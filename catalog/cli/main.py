@@ -14,6 +14,7 @@ from catalog.cli import commands, interruption
 from catalog.cli.messages import error, give_up, telling
 from catalog.cli.repeated import refuse_repeated
 from catalog.errors import CatalogError, ExitCode, command_line, ran_out_of_memory
+from catalog.ingest.threads import sleep_while_waiting
 from catalog.visible import guard_terminals
 
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
@@ -82,6 +83,7 @@ def prepare_process() -> None:
             stream.reconfigure(errors="backslashreplace")
     guard_terminals()
     interruption.listen()
+    sleep_while_waiting()
 
 
 def _open_closed_streams() -> None:

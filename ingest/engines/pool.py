@@ -12,6 +12,7 @@ from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 from catalog.errors import CatalogError, EnvironmentFault, Option
 from catalog.ingest.engines.engine import Worker
 from catalog.ingest.progress import Progress
+from catalog.ingest.threads import sleep_while_waiting
 from catalog.ingest.versions import versions
 
 DEATHS_ALLOWED: Final = 3
@@ -43,6 +44,7 @@ class Host:
                 )
             )
         self.worker = None
+        sleep_while_waiting()
         try:
             # Unpickled here, for that opens the checkpoint, which may not be there.
             self.worker = pickle.loads(make)()
