@@ -7,6 +7,7 @@ def sleep_while_waiting() -> None:
     """Have threads that wait for each other sleep, unless the environment says otherwise.
 
     Spinning, which is the default, makes small operations ten times slower as soon as the machine
-    has other work. For whoever owns the process to say, not the library. It takes effect in a process that has not imported torch yet.
+    has other work. Said by whoever owns the process, not by the library, and before torch is
+    imported.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
