@@ -166,61 +166,6 @@ def force_option(command: Command) -> Command:
     )(command)
 
 
-def _names(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
-    """Names separated by commas."""
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
-
-
-def output_options(command: Command) -> Command:
-    """`--format`, `--output`, `--force`, `--max-rows` and `--columns`, as one Output `output`."""
-    from catalog.formats import FORMATS
-
-    @functools.wraps(command)
-    def with_output(
-        format_name: str | None,
-        output: Path | None,
-        max_rows: int,
-        columns: tuple[str, ...],
-        force: bool,
-        **v: Any,
-    ) -> Any:
-        from catalog.cli.output import Output
-
-        chosen = Output(format_name, output, max_rows, columns, force)
-        chosen.check()
-        return command(output=chosen, **v)
-
-    decorated: Any = click.option(
-        "--columns",
-        callback=_names,
-        metavar="A,B,...",
-        help="Only these columns, in this order; by default all, on a terminal those that fit.",
-    )(with_output)
-    decorated = click.option(
-        "--max-rows",
-        type=NATURAL,
-        default=100,
-        show_default=True,
-        help="Rows of a table that are shown; 0 for all.",
-    )(decorated)
-    decorated = force_option(decorated)
-    decorated = click.option(
-        "--output",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Write to this file instead of standard output.",
-    )(decorated)
-    return cast(
-        Command,
-        click.option(
-            "--format",
-            "format_name",
-            type=click.Choice(sorted(FORMATS)),
-            default=None,
-            help="How to write the rows; by the ending of --output, else a table.",
-        )(decorated),
-    )
-
-
 def device_option(command: Command) -> Command:
     """`--device`: where to compute."""
     return click.option(

@@ -1,6 +1,7 @@
-"""Where rows go: standard output, or the file that `--output` names, in a format."""
+"""Where rows go and how they look there: standard output, or a file, in a format; its options."""
 
 import errno
+import functools
 import io
 import os
 import sys
@@ -8,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+import click
 
 from catalog.cli.messages import note
+from catalog.cli.options import NATURAL, Command, force_option
 from catalog.cli.overwriting import require_overwritable
 from catalog.errors import HintPart, Option, SqlError, UsageError
 from catalog.formats import ENDINGS, FORMATS, LIMITED, n_fitting
@@ -126,6 +130,58 @@ class Output:
         """Refuse a file that is not to be overwritten before anything is asked for it."""
         if self.file:
             check_output(self.file, self.format, force=self.force)
+
+
+def _names(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Names separated by commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def output_options(command: Command) -> Command:
+    """`--format`, `--output`, `--force`, `--max-rows` and `--columns`, as one Output `output`."""
+
+    @functools.wraps(command)
+    def with_output(
+        format_name: str | None,
+        output: Path | None,
+        max_rows: int,
+        columns: tuple[str, ...],
+        force: bool,
+        **v: Any,
+    ) -> Any:
+        chosen = Output(format_name, output, max_rows, columns, force)
+        chosen.check()
+        return command(output=chosen, **v)
+
+    decorated: Any = click.option(
+        "--columns",
+        callback=_names,
+        metavar="A,B,...",
+        help="Only these columns, in this order; by default all, on a terminal those that fit.",
+    )(with_output)
+    decorated = click.option(
+        "--max-rows",
+        type=NATURAL,
+        default=100,
+        show_default=True,
+        help="Rows of a table that are shown; 0 for all.",
+    )(decorated)
+    decorated = force_option(decorated)
+    decorated = click.option(
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write to this file instead of standard output.",
+    )(decorated)
+    return cast(
+        Command,
+        click.option(
+            "--format",
+            "format_name",
+            type=click.Choice(sorted(FORMATS)),
+            default=None,
+            help="How to write the rows; by the ending of --output, else a table.",
+        )(decorated),
+    )
 
 
 def check_output(output: Path, format_name: str, *, force: bool) -> None:

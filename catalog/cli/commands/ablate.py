@@ -16,10 +16,9 @@ from catalog.cli.options import (
     dtype_option,
     engine_options,
     listed,
-    output_options,
     saving_option,
 )
-from catalog.cli.output import Output
+from catalog.cli.output import Output, output_options
 from catalog.taxonomy import BASELINES, FUNCTIONAL_ROLES, IO_CLASSES, METRICS, SIGNS
 
 if TYPE_CHECKING:

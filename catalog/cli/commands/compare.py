@@ -8,10 +8,9 @@ from catalog.api import Catalog
 from catalog.cli.options import (
     checkpoint_option,
     model_option,
-    output_options,
     reading_options,
 )
-from catalog.cli.output import Output
+from catalog.cli.output import Output, output_options
 
 
 @click.command("compare")

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from catalog.api import Catalog
-from catalog.cli.options import COUNT, layer_range, model_option, output_options, reading_options
-from catalog.cli.output import Output
+from catalog.cli.options import COUNT, layer_range, model_option, reading_options
+from catalog.cli.output import Output, output_options
 from catalog.taxonomy import (
     BASIS_CHOICES,
     FUNCTIONAL_ROLES,

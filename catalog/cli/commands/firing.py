@@ -10,10 +10,9 @@ from catalog.cli.options import (
     checkpoint_option,
     device_option,
     model_option,
-    output_options,
     reading_options,
 )
-from catalog.cli.output import Output
+from catalog.cli.output import Output, output_options
 
 
 @click.command("firing")

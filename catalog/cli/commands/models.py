@@ -3,8 +3,8 @@
 import click
 
 from catalog.api import Catalog
-from catalog.cli.options import output_options, reading_options
-from catalog.cli.output import Output
+from catalog.cli.options import reading_options
+from catalog.cli.output import Output, output_options
 
 
 @click.command("models")

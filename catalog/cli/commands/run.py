@@ -12,10 +12,9 @@ from catalog.cli.options import (
     device_option,
     layer_range,
     model_option,
-    output_options,
     reading_options,
 )
-from catalog.cli.output import Output
+from catalog.cli.output import Output, output_options
 from catalog.taxonomy import TEXT_ORDERS
 
 

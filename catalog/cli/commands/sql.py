@@ -7,8 +7,8 @@ import click
 
 from catalog.api import Catalog
 from catalog.cli.describing import described
-from catalog.cli.options import output_options, reading_options
-from catalog.cli.output import Output
+from catalog.cli.options import reading_options
+from catalog.cli.output import Output, output_options
 from catalog.errors import UsageError
 
 _LONGEST: Final = 10_000_000

@@ -9,10 +9,9 @@ from catalog.cli.options import (
     COUNT,
     checkpoint_option,
     device_option,
-    output_options,
     reading_options,
 )
-from catalog.cli.output import Output
+from catalog.cli.output import Output, output_options
 
 
 @click.command("verify")
