@@ -42,6 +42,14 @@ _FROM_NAME: Final = frozenset(
 )
 """Those that look up a relation by a name, which must be that of a public view."""
 
+_OF_MACHINE: Final = frozenset(
+    (
+        *("current_setting", "duckdb_databases", "duckdb_external_file_cache", "duckdb_settings"),
+        *("duckdb_temporary_files", "pg_settings", "pragma_database_list"),
+    )
+)
+"""Functions, and DuckDB's views of them, that tell paths: whom a catalog is served has no need."""
+
 
 def checked_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
     """`sql` without what surrounds its one statement, if that statement only reads.
@@ -123,6 +131,9 @@ def _require_reading(connection: duckdb.DuckDBPyConnection, select: str) -> None
         kind = part.get("type")
         if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _QUERIES:
             raise SqlError(f"{kind.removesuffix('_QUERY_NODE')} is refused. {_ALLOWED}")
+        for name in (part.get("table_name"), part.get("function_name")):
+            if str(name).lower() in _OF_MACHINE:
+                raise SqlError(f"{name} is refused: it tells of this machine, not of the catalog.")
         if kind == "TABLE_FUNCTION":
             _require_harmless(part["function"])
         path = part.get("qualified_name", {}).get("path", [])

@@ -3,7 +3,8 @@
     python -m tests.attacks.kills --kills 100
 
 After each kill readers must get whole rows, and `verify` finds nothing wrong; the same command,
-run again, must end well or say that it had ended, with the rows of a command left in peace.
+run again, must end well or say that it had ended, with the rows of a command left in peace. Of
+texts every file that has its name is whole.
 """
 
 import os
@@ -15,23 +16,26 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 
-from tests.attacks.inputs import ingest_words
+from catalog.store.lake.text import TEXT_FORMATS
+from tests.attacks.inputs import SAID, ingest_words
 from tests.attacks.processes import apart, command, what_is_seen
 from tests.support import VOLATILE
 
-PASSED_OVER: Final = (*VOLATILE, "created_at", "ingest_runs")
+PASSED_OVER: Final = (*VOLATILE, "ingest_runs")
 """Runs that were killed and done again are in the history of runs twice."""
 
 
 class Killed(NamedTuple):
     """A command that writes to `target`, in a folder with the files that it needs.
 
-    `done`: the code with which it refuses to do again what it has done.
+    `done`: the code with which it refuses to do again what it has done. `texts`: the target is a
+    folder of them.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Killed(NamedTuple):
     needs: tuple[str, ...] = ()
     models: tuple[str, ...] = ("a", "b")
     done: int = 0
+    texts: bool = False
 
 
 def _in(name: str, *words: str) -> Callable[[Path], Sequence[str]]:
@@ -50,11 +55,34 @@ def _in(name: str, *words: str) -> Callable[[Path], Sequence[str]]:
     ]
 
 
+_TABLE: Final = ("--format", "table")
+
 COMMANDS: Final = (
     Killed("ingest", lambda f: ingest_words(f, "a", f / "new.duckdb"), "new.duckdb", (), ("a",)),
     Killed(
         "ingest --force",
         lambda f: [*ingest_words(f, "a", f / "a.duckdb"), "--force"],
+        "a.duckdb",
+        ("a.duckdb",),
+        ("a",),
+    ),
+    Killed(
+        "ingest --engine ray",
+        lambda f: [*ingest_words(f, "a", f / "new.duckdb"), "--engine", "ray", "--workers", "1"],
+        "new.duckdb",
+        (),
+        ("a",),
+    ),
+    Killed(
+        "import descriptions",
+        _in("import", "descriptions", f"FOLDER/{SAID}", *_TABLE, "--db", "FOLDER/a.duckdb"),
+        "a.duckdb",
+        ("a.duckdb",),
+        ("a",),
+    ),
+    Killed(
+        "describe",
+        _in("describe", "1.2", "names a class", "--db", "FOLDER/a.duckdb"),
         "a.duckdb",
         ("a.duckdb",),
         ("a",),
@@ -89,6 +117,17 @@ COMMANDS: Final = (
         _in("export", "FOLDER/lake", "--force", "--db", "FOLDER/both.duckdb"),
         "lake",
         ("both.duckdb",),
+    ),
+    *(
+        Killed(
+            f"export {name}",
+            _in("export", "FOLDER/t", "--format", name, "--force", "--db", "FOLDER/both.duckdb"),
+            "t",
+            ("both.duckdb",),
+            (),
+            texts=True,
+        )
+        for name in TEXT_FORMATS
     ),
     Killed(
         "export duckdb",
@@ -133,7 +172,10 @@ class Attack:
         for name, whole in sources.items():
             if folder / name != target and (folder / name).read_bytes() != whole:
                 return f"{name} was changed"
-        if complaint := _complaint(target):
+        if killed.texts:
+            if broken := set(_seen(killed, folder).split("\n")) - {*expected.split("\n"), ""}:
+                return f"after the kill these are no whole files: {broken}"
+        elif complaint := _complaint(target):
             return f"after the kill {complaint}"
         again = apart(command(*words))
         if again.code not in (0, killed.done):
@@ -142,7 +184,7 @@ class Attack:
             checked = apart(command("verify", model, "--db", target))
             if checked.code:
                 return f"verify {model}: {checked.code}: {checked.err}"
-        return "same" if what_is_seen(target, PASSED_OVER) == expected else "OTHER ROWS"
+        return "same" if _seen(killed, folder) == expected else "OTHER ROWS"
 
     def _left_in_peace(self, killed: Killed) -> tuple[str, float]:
         if killed.name not in self._undisturbed:
@@ -152,15 +194,14 @@ class Attack:
             seconds = time.monotonic() - started
             if ended.code:
                 raise click.ClickException(f"{killed.name}: {ended.err}")
-            seen = what_is_seen(folder / killed.target, PASSED_OVER)
-            self._undisturbed[killed.name] = seen, seconds
+            self._undisturbed[killed.name] = _seen(killed, folder), seconds
         return self._undisturbed[killed.name]
 
     def _folder(self, killed: Killed) -> Path:
         """A new folder with the files that the command needs; the checkpoint is linked."""
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
-        for name in ("model", "texts.txt"):
+        for name in ("model", "texts.txt", SAID):
             (self._scratch / name).symlink_to(self._inputs / name)
         for name in killed.needs:
             shutil.copy(self._inputs / name, self._scratch / name)
@@ -175,6 +216,15 @@ def _run_silently(words: Sequence[str]) -> None:
         command(*words)()
     finally:
         os._exit(0)
+
+
+def _seen(killed: Killed, folder: Path) -> str:
+    """The rows that readers get of the target; the digest of every file of texts with its name."""
+    target = folder / killed.target
+    if not killed.texts:
+        return what_is_seen(target, PASSED_OVER)
+    files = sorted(target.glob("[!.]*"))
+    return "\n".join(f"{file.name} {sha256(file.read_bytes()).hexdigest()}" for file in files)
 
 
 def _complaint(target: Path) -> str:

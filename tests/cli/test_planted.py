@@ -35,6 +35,10 @@ COMMANDS: dict[str, list[list[str]]] = {
     "plot": [["plot", "classes", "--output", "{out}/classes.svg"]],
     "run": [["run", "text", "--model", "alpha"]],
     "verify": [["verify", "alpha"], ["verify", "alpha", "--exemplars", "1"]],
+    "describe": [["describe", *NEURON, "writes again"]],
+    "import": [
+        ["import", "descriptions", "{said}", "--format", "table", "--model", "alpha"],
+    ],
     "export": [
         ["export", "{out}/lake"],
         ["export", "{out}/texts", "--format", "csv"],
@@ -84,6 +88,8 @@ class Home:
         self.out.mkdir(parents=True)
         self.secret = self.user / "secret.txt"
         self.secret.write_text(SECRET)
+        self.said = self.work / "said.csv"
+        self.said.write_text("neuron_id,description\n28.4737,writes again\n")
 
     def put(self, catalog: Path, plant: Plant) -> None:
         """The catalog there, with what is planted."""
@@ -98,7 +104,7 @@ class Home:
 
     def ask(self, cli: Callable[..., Answer], arguments: list[str]) -> Asked:
         """What the command answers of the catalog there."""
-        words = [each.format(db=self.db, out=self.out) for each in arguments]
+        words = [each.format(db=self.db, out=self.out, said=self.said) for each in arguments]
         db = [] if "{db}" in arguments else ["--db", str(self.db)]
         answer = cli(*(word for word in words if word != "an old catalog"), *db, "--wait", "0")
         names = [text.replace(str(self.work), "") for text in (answer.out, answer.err)]

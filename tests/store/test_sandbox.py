@@ -211,11 +211,32 @@ OTHERWISE_REFUSED = [
 ]
 HARMLESS = [
     "select write_log('x')",
-    "from duckdb_settings()",
     "from duckdb_secrets()",
-    "from duckdb_databases()",
+    "show databases",
+    "from pragma_database_size()",
+    "from pg_catalog.pg_database",
 ]
-PRAGMAS = ["pragma table_info('neurons')", "pragma database_list"]
+OF_MACHINE = [
+    "from duckdb_settings()",
+    "from duckdb_settings",
+    "select (select max(value) from system.main.duckdb_settings() where name like 'allowed%')",
+    "from duckdb_databases()",
+    'from "DuckDB_Databases"',
+    "table system.main.duckdb_databases",
+    "with x as (from duckdb_databases) select path from x",
+    "describe duckdb_databases",
+    "explain analyze from duckdb_databases()",
+    "from pragma_database_list",
+    "from pg_catalog.pg_settings",
+    "from duckdb_external_file_cache()",
+    "from duckdb_temporary_files()",
+    "select current_setting('allowed_paths')",
+    "select system.main.CURRENT_SETTING('secret_directory')",
+    "from range(3) where range = len(current_setting('allowed_paths'))",
+]
+"""Whoever a catalog is served to learns nothing of the folders around it."""
+
+PRAGMAS = ["pragma table_info('neurons')", "pragma database_size"]
 """SELECTs to DuckDB 1.5, and refused as what they are by 2."""
 
 PASSING = [
@@ -317,6 +338,32 @@ def test_functions_that_sound_dangerous_change_nothing(catalog: Path, sql: str) 
     before = fingerprint(catalog.parent)
     fetch_checked(catalog, sql, wait_s=0)
     assert fingerprint(catalog.parent) == before
+
+
+@pytest.mark.parametrize("sql", OF_MACHINE)
+def test_what_tells_of_the_machine_is_refused(catalog: Path, sql: str) -> None:
+    assert "is refused: it tells of this machine" in str(refusal(catalog, sql))
+
+
+def test_no_list_of_duckdb_tells_where_the_catalog_is(catalog: Path) -> None:
+    with reading(catalog) as connection:
+        listed = connection.execute(
+            "select 'from ' || view_name from duckdb_views() where internal union "
+            "select 'from ' || function_name || '()' from duckdb_functions() "
+            "where function_type = 'table' and starts_with(function_name, 'duckdb_') union "
+            "select 'from ' || function_name || '()' from duckdb_functions() "
+            "where function_type = 'table' and starts_with(function_name, 'pragma_') order by all"
+        ).fetchall()
+    told = 0
+    for (sql,) in listed:
+        try:
+            rows = fetch_checked(catalog, sql, wait_s=0)
+        except CatalogError as error:
+            assert str(catalog.parent) not in str(error)
+            continue
+        assert str(catalog.parent) not in str(rows.to_pylist()), sql
+        told += 1
+    assert told > 40
 
 
 @pytest.mark.parametrize("sql", PRAGMAS)
