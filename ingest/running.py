@@ -104,6 +104,7 @@ class EntryRuns:
                 self._offer(stage.name, _older(finished, stage.version))
 
     def _start(self, stage: Runnable) -> RunStart:
+        declared = stage_named(stage.name)
         return RunStart(
             stage=stage.name,
             device=stage.device.type,
@@ -111,8 +112,9 @@ class EntryRuns:
             parameters=stage.parameters,
             versions=versions(),
             n_units=stage.n_parts or self.entry.n_layers,
-            stage_version=stage_named(stage.name).version,
+            stage_version=declared.version,
             subject=stage.subject,
+            sample_code=declared.sample_code,
         )
 
     def _say_unchanged(self, stage: Runnable, start: RunStart, finished: FinishedRun) -> None:
