@@ -14,6 +14,7 @@ from catalog.ingest.request import StageOutcome
 from catalog.ingest.stages.finding import dependents
 from catalog.ingest.stages.stage import Runnable
 from catalog.ingest.versions import versions
+from catalog.ingest.within import heard_by
 from catalog.stages import RUN_KINDS, STAGES, stage_named
 from catalog.store.dropping import drop_runs
 from catalog.store.handle import Handle
@@ -60,7 +61,8 @@ class EntryRuns:
         staging = Staging.of(self.catalog.file, alias, _folder(stage), key)
         if interrupted:
             self.progress.note(f"{alias}: {stage.title} was interrupted and is carried on")
-        notes = dict(stage.compute(staging, self.engine, self.progress))
+        with heard_by(self.progress.within):
+            notes = dict(stage.compute(staging, self.engine, self.progress))
         notes["compute_seconds"] = round(time.monotonic() - started, 3)
         work = Load(self.catalog, staging, stage, self.model_id, run_id, start.n_units)
         load(work, n_done, notes, self.progress)
