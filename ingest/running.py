@@ -70,6 +70,18 @@ class EntryRuns:
         status = "resumed" if interrupted else "finished"
         return StageOutcome(stage.name, status, time.monotonic() - started, notes)
 
+    def is_to_come(self, stage: Runnable, *, redo: bool) -> bool:
+        """Whether `run` would compute the stage, or carry on with it."""
+        if redo:
+            return True
+        start = self._start(stage)
+        with self.catalog.tables("") as connection:
+            asked = self.model_id, stage.name, stage.corpus_id, stage.subject
+            return (
+                finished_run(connection, *asked) is None
+                or unfinished_run(connection, self.model_id, start, stage.corpus_id) is not None
+            )
+
     def drop_fallen(self) -> None:
         """Drop, and name, what was computed from weights that have been redone."""
         falling = [each.name for each in RUN_KINDS if each.falls_with_weights]

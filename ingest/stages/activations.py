@@ -45,6 +45,10 @@ class ActivationsStage(CorpusStage[ActivationState]):
         a_case = 1 + min(self.k, self.corpus.tokenised.n_contexts)
         return super().n_rows * (n_cases * a_case + 1)
 
+    @property
+    def n_bytes(self) -> int:
+        return 52 * self.n_rows + 11 * self.corpus.tokenised.n_tokens
+
     def corpus_pass(self) -> CorpusPass:
         corpus = self.corpus.tokenised
         rule = CountingRule.of(corpus)

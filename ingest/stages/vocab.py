@@ -57,6 +57,11 @@ class VocabStage(LayerwiseStage):
             "vocabulary": self.vocabulary.digest,
         }
 
+    @property
+    def n_bytes(self) -> int:
+        n_lists = len(self.weights.vectors) * len(BASES) * len(SIGNS)
+        return 10 * n_lists * self.k * self.weights.n_layers * self.weights.d_mlp
+
     def units(self) -> Sequence[LayerUnit]:
         # A worker holds one basis at a time, so all layers come in one basis before the other.
         layers = range(self.weights.n_layers)

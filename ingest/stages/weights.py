@@ -40,6 +40,10 @@ class WeightsStage(LayerwiseStage):
     def parameters(self) -> Mapping[str, Any]:
         return {"weights": self.weights.kind}
 
+    @property
+    def n_bytes(self) -> int:
+        return 40 * self.weights.n_layers * self.weights.d_mlp
+
     def units(self) -> Sequence[LayerUnit]:
         return [LayerUnit(layer) for layer in range(self.weights.n_layers)]
 

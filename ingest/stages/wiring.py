@@ -78,6 +78,10 @@ class WiringStage(Stage):
         return {"weights": self.weights.kind, "k": K, "wire_floor": self.floor}
 
     @property
+    def n_bytes(self) -> int:
+        return 230 * self.weights.n_layers * self.weights.d_mlp
+
+    @property
     def reads(self) -> list[Vector]:
         """The vectors that a neuron reads with."""
         return [vector for vector in self.weights.vectors if vector != "out"]
