@@ -86,8 +86,17 @@ def load_stage(
     extra: dict[str, pa.Table] | None = None,
 ) -> None:
     """Load every layer in its own transaction, then show the run."""
-    version = stage_named(stage).version
-    start = RunStart(stage, "cpu", "float32", {"weights": "folded"}, {}, shape.n_layers, version)
+    declared = stage_named(stage)
+    start = RunStart(
+        stage=stage,
+        device="cpu",
+        dtype="float32",
+        parameters={"weights": "folded"},
+        versions={},
+        n_units=shape.n_layers,
+        stage_version=declared.version,
+        sample_code=declared.sample_code,
+    )
     tables: list[str] = list(extra or ())
     with writing(catalog) as connection:
         run_id = start_run(connection, model_id, start, corpus_id)

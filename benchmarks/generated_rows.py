@@ -167,11 +167,13 @@ def exemplar_rows(rng: Rng, shape: Shape, layer: int, n_contexts: int, k: int) -
 
 def sample_rows(rng: Rng, shape: Shape, layer: int) -> pa.Table:
     """One row a neuron: post at the sampled positions."""
-    samples = rng.normal(0, 25, (shape.d_mlp, N_SAMPLED_POSITIONS)).clip(-127, 127)
+    # As a normal distribution gives in ratios: most within three octaves of the largest.
+    values = rng.normal(0, 0.3, (shape.d_mlp, N_SAMPLED_POSITIONS)).clip(-1, 1)
+    samples = np.sign(values) * (127 + 8 * np.log2(np.abs(values))).round().clip(0, 127)
     return pa.table(
         {
             **_places(layer, shape.d_mlp, 1),
-            "scale": rng.random(shape.d_mlp, dtype=np.float32) / 127,
+            "scale": rng.random(shape.d_mlp, dtype=np.float32),
             "post": _lists(samples.astype(np.int8)),
         }
     )

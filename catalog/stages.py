@@ -1,7 +1,10 @@
 """The stages of an ingest and what else a run may be of, each said once."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+SampleCode = Literal["linear", "logarithmic"]
+"""How the bytes of samples of post are to be read (docs/definitions.md, "Sample")."""
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,8 @@ class Stage:
     `needs`: stages whose rows it reads; they run first. `of_corpus`: its rows are about a corpus.
     `by_default`: it runs without being named (with a corpus, where it is about one). `version`:
     raised when the same input gives other rows; finished runs of an older version are offered anew.
-    `falls_with_weights`: its rows are dropped when the weights are redone.
+    `falls_with_weights`: its rows are dropped when the weights are redone. `sample_code`: how its
+    samples are written; runs with another code are read by theirs, and stay as they are.
     """
 
     name: str
@@ -20,6 +24,7 @@ class Stage:
     by_default: bool = True
     version: int = 1
     falls_with_weights: bool = False
+    sample_code: SampleCode | None = None
 
 
 STAGES: Final = (
@@ -27,7 +32,7 @@ STAGES: Final = (
     Stage("vocab", needs=("weights",)),
     Stage("roles", needs=("weights", "vocab"), version=2),
     Stage("wiring", needs=("weights",), by_default=False, falls_with_weights=True),
-    Stage("activations", of_corpus=True),
+    Stage("activations", of_corpus=True, sample_code="logarithmic"),
     Stage("attribution", of_corpus=True, by_default=False, falls_with_weights=True),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""

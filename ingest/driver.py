@@ -4,6 +4,7 @@ from catalog.errors import Option, SchemaOutdated
 from catalog.ingest.checkpoint import Checkpoint, gguf_checkpoints, open_checkpoint
 from catalog.ingest.corpora import EnteredCorpus, enter_corpus, forget_corpus
 from catalog.ingest.device import pick_dtype
+from catalog.ingest.disk import announce_size, explaining_staged
 from catalog.ingest.engines.choosing import open_engine
 from catalog.ingest.entry import enter_model
 from catalog.ingest.neuron_vectors import NeuronVectors
@@ -33,7 +34,11 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
         UsageError: options that do not go together, an alias that nobody could type.
         EnvironmentFault: no network, space, permission, device or cluster.
     """
-    with open_engine(request.engine, progress) as engine, sole_ingest(request.catalog):
+    with (
+        open_engine(request.engine, progress) as engine,
+        sole_ingest(request.catalog),
+        explaining_staged(request.catalog.file, progress),
+    ):
         device = engine.device(request.device)
         _ensure_current(request, progress)
         checkpoint = open_checkpoint(
@@ -54,11 +59,16 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
             corpus=_corpus(request, weights, model_id, progress),
         )
         runs = EntryRuns(request.catalog, model_id, entry, engine, progress)
+        stages = [stage_class(name).of(context) for name in with_needed(request.stages)]
+        redone = request.stages if request.force else ()
+        to_come = [each for each in stages if runs.is_to_come(each, redo=each.name in redone)]
+        announce_size(request.catalog.file, entry.alias, to_come, progress)
+        to_come.clear()
         outcomes = []
-        for name in with_needed(request.stages):
-            redo = request.force and name in request.stages
-            outcomes.append(runs.run(stage_class(name).of(context), redo=redo))
-            if name == "weights" and outcomes[-1].status != "unchanged":
+        while stages:
+            outcomes.append(runs.run(stages[0], redo=stages[0].name in redone))
+            del stages[0]  # with the matrices that it holds
+            if outcomes[-1].stage == "weights" and outcomes[-1].status != "unchanged":
                 runs.drop_fallen()
         runs.say_outdated(outcomes)
         if context.corpus is not None:

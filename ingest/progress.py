@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, units: int = 1) -> None:
         """Some units of the step are done."""
 
+    def within(self, amount: float) -> None:
+        """So much of the units at work is done, beyond those that were told of."""
+
     def end(self) -> None:
         """The step is over."""
 
@@ -30,6 +33,7 @@ class Silent:
 
     def begin(self, title: str, total: int, done: int = 0) -> None: ...
     def advance(self, units: int = 1) -> None: ...
+    def within(self, amount: float) -> None: ...
     def end(self) -> None: ...
     def note(self, said: str, *hint: HintPart) -> None: ...
     def confirm(self, question: str) -> bool:

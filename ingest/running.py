@@ -14,6 +14,7 @@ from catalog.ingest.request import StageOutcome
 from catalog.ingest.stages.finding import dependents
 from catalog.ingest.stages.stage import Runnable
 from catalog.ingest.versions import versions
+from catalog.ingest.within import heard_by
 from catalog.stages import RUN_KINDS, STAGES, stage_named
 from catalog.store.dropping import drop_runs
 from catalog.store.handle import Handle
@@ -60,13 +61,26 @@ class EntryRuns:
         staging = Staging.of(self.catalog.file, alias, _folder(stage), key)
         if interrupted:
             self.progress.note(f"{alias}: {stage.title} was interrupted and is carried on")
-        notes = dict(stage.compute(staging, self.engine, self.progress))
+        with heard_by(self.progress.within):
+            notes = dict(stage.compute(staging, self.engine, self.progress))
         notes["compute_seconds"] = round(time.monotonic() - started, 3)
         work = Load(self.catalog, staging, stage, self.model_id, run_id, start.n_units)
         load(work, n_done, notes, self.progress)
         staging.discard()
         status = "resumed" if interrupted else "finished"
         return StageOutcome(stage.name, status, time.monotonic() - started, notes)
+
+    def is_to_come(self, stage: Runnable, *, redo: bool) -> bool:
+        """Whether `run` would compute the stage, or carry on with it."""
+        if redo:
+            return True
+        start = self._start(stage)
+        with self.catalog.tables("") as connection:
+            asked = self.model_id, stage.name, stage.corpus_id, stage.subject
+            return (
+                finished_run(connection, *asked) is None
+                or unfinished_run(connection, self.model_id, start, stage.corpus_id) is not None
+            )
 
     def drop_fallen(self) -> None:
         """Drop, and name, what was computed from weights that have been redone."""
@@ -104,6 +118,7 @@ class EntryRuns:
                 self._offer(stage.name, _older(finished, stage.version))
 
     def _start(self, stage: Runnable) -> RunStart:
+        declared = stage_named(stage.name)
         return RunStart(
             stage=stage.name,
             device=stage.device.type,
@@ -111,8 +126,9 @@ class EntryRuns:
             parameters=stage.parameters,
             versions=versions(),
             n_units=stage.n_parts or self.entry.n_layers,
-            stage_version=stage_named(stage.name).version,
+            stage_version=declared.version,
             subject=stage.subject,
+            sample_code=declared.sample_code,
         )
 
     def _say_unchanged(self, stage: Runnable, start: RunStart, finished: FinishedRun) -> None:

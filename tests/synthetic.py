@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from catalog.stages import SampleCode
 from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.store.writing import (
@@ -72,7 +73,9 @@ def entry(alias: str, **changed: object) -> ModelEntry:
 
 def run_start(stage: str, **parameters: object) -> RunStart:
     """A run of one unit."""
-    return RunStart(stage, "cpu", "float32", parameters, {"neuron-catalog": "0"}, 1, 1)
+    code: SampleCode | None = "linear" if stage == "activations" else None
+    versions = {"neuron-catalog": "0"}
+    return RunStart(stage, "cpu", "float32", parameters, versions, 1, 1, sample_code=code)
 
 
 def neuron_rows(cosines: Mapping[str, tuple[float | None, ...]]) -> pa.Table:

@@ -43,6 +43,7 @@ class ProgressBars:
             redirect_stderr=False,
         )
         self._task: TaskID | None = None
+        self._done, self._within = 0, 0.0
         self._assume_yes = assume_yes
 
     def __enter__(self) -> "ProgressBars":
@@ -61,12 +62,18 @@ class ProgressBars:
         stop_if_asked()
         self._bars.start()
         self._task = self._bars.add_task(visible(title), total=total, completed=done)
+        self._done, self._within = done, 0.0
 
     def advance(self, units: int = 1) -> None:
         """Move the bar."""
         stop_if_asked()
-        if self._task is not None:
-            self._bars.advance(self._task, units)
+        self._done, self._within = self._done + units, 0.0
+        self._draw()
+
+    def within(self, amount: float) -> None:
+        """Move the bar by as much of the units at work as is done."""
+        self._within = max(self._within, amount)
+        self._draw()
 
     def end(self) -> None:
         """Leave the bar, full."""
@@ -84,6 +91,10 @@ class ProgressBars:
         """Ask, with the bars out of the way."""
         self._bars.stop()
         return confirm(question, assume_yes=self._assume_yes)
+
+    def _draw(self) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, completed=self._done + self._within)
 
 
 def progress(*, assume_yes: bool) -> ProgressBars | ProgressLines:

@@ -114,6 +114,15 @@ def staging_root(catalog: Path) -> Path:
     return _beside(catalog, ".staging")
 
 
+def left_staged(catalog: Path) -> list[str]:
+    """What the staging folder holds: stages of entries, as `alias: stage`, and texts of corpora."""
+    return [
+        f"{folder.parent.name}: {folder.name.rpartition('-')[0] or folder.name}"
+        for folder in sorted(staging_root(catalog).glob("*/*"))
+        if any(folder.iterdir())
+    ]
+
+
 def _beside(catalog: Path, ending: str) -> Path:
     real = Path(os.path.realpath(catalog))
     return real.with_name(real.name + ending)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from catalog.errors import AliasTaken, Option
+from catalog.stages import SampleCode
 from catalog.store.contents import FILE, check_columns
 from catalog.store.location import DEFAULT_WAIT_S
 from catalog.store.opening import explaining, missing
@@ -58,6 +59,7 @@ class RunStart:
     """What is known of a run before its first unit of work.
 
     `subject` tells several results of a stage on one corpus apart: the id of an ablation.
+    `sample_code` is that of the run's samples, where it takes some.
     """
 
     stage: str
@@ -68,6 +70,7 @@ class RunStart:
     n_units: int
     stage_version: int
     subject: str | None = None
+    sample_code: SampleCode | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,7 @@ def start_run(
             "n_done": 0,
             "stage_version": start.stage_version,
             "subject": start.subject,
+            "sample_code": start.sample_code,
         },
     )
     return run_id
@@ -192,7 +196,8 @@ def unfinished_run(
         "select run_id, n_done from ingest_run where model_id = $1 and stage = $2 "
         "and corpus_id is not distinct from $3 and status in ('running', 'loading') "
         "and device = $4 and dtype = $5 and parameters = $6 and versions = $7 and n_units = $8 "
-        "and stage_version = $9 and subject is not distinct from $10 order by run_id desc",
+        "and stage_version = $9 and subject is not distinct from $10 "
+        "and sample_code is not distinct from $11 order by run_id desc",
         [
             model_id,
             start.stage,
@@ -204,6 +209,7 @@ def unfinished_run(
             start.n_units,
             start.stage_version,
             start.subject,
+            start.sample_code,
         ],
     ).fetchone()
     return None if row is None else (int(row[0]), int(row[1]))

@@ -77,16 +77,22 @@ ACTIVATION_TABLES: Final = (
     ),
     Table(
         "activation_sample",
-        "One row per neuron; post times scale is post at the sampled positions, in their order.",
+        "One row per neuron; post is one byte b at each sampled position, in their order, read by "
+        "the run's code. Logarithmic: 0 is 0, else sign(b) * scale * 2^((|b| - 127) / 8), which is "
+        "within 4.5%. Linear, in older runs: b * scale. -128 is NULL.",
         "run",
         (
             *NEURON,
-            Column("scale", UNCOMPRESSED, "post of one step"),
+            Column(
+                "scale",
+                UNCOMPRESSED,
+                "largest |post| of the neuron in the sample; of linear samples 1/127 of that",
+            ),
             Column(
                 "post",
                 "TINYINT[]",
-                "post at the position, to within 1/254 of the neuron's largest |post| in the "
-                "sample",
+                "post at the position, within 4.5% and 0 below 1/57,000 of the neuron's largest "
+                "|post| in the sample; of runs with linear samples within 1/254 of that largest",
             ),
         ),
         ("activations",),

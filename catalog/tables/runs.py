@@ -38,6 +38,12 @@ RUN_TABLES: Final = (
                 "which of several results of the stage: id of an ablation or an import, else NULL",
                 nullable=True,
             ),
+            Column(
+                "sample_code",
+                "TEXT",
+                "how its samples are written, 'linear' or 'logarithmic'; NULL where there are none",
+                nullable=True,
+            ),
         ),
     ),
     Table(

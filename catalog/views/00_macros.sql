@@ -24,3 +24,12 @@ create or replace macro atypical_at(cos_gate_in, cos_gate_out, cos_in_out, t) as
     case when sign_beyond(cos_gate_out, t) = 0 and sign_beyond(cos_in_out, t) = 0 then false
          else sign_beyond(cos_gate_in, t) != sign_beyond(cos_gate_out, t) * sign_beyond(cos_in_out, t)
     end;
+
+-- post of a sample's signed byte (docs/definitions.md, "Activations"); a run of before has linear ones.
+-- As integer, for the magnitude of -128 is no signed byte.
+create or replace macro sampled_post(code, byte, scale) as
+    case when byte = -128 then null
+         when code is distinct from 'logarithmic' then (byte * scale)::float
+         when byte = 0 then 0::float
+         else (sign(byte) * scale * pow(2, (abs(byte::integer) - 127) / 8))::float
+    end;

@@ -111,9 +111,10 @@ select
     s.neuron,
     p.context_id,
     p.position,
-    (s.post[p.sample + 1] * s.scale)::float as post
+    sampled_post(r.sample_code, s.post[p.sample + 1], s.scale) as post
 from activation_sample s
 join current_rows c on c.run_id = s.run_id and c.bulk_table = 'activation_sample'
+join ingest_run r on r.run_id = s.run_id
 join sample_position p on p.run_id = s.run_id
 join model m on m.model_id = c.model_id
 join model_corpus mc on mc.model_id = c.model_id and mc.corpus_id = c.corpus_id;

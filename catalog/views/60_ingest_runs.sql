@@ -16,7 +16,8 @@ select
     try_cast(r.versions as json) as versions,
     try_cast(r.notes as json) as notes,
     r.n_units,
-    r.n_done
+    r.n_done,
+    r.sample_code
 from ingest_run r
 join model m on m.model_id = r.model_id
 left join model_corpus mc on mc.model_id = r.model_id and mc.corpus_id = r.corpus_id;

@@ -36,6 +36,7 @@ from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import synchronise
 from catalog.ingest.job_passes import JobOpening, OpenJobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.within import told
 
 TOKENS_PER_BATCH: Final = 2048
 """Part of what a unit is: few, for a unit takes a pass for every arm, and is what a kill loses."""
@@ -193,7 +194,7 @@ class OpenAblationPass(OpenJobPass[EffectState, _ArmEffects]):
         clean = self.clean(batch, scored, self.job.arms)
         order = sorted(range(len(self.job.arms)), key=self._start)
         of_arms: dict[int, Float64[ndarray, "metric p"]] = {}
-        for at in order:
+        for at in told(order, len(order)):
             self.inputs.forget(before=self._start(at))
             of_arms[at] = self.effects(batch, scored, clean, self.job.arms[at])
         return _ArmEffects(scored, [of_arms[at] for at in range(len(order))])

@@ -4,10 +4,10 @@ import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +25,12 @@ from catalog.ingest.activations.contexts import (
     read_batch,
 )
 from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
-from catalog.ingest.activations.kernel import Kernel
+from catalog.ingest.activations.kernel import EMPTY, Kernel
 from catalog.ingest.activations.state import ActivationState, PassPlan, require_same_plan
+from catalog.ingest.within import tell_done
+
+MEASURED_SHARE: Final = 32
+"""At most one context of so many is measured with before a pass."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,8 @@ class Estimate(NamedTuple):
     """What `measure` found."""
 
     seconds: float  # expected for all units
-    ratio: float  # of a forward pass with taps to a bare one
-    tokens_per_second: float  # padding included
+    tokens_per_second: float  # padding included, once the lists are full
     state_mb: float
-    peak_mb: float | None  # largest memory allocated on a CUDA device, else None
 
 
 class Recorder:
@@ -106,6 +108,7 @@ class Recorder:
             state.sample[layer, sample] = values.post[row, position]
         self.nonfinite.append(reading.n_nonfinite)
         self.next_layer += 1
+        tell_done(self.next_layer / self.work.plan.n_layers)
 
     def end(self) -> None:
         """Note what was not finite in the layers read since `begin`."""
@@ -207,34 +210,45 @@ def forward(work: ActivationPass, recorder: Recorder, batch: Batch, first_layer:
 
 
 def measure(work: ActivationPass, unit: int = 0) -> Estimate:
-    """Time a bare and a tapped forward pass of one unit and extrapolate to all of them.
+    """Time a unit while lists fill and when they are full, and extrapolate to all units.
 
     Works on a state of its own, which is freed again.
     """
     state = ActivationState.empty(work.plan, work.device)
+    n_contexts = sum(len(u.context_ids) for u in work.units)
     batch = read_batch(work.reader, work.units[unit], work.rule).to(work.device)
+    # Of a corpus of few units a part of one: measuring may not take as long as the pass.
+    batch = batch.rows(slice(None, max(1, n_contexts // MEASURED_SHARE)))
     recorder = Recorder(work, state)
 
-    def timed(tapped: bool) -> float:
+    def timed(floor: int) -> float:
+        state.key.fill_(floor)
         synchronise(work.device)
         start = time.perf_counter()
-        with torch.inference_mode(), tap_mlps(work.mlps, recorder) if tapped else nullcontext():
+        with torch.inference_mode(), tap_mlps(work.mlps, recorder):
             forward(work, recorder, batch, 0)
         synchronise(work.device)
         return time.perf_counter() - start
 
-    timed(True)  # what a first pass allocates and compiles is not timed
-    state.key.fill_(torch.iinfo(torch.int64).max)  # nothing enters a full top-k, as later in a run
-    bare, tapped = timed(False), timed(True)
-    per_slot = tapped / work.units[unit].n_slots
-    cuda = work.device.type == "cuda"
+    timed(EMPTY)  # what a first pass allocates and compiles is not timed
+    filling, full = timed(EMPTY), timed(torch.iinfo(torch.int64).max)
+    per_slot = full / batch.tokens.numel()
+    n_slots = sum(u.n_slots for u in work.units)
+    n_entering = entering(n_contexts, work.plan.k) / entering(len(batch.context_ids), work.plan.k)
+    of_mean_length = n_slots / n_contexts / batch.tokens.shape[1]
     return Estimate(
-        seconds=per_slot * sum(u.n_slots for u in work.units),
-        ratio=tapped / bare,
+        seconds=per_slot * n_slots + max(0.0, filling - full) * n_entering * of_mean_length,
         tokens_per_second=1 / per_slot,
         state_mb=state.mb,
-        peak_mb=torch.cuda.max_memory_allocated(work.device) / 1e6 if cuda else None,
     )
+
+
+def entering(n_contexts: int, k: int) -> float:
+    """How many contexts enter a list of the k strongest, on average, if they come in any order.
+
+    The i-th is among the k strongest of the first i with probability k/i.
+    """
+    return float(np.minimum(1.0, k / np.arange(1, n_contexts + 1)).sum())
 
 
 def synchronise(device: torch.device) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from catalog.ingest.activations.contexts import SampledPositions, WholeContextReader
 from catalog.ingest.activations.kernel import EMPTY, SUM_STEP, case_signs, context_of
-from catalog.ingest.activations.peaks import quantise
+from catalog.ingest.activations.sample_code import logarithmic
 from catalog.ingest.activations.state import ActivationState
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE, sign_cases
 
@@ -118,7 +118,7 @@ def _lists(values: Int[ndarray, "r w"], inside: Bool[ndarray, "r w"]) -> pa.List
 def sample_table(state: ActivationState, layer: int) -> pa.Table:
     """Rows of `activation_sample`, sorted by neuron; not finite values read 0."""
     post = state.sample[layer].float().T.nan_to_num(0.0, 0.0, 0.0)  # [n, s]
-    scale, values = quantise(post)
+    scale, values = logarithmic(post)
     n, s = post.shape
     offsets = pa.array(np.arange(0, n * s + 1, s, dtype=np.int32) if s else np.zeros(n + 1, "i4"))
     return pa.table(

@@ -36,6 +36,7 @@ from catalog.ingest.activations.run import synchronise
 from catalog.ingest.attribution.state import AttributionPlan, AttributionState
 from catalog.ingest.job_passes import JobOpening, OpenJobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.within import tell_done
 
 _Sums = dict[int, tuple[Float64[ndarray, "b n"], Float64[ndarray, "b n"]]]
 """Sums over the positions of each context, by layer: of -post dL/dpost and of its magnitude."""
@@ -158,6 +159,7 @@ def differentiated(
             product[~batch.counted.to(product.device)] = 0
             effect = product.sum(1, dtype=torch.float64).neg()
             sums[layer] = effect, product.abs_().sum(1, dtype=torch.float64)
+            tell_done(1 - layer / len(mlps))  # backwards, from the last layer on
 
         return hook
 

@@ -11,7 +11,7 @@ from catalog.ingest.corpora import EnteredCorpus
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.corpus_stage import CorpusStage
 from catalog.ingest.stages.stage import StageContext
-from catalog.taxonomy import N_SAMPLED_POSITIONS
+from catalog.taxonomy import N_SAMPLED_POSITIONS, sign_cases
 
 TOKENS_PER_BATCH: Final = 8192
 """Part of what a unit is, so the same on every machine: enough to fill a GPU at the 7B shape."""
@@ -38,6 +38,16 @@ class ActivationsStage(CorpusStage[ActivationState]):
             "samples": N_SAMPLED_POSITIONS,
             "seed": SEED,
         }
+
+    @property
+    def n_rows(self) -> int:
+        n_cases = len(sign_cases(gated=self.weights.family.mlp.gated))
+        a_case = 1 + min(self.k, self.corpus.tokenised.n_contexts)
+        return super().n_rows * (n_cases * a_case + 1)
+
+    @property
+    def n_bytes(self) -> int:
+        return 52 * self.n_rows + 11 * self.corpus.tokenised.n_tokens
 
     def corpus_pass(self) -> CorpusPass:
         corpus = self.corpus.tokenised

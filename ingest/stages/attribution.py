@@ -24,6 +24,10 @@ class AttributionStage(CorpusStage[AttributionState]):
     def parameters(self) -> Mapping[str, Any]:
         return {"corpus": self.corpus.tokenised.digest, "tokens_per_batch": TOKENS_PER_BATCH}
 
+    @property
+    def n_bytes(self) -> int:
+        return 20 * self.n_rows
+
     def corpus_pass(self) -> JobPass[AttributionState]:
         corpus = self.corpus.tokenised
         job = AttributionJob(

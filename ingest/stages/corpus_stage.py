@@ -43,6 +43,11 @@ class CorpusStage(Stage, Generic[StateT]):
             )
         return cls(context, context.corpus)
 
+    @property
+    def n_rows(self) -> int:
+        """Rows that will be made of the pass, at most."""
+        return self.weights.n_layers * self.weights.d_mlp
+
     @abstractmethod
     def corpus_pass(self) -> Pass[StateT]:
         """The pass to take."""
@@ -57,10 +62,15 @@ class CorpusStage(Stage, Generic[StateT]):
             progress.note(f"{dequantised_size(checkpoint, getattr(torch, self.dtype))}.")
         taken = self.corpus_pass()
         saved = staging.folder / self.state_file
-        state, notes = take_pass(taken, engine, saved, self.checkpoint_every_s, progress)
+        state, notes = take_pass(
+            taken, engine, saved, self.checkpoint_every_s, progress, self.n_rows
+        )
+        progress.begin(f"{self.name}: rows", self.weights.n_layers)
         for layer in range(self.weights.n_layers):
             for table, rows in taken.tables(state, layer).items():
                 staging.write(layer, table, rows)
+            progress.advance()
+        progress.end()
         halved = {str(unit): parts for unit, parts in sorted(state.halved.items())}
         return {**notes, "halved_units": halved, **self.notes(state, progress)}
 

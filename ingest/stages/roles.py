@@ -88,6 +88,10 @@ class RolesStage(Stage):
             **asdict(self.rule),
         }
 
+    @property
+    def n_bytes(self) -> int:
+        return 40 * self.weights.n_layers * self.weights.d_mlp
+
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
         layers = range(self.weights.n_layers)
         unscored = self._why_unscored()

@@ -67,6 +67,11 @@ class Runnable(ABC):
             Counts worth keeping with the run (JSON values).
         """
 
+    @property
+    def n_bytes(self) -> int:
+        """What the rows take in a catalog as it grows, about (docs/scale.md)."""
+        return 0
+
     def load_references(self, catalog: Handle, model_id: int) -> None:
         """Load what the rows refer to (vocabulary, contexts), before the first of them."""
         return

@@ -1,6 +1,7 @@
 """Stage `vocab`: the tokens that each weight vector points at, and the moments of w_out."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from catalog.ingest.projection import Moments, TopTokens, VocabularyBasis
 from catalog.ingest.stages.stage import LayerRows, LayerUnit, LayerwiseStage, StageContext
 from catalog.ingest.vocabulary import Vocabulary, vocabulary_pieces
 from catalog.ingest.vocabulary_matrices import embedding, unembedding
+from catalog.ingest.within import told
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging
 from catalog.store.writing import register_vocabulary
@@ -55,6 +57,11 @@ class VocabStage(LayerwiseStage):
             "vocabulary": self.vocabulary.digest,
         }
 
+    @property
+    def n_bytes(self) -> int:
+        n_lists = len(self.weights.vectors) * len(BASES) * len(SIGNS)
+        return 10 * n_lists * self.k * self.weights.n_layers * self.weights.d_mlp
+
     def units(self) -> Sequence[LayerUnit]:
         # A worker holds one basis at a time, so all layers come in one basis before the other.
         layers = range(self.weights.n_layers)
@@ -95,7 +102,8 @@ class VocabStage(LayerwiseStage):
         n_rows = max(1, SCORES_PER_TILE // (len(names) * self.weights.d_vocab))
         tops: list[LayerTop] = []
         moments: list[Moments] = []
-        for _, block in self.weights.blocks(layer, self.device, n_rows):
+        blocks = self.weights.blocks(layer, self.device, n_rows)
+        for _, block in told(blocks, ceil(self.weights.d_mlp / n_rows)):
             stacked = torch.cat(list(block.values()))  # [v n, d_model]
             norms = torch.linalg.vector_norm(stacked, dim=1, dtype=torch.float64)
             scores = vectors.scores(stacked)  # [v n, d_vocab]

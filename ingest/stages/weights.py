@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from math import ceil
 from typing import Any, Self
 
 import numpy as np
@@ -10,8 +11,9 @@ import pyarrow.compute as pc
 import torch
 
 from catalog.ingest.geometry import cosines, gram, norms, pairs
-from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.neuron_vectors import BLOCK_SIZE, NeuronVectors
 from catalog.ingest.stages.stage import LayerRows, LayerUnit, LayerwiseStage, StageContext
+from catalog.ingest.within import told
 from catalog.store.staging import Staging
 from catalog.taxonomy import VECTORS
 
@@ -38,6 +40,10 @@ class WeightsStage(LayerwiseStage):
     def parameters(self) -> Mapping[str, Any]:
         return {"weights": self.weights.kind}
 
+    @property
+    def n_bytes(self) -> int:
+        return 40 * self.weights.n_layers * self.weights.d_mlp
+
     def units(self) -> Sequence[LayerUnit]:
         return [LayerUnit(layer) for layer in range(self.weights.n_layers)]
 
@@ -56,7 +62,9 @@ class WeightsStage(LayerwiseStage):
     def layer_rows(self, layer: int) -> pa.Table:
         """Rows of one layer: layer, neuron and `COLUMNS`; NULL for a zero or non-finite vector."""
         vectors = self.weights.vectors
-        grams = torch.cat([gram(block) for _, block in self.weights.blocks(layer, self.device)])
+        blocks = self.weights.blocks(layer, self.device)
+        n_blocks = ceil(self.weights.d_mlp / BLOCK_SIZE)
+        grams = torch.cat([gram(block) for _, block in told(blocks, n_blocks)])
         values = torch.cat([cosines(grams, vectors), norms(grams, vectors)], dim=1).cpu().numpy()
         there = [f"cos_{first}_{second}" for first, second in pairs(vectors)]
         there += [f"norm_{vector}" for vector in vectors]

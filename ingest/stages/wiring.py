@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from catalog.formats.durations import duration
 from catalog.ingest.engines.engine import Engine
 from catalog.ingest.entry import wire_floor
 from catalog.ingest.neighbours import (
@@ -28,9 +29,10 @@ from catalog.ingest.neighbours import (
     within,
 )
 from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.passing import ask_if_long, duration
+from catalog.ingest.passing import ask_if_long
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.stage import Stage, StageContext
+from catalog.ingest.within import tell_done
 from catalog.store.staging import Staging
 from catalog.taxonomy import Vector
 
@@ -74,6 +76,10 @@ class WiringStage(Stage):
     @property
     def parameters(self) -> Mapping[str, Any]:
         return {"weights": self.weights.kind, "k": K, "wire_floor": self.floor}
+
+    @property
+    def n_bytes(self) -> int:
+        return 230 * self.weights.n_layers * self.weights.d_mlp
 
     @property
     def reads(self) -> list[Vector]:
@@ -132,6 +138,7 @@ class WiringStage(Stage):
                 floor = self.floor if name.startswith("to") else NO_FLOOR
                 compare(rows, own[vector], known, of_own[back], floor, tiles)
                 found[name][other] = rows.spread(of_layer(known, layer))
+            tell_done(other + 1)
         for vector in self.weights.vectors:
             within(own[vector], of_own[f"twin_{vector}"], tiles)
         for name, vector in self._lists_of_own():

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from catalog.cli.ingesting import ProgressBars
 from catalog.cli.progress_lines import ProgressLines
+from catalog.ingest.within import heard_by, tell_done, told
 from tests.support import command, wait_until
 from tests.tiny_checkpoints import build, save_tokenizer
 
@@ -44,3 +46,46 @@ def test_an_ingest_into_a_pipe_draws_no_bar(tmp_path: Path) -> None:
     assert "weights: done, " in answer.err and "\u2501" not in answer.err
     measured, estimate = "measures one batch", "tokens a second"
     assert answer.err.index(measured) < answer.err.index(estimate)
+
+
+def test_a_step_tells_how_far_its_unit_is_and_what_is_to_come(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with ProgressLines(assume_yes=True, every_s=60) as lines:
+        lines.begin("vocab", 4)
+        lines.advance()
+        with heard_by(lines.within):
+            for _ in told(range(4), 4):
+                assert lines._reached().startswith("1")
+            tell_done(0.25)  # a half that is redone takes nothing back
+        assert lines._reached() == "2 of 4"
+        lines.within(0.31)
+        lines.advance()
+        lines.within(0.31)
+        assert lines._reached() == "2.3 of 4"
+        assert lines._to_come().endswith(" to come")
+        lines.end()
+    tell_done(0.5)  # nobody listens
+
+
+def test_between_steps_the_last_line_is_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    said: list[str] = []
+
+    def seen() -> bool:
+        said.append(capsys.readouterr().err)
+        return "still at work, 0 s after: measures one batch\n" in "".join(said)
+
+    with ProgressLines(assume_yes=True, every_s=0.01) as lines:
+        lines.note("measures one batch")
+        wait_until(seen)
+
+
+def test_a_bar_moves_within_a_unit() -> None:
+    bars = ProgressBars(assume_yes=True)
+    with bars:
+        bars.begin("vocab", 4, done=1)
+        bars.within(0.5)
+        (task,) = bars._bars.tasks
+        assert task.completed == 1.5
+        bars.advance()
+        assert task.completed == 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import catalog
-from catalog.errors import DatabaseLocked
+from catalog.errors import DatabaseLocked, HintPart
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.progress import Silent
 from catalog.store.handle import Handle
@@ -204,6 +204,17 @@ class HeldAtLoad(Silent):
             self.stack.enter_context(held(self.db, "read"))
 
 
+class Noting(HeldAtLoad):
+    """Keeps the notes too."""
+
+    def __init__(self, db: Path, title: str, stack: ExitStack) -> None:
+        super().__init__(db, title, stack)
+        self.notes: list[str] = []
+
+    def note(self, said: str, *hint: HintPart) -> None:
+        self.notes.append(said)
+
+
 class SeenAtLoad(Silent):
     """Notes the staged files, with the time each was written, when a load begins."""
 
@@ -249,3 +260,29 @@ def test_a_load_that_gives_up_keeps_what_was_computed(
     ingest(request(60), seen)
     assert seen.files == kept
     same_rows(new, undisturbed)
+
+
+def test_what_is_left_staged_is_explained_when_left_and_when_found(
+    undisturbed: Undisturbed, new: Path, stack: ExitStack
+) -> None:
+    def request(wait_s: float) -> IngestRequest:
+        source = str(undisturbed.checkpoint)
+        return IngestRequest(Handle(new, wait_s), source, "tiny", stages=("weights",), device="cpu")
+
+    progress = Noting(new, "loading weights", stack)
+    with pytest.raises(DatabaseLocked):
+        ingest(request(0.2), progress)
+    stack.close()
+    size = next(said for said in progress.notes if "MB are free" in said)
+    assert size.startswith("tiny: weights will take about ")
+    assert f"MB in {new}, " in size
+    explained = progress.notes[-1]
+    assert str(staging_root(new)) in explained
+    assert "not loaded yet: tiny: weights. The command that began it carries on" in explained
+    again = Noting(new, "", stack)
+    ingest(request(60), again)
+    assert explained in again.notes
+    assert not staging_root(new).exists()
+    once_more = Noting(new, "", stack)
+    ingest(request(60), once_more)
+    assert not any("will take" in said or "loaded yet" in said for said in once_more.notes)

@@ -52,7 +52,7 @@ PUBLIC_VIEWS = {
     "descriptions": "model layer neuron sign_case description explainer scorer score source "
     "source_key imported_at",
     "ingest_runs": "run_id model stage stage_version status started_at finished_at device dtype "
-    "parameters versions n_units n_done",
+    "parameters versions n_units n_done sample_code",
     "io_classes(0.5)": "model layer neuron neuron_id io_class atypical",
 }
 PUBLIC_TYPES = {

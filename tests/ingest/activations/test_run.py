@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -13,7 +14,7 @@ from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan
 from catalog.ingest.activations.hooks import find_mlps, tap_mlps
 from catalog.ingest.activations.job import OpenActivationPass, PassOpening
 from catalog.ingest.activations.kernel import choose_kernel
-from catalog.ingest.activations.run import ActivationPass, measure
+from catalog.ingest.activations.run import ActivationPass, entering, measure
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.activations.tables import exemplar_table, sample_table, stat_table
 from catalog.ingest.engines.engine import Share, Worker
@@ -230,6 +231,27 @@ def test_measure(work: ActivationPass) -> None:
     estimate = measure(work)
     assert estimate.seconds > 0
     assert estimate.state_mb == pytest.approx(empty_state(work).mb)
+
+
+@pytest.mark.parametrize(("n", "k"), [(3, 16), (40, 4)])
+def test_as_many_contexts_enter_a_list_as_in_random_orders(n: int, k: int) -> None:
+    rng = np.random.default_rng(0)
+
+    def entered(order: np.ndarray) -> int:
+        return sum(int((order[:at] > order[at]).sum() < k) for at in range(n))
+
+    mean = np.mean([entered(rng.permutation(n)) for _ in range(2000)])
+    assert entering(n, k) == pytest.approx(mean, rel=0.02)
+
+
+def test_the_estimate_counts_what_lists_take_to_fill(
+    work: ActivationPass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 9.0, 10.0, 13.0, 20.0, 21.0])  # 9 s of warming up, 3 s filling, 1 s full
+    monkeypatch.setattr("catalog.ingest.activations.run.time.perf_counter", lambda: next(times))
+    estimate = measure(work)
+    n_slots = sum(unit.n_slots for unit in work.units)
+    assert estimate.seconds > n_slots / estimate.tokens_per_second
 
 
 def test_small_corpora_are_not_compiled(work: ActivationPass) -> None:
