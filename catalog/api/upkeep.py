@@ -73,6 +73,32 @@ class Upkeep(Opened):
         where = as_location(target)
         export(self._handle, where, models, file_format, force=force, say=say)
 
+    def export_site(
+        self,
+        target: str | Path,
+        model: str | None = None,
+        where: str | None = None,
+        corpus: str | None = None,
+        *,
+        force: bool = False,
+        yes: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Write the neurons of a model that a condition in SQL over `neurons` holds for as a folder
+        of web pages that any host serves: `export_site("site", where="layer = 28")`.
+
+        `force`: a site that is there is written anew. `yes`: thousands of pages are wanted.
+
+        Raises:
+            UsageError, SqlError: no neuron, or thousands; the folder holds something else; no
+                condition.
+        """
+        from catalog.reports.site import export_site
+
+        export_site(
+            self._handle, as_location(target), model, where, corpus, force=force, yes=yes, say=say
+        )
+
     def find_drop(
         self, model: str | None = None, corpus: str | None = None, ablation: str | None = None
     ) -> "Drop":

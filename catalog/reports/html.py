@@ -89,8 +89,16 @@ def standing_alone(blocks: Iterable[Block]) -> str:
     return f"<style>{STYLESHEET}</style>{fragment(blocks)}"
 
 
-def document(blocks: Iterable[Block], title: str) -> str:
-    """Blocks as a whole page in one file, which asks nobody for anything and runs nothing."""
+def document(blocks: Iterable[Block], title: str, above: str = "") -> str:
+    """Blocks as a whole page in one file, which asks nobody for anything and runs nothing.
+
+    `above`: HTML that stands over them.
+    """
+    return page(above + fragment(blocks, Surroundings("h1")), title)
+
+
+def page(body: str, title: str) -> str:
+    """HTML as a whole page in one file that has the stylesheet, its hash in the page's policy."""
     style = _style_file("document.css") + STYLESHEET
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -99,15 +107,15 @@ def document(blocks: Iterable[Block], title: str) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{_text(title)}</title><style>{style}</style></head>"
-        f"<body><main>{fragment(blocks, Surroundings('h1'))}</main></body></html>\n"
+        f"<title>{escaped(title)}</title><style>{style}</style></head>"
+        f"<body><main>{body}</main></body></html>\n"
     )
 
 
 def _rendered(block: Block, around: Surroundings) -> str:
     match block:
         case Heading(text):
-            return f"<h3>{_text(text)}</h3>"
+            return f"<h3>{escaped(text)}</h3>"
         case Line(spans, is_title):
             tag = around.title_tag if is_title else "p"
             return f"<{tag}>{''.join(_words(span, around) for span in spans)}</{tag}>"
@@ -131,12 +139,13 @@ def _words(span: Span | TokenSpan | Option, around: Surroundings) -> str:
     if isinstance(span, TokenSpan):
         return _token(span.text, around)
     if span.io_class is not None:
-        return f'<b class="io-class {class_name(span.io_class)}">{_text(span.text)}</b>'
-    return f"<b>{_text(span.text)}</b>" if span.bold else _text(span.text)
+        return f'<b class="io-class {class_name(span.io_class)}">{escaped(span.text)}</b>'
+    return f"<b>{escaped(span.text)}</b>" if span.bold else escaped(span.text)
 
 
-def _text(text: str) -> str:
-    return escape(UNICODE.running(text))
+def escaped(said: str) -> str:
+    """A text as HTML, its invisible and control characters made visible."""
+    return escape(UNICODE.running(said))
 
 
 def _rulers(block: Rulers) -> str:
@@ -149,7 +158,7 @@ def _rulers(block: Rulers) -> str:
 
 
 def _ruler(ruler: Ruler) -> str:
-    head = f'<tr><th scope="row">{_text(ruler.label)}</th>'
+    head = f'<tr><th scope="row">{escaped(ruler.label)}</th>'
     if ruler.value is None:
         return f'{head}<td class="number">NULL</td></tr>'
     lowest, q1, median, q3, highest = ruler.quartiles
@@ -205,8 +214,8 @@ def _bases(each: TokenList) -> str:
 
 
 def _table(block: Table) -> str:
-    head = "".join(f"<th>{_text(name)}</th>" for name in block.columns)
-    rows = ("".join(f"<td>{_text(cell)}</td>" for cell in row) for row in block.rows)
+    head = "".join(f"<th>{escaped(name)}</th>" for name in block.columns)
+    rows = ("".join(f"<td>{escaped(cell)}</td>" for cell in row) for row in block.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return f'<table class="listed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
@@ -226,7 +235,7 @@ def _case(case: Case, around: Surroundings) -> str:
         if more
         else ""
     )
-    said = f"<p><b>{_text(case.name)}</b> {_text(case.said)}</p>"
+    said = f"<p><b>{escaped(case.name)}</b> {escaped(case.said)}</p>"
     return f'<div class="case">{said}{_list(first, around)}{hidden}</div>'
 
 
@@ -236,7 +245,7 @@ def _list(texts: tuple[ShadedText, ...], around: Surroundings) -> str:
 
 
 def _shaded(block: ShadedText, around: Surroundings) -> str:
-    label = f'<span class="label">{_text(block.label)}</span>' if block.label else ""
+    label = f'<span class="label">{escaped(block.label)}</span>' if block.label else ""
     return "".join([label, *map(_piece, block.pieces), *_following(block, around)])
 
 
@@ -244,7 +253,7 @@ def _piece(piece: Piece) -> str:
     shade = round(piece.strength * SHADES)
     name = f"shade-{'p' if piece.direction > 0 else 'n'}{shade}" if shade else "shade-0"
     tag = "mark" if piece.is_peak else "span"
-    return f'<{tag} class="{name}" title="{piece.post:+.3g}">{_text(piece.text)}</{tag}>'
+    return f'<{tag} class="{name}" title="{piece.post:+.3g}">{escaped(piece.text)}</{tag}>'
 
 
 def _following(block: ShadedText, around: Surroundings) -> Iterator[str]:

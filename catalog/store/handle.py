@@ -66,7 +66,7 @@ class Handle:
             yield connection
 
     @contextmanager
-    def kept_open(self, limits: "Limits") -> Iterator["Handle"]:
+    def kept_open(self, limits: "Limits | None" = None) -> Iterator["Handle"]:
         """The same catalog, where all that is asked in the block shares a connection and limits."""
         with replace(self, limits=limits).reading() as connection:
             yield replace(self, limits=limits, kept=connection)

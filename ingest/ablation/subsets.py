@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Int32
 from numpy import ndarray
 
-from catalog.errors import Command, NotFoundError, SqlError, UsageError
+from catalog.errors import Command, NotFoundError, UsageError
 from catalog.neuron_id import NeuronId
+from catalog.queries.conditions import ids_where, neuron_condition
 from catalog.queries.neuron_record import check_in_range
 from catalog.queries.records import Entry
 from catalog.store.location import Location
-from catalog.store.reading import run_for_dicts, run_query
-from catalog.store.statements import checked_condition
+from catalog.store.reading import run_query
 from catalog.taxonomy import FUNCTIONAL_ROLES, IO_CLASSES
 
 NeuronsByLayer = Mapping[int, Int32[ndarray, " n"]]
@@ -120,11 +120,7 @@ def resolved(
     condition, bound = _condition(connection, spec, there.entry)
     if spec.typical:
         condition = f"({condition}\n) and not atypical"
-    sql = (
-        "select layer, neuron from (from neurons where model = $model) as neurons "
-        f"where {condition}\norder by layer, neuron"
-    )
-    found = run_for_dicts(connection, sql, {"model": there.entry.model, **bound}, catalog)
+    found = ids_where(connection, there.entry.model, condition, catalog, **bound)
     if not found:
         raise UsageError(f"No neuron of {there.entry.model} is in the subset {spec.text!r}.")
     if len(found) == len(there.layer):
@@ -133,8 +129,8 @@ def resolved(
             "compare with."
         )
     by_layer: dict[int, list[int]] = {}
-    for row in found:
-        by_layer.setdefault(row["layer"], []).append(row["neuron"])
+    for each in found:
+        by_layer.setdefault(each.layer, []).append(each.neuron)
     return Subset(spec.text, {layer: np.array(ns, np.int32) for layer, ns in by_layer.items()})
 
 
@@ -164,7 +160,7 @@ def _condition(
     if spec.role is not None:
         return "functional_role = $role", {"role": spec.role}
     if spec.where is not None:
-        return _checked(connection, spec.where), {}
+        return neuron_condition(connection, spec.where), {}
     ids = _own_ids(spec.neurons, entry)
     return (
         "(layer, neuron) in (select unnest($layers::int[]), unnest($neurons::int[]))",
@@ -190,25 +186,3 @@ def _own_ids(texts: Sequence[str], entry: Entry) -> list[NeuronId]:
         ids.append(NeuronId.parse(rest))
         check_in_range(ids[-1], entry)
     return ids
-
-
-def _checked(connection: duckdb.DuckDBPyConnection, where: str) -> str:
-    """A user's condition, if it is one.
-
-    Raises:
-        SqlError: it is not, or does more than read.
-    """
-    source = "(from neurons limit 0) as neurons"
-    condition = checked_condition(connection, where, source)
-    try:
-        (described,) = connection.execute(
-            f"describe select ({condition}\n) as chosen from {source}"
-        ).fetchall()
-    except duckdb.Error as error:
-        raise SqlError(f"The condition cannot be asked of neurons. {error}") from error
-    if described[1] != "BOOLEAN":
-        raise SqlError(
-            f"{where.strip()!r} is no condition: it gives {described[1]}, not true or false. Write "
-            "for example: layer > 3 and io_class = 'depletion'."
-        )
-    return condition

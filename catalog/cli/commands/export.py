@@ -4,24 +4,40 @@ import click
 
 from catalog.api import Catalog
 from catalog.cli.options import LOCATION, source_options
+from catalog.errors import Option, UsageError
 from catalog.store.location import Location
+
+_WHOLE = ("parquet", "csv", "jsonl", "duckdb")
+"""Formats of all that there is of a model."""
 
 
 @click.command("export")
+@click.argument("what", nargs=-1, type=click.Choice(("site",)), metavar="[site]")
 @click.argument("target", type=LOCATION)
 @click.option("--model", "models", multiple=True, metavar="ALIAS", help="A model; without, all.")
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(("parquet", "csv", "jsonl", "duckdb")),
-    default="parquet",
-    show_default=True,
-    help="A lake of Parquet files, one text file per view, or a catalog file.",
+    type=click.Choice(_WHOLE),
+    help="A lake of Parquet files (the default), one text file per view, or a catalog file.",
 )
+@click.option(
+    "--where", metavar="CONDITION", help="Of a site: which neurons, in SQL over the view neurons."
+)
+@click.option("--corpus", metavar="NAME", help="Of a site: the corpus of its exemplars.")
 @click.option("--force", is_flag=True, help="Write what is there already anew.")
+@click.option("--yes", is_flag=True, help="Of a site: thousands of pages are wanted.")
 @source_options
 def command(
-    catalog: Catalog, target: Location, models: tuple[str, ...], format_name: str, force: bool
+    catalog: Catalog,
+    what: tuple[str, ...],
+    target: Location,
+    models: tuple[str, ...],
+    format_name: str | None,
+    where: str | None,
+    corpus: str | None,
+    force: bool,
+    yes: bool,
 ) -> None:
     """Export models to TARGET: a folder, or a URL such as s3://bucket/lake.
 
@@ -31,11 +47,35 @@ def command(
     package, such as s3fs. With --format csv or jsonl, TARGET gets one file per view; with --format
     duckdb, TARGET is a new catalog file with these models alone.
 
+    With `site` before it, TARGET becomes a folder of web pages that any host serves: the page of
+    each chosen neuron, as `catalog show --html` writes it, and an index.
+
     \b
     Example:
       catalog export lake --model demo
       catalog sql "from models" --db lake
+      catalog export site depletion --where "io_class = 'depletion'"
     """
     from catalog.cli.messages import note
 
-    catalog.export(target, models, format_name, force=force, say=note)
+    if what:
+        model = _one_model(what, models, format_name)
+        catalog.export_site(target, model, where, corpus, force=force, yes=yes, say=note)
+        return
+    given = {"where": where is not None, "corpus": corpus is not None, "yes": yes}
+    for name in (name for name, is_given in given.items() if is_given):
+        raise UsageError("", Option(name), " is of a site: write `site` before the folder.")
+    catalog.export(target, models, format_name or "parquet", force=force, say=note)
+
+
+def _one_model(
+    what: tuple[str, ...], models: tuple[str, ...], format_name: str | None
+) -> str | None:
+    """The model of a site, which may be left out where there is only one."""
+    if len(what) > 1:
+        raise UsageError("There is one folder to write a site to.")
+    if format_name is not None:
+        raise UsageError("A site has no ", Option("format"), ".")
+    if len(models) > 1:
+        raise UsageError("A site is of one model.", "Name one with ", Option("model"), ".")
+    return models[0] if models else None
