@@ -13,6 +13,9 @@ DESCRIBED_CASES: Final = (ANY, *SIGNS, *SIGN_CASES, *PLAIN_SIGN_CASES)
 LONGEST_TEXT: Final = 20_000
 """Characters of a description; what is longer is no description of a neuron."""
 
+LONGEST_NAME: Final = 1_000
+"""Characters of the name of a model, an explainer, a scorer, a source or a key."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -36,8 +39,13 @@ class Description:
     def __post_init__(self) -> None:
         if self.sign_case not in DESCRIBED_CASES:
             raise ValueError(
-                f"sign_case is {self.sign_case!r}; there is: {', '.join(DESCRIBED_CASES)}"
+                f"sign_case is {str(self.sign_case)[:40]!r}; there is: {', '.join(DESCRIBED_CASES)}"
             )
+        for name in ("model", "explainer", "scorer", "source", "key"):
+            if (length := len(getattr(self, name) or "")) > LONGEST_NAME:
+                raise ValueError(
+                    f"{name} has {length:,} characters; at most {LONGEST_NAME:,} are read"
+                )
         if len(self.text) > LONGEST_TEXT:
             raise ValueError(
                 f"a description of {len(self.text):,} characters; at most {LONGEST_TEXT:,} are read"

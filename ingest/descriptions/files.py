@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from catalog.errors import UsageError
+from catalog.store.plain_files import kind_of
 
 LONGEST_LINE: Final = 64 << 20
 """Bytes of a line: those of Bills et al. hold simulations, a megabyte or so each."""
 
 _JSON_LINES: Final = (".jsonl", ".jsonl.gz", ".json", ".ndjson")
-_AT_ONCE: Final = 10_000
+_AT_ONCE: Final = 1_000
+_LONGEST_REASON: Final = 500
+"""Characters of a message: a file's names of columns may be of any length."""
 
 Row = Mapping[str, Any]
 Placed = tuple[str, Row]
@@ -24,7 +27,9 @@ Placed = tuple[str, Row]
 
 def unreadable(where: object, why: object) -> UsageError:
     """The error for a file that is not what its format says."""
-    return UsageError(f"{where}: {why}. Nothing was imported.")
+    reason = str(why)
+    cut = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + "…"
+    return UsageError(f"{where}: {cut}. Nothing was imported.")
 
 
 def json_rows(path: Path) -> Iterator[Placed]:
@@ -46,6 +51,7 @@ def json_rows(path: Path) -> Iterator[Placed]:
 
 def json_file(path: Path) -> Any:
     """What one small JSON file holds."""
+    _require_plain(path)
     if path.stat().st_size > LONGEST_LINE:
         raise unreadable(path, f"larger than {LONGEST_LINE >> 20} MiB")
     try:
@@ -76,11 +82,20 @@ def _files(path: Path, endings: tuple[str, ...]) -> list[Path]:
     if not path.exists():
         raise UsageError(f"There is no file {path}.")
     if not path.is_dir():
+        _require_plain(path)
         return [path]
     found = sorted(file for file in path.rglob("*") if file.name.endswith(endings))
     if not found:
         raise unreadable(path, f"a folder without files {', '.join(endings)}")
+    for file in found:
+        _require_plain(file)
     return found
+
+
+def _require_plain(file: Path) -> None:
+    """Refuse what may never end."""
+    if kind := kind_of(file):
+        raise unreadable(file, f"{kind}, and no plain file")
 
 
 @contextmanager
@@ -117,15 +132,22 @@ def _csv_rows(file: Path) -> Iterator[Placed]:
 
 
 def _parquet_rows(file: Path) -> Iterator[Placed]:
+    """Rows of plain columns. Texts are kept once and repeated a row at a time, as the file does:
+
+    a kilobyte of it may stand for gigabytes.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file) as opened:
+        plain = [field for field in pq.read_schema(file) if not pa.types.is_nested(field.type)]
+        names = [field.name for field in plain]
+        with pq.ParquetFile(file, read_dictionary=names) as opened:
             at = 0
-            for batch in opened.iter_batches(_AT_ONCE):
-                for row in batch.to_pylist():
+            for batch in opened.iter_batches(_AT_ONCE, columns=names):
+                for values in zip(*batch.columns, strict=True):
                     at += 1
+                    row = {name: value.as_py() for name, value in zip(names, values, strict=True)}
                     yield f"{file}, row {at}", row
     except pa.ArrowException as error:
         raise unreadable(file, f"no Parquet file ({error})") from None

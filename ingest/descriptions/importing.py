@@ -21,8 +21,13 @@ from catalog.store.handle import Handle
 MOST_DESCRIPTIONS: Final = 3_000_000
 """Of one import: three for each neuron of a model of some 30 layers."""
 
+MOST_CHARACTERS: Final = 1_000_000_000
+"""Of the descriptions of one import, which are held in memory."""
+
 _AT_ONCE: Final = 50_000
 _N_NAMED: Final = 8
+_SHOWN: Final = 80
+"""Characters of a name in a message."""
 
 _SCHEMA: Final = pa.schema(
     [
@@ -70,6 +75,7 @@ class _Sorted:
     strangers: Counter[str] = field(default_factory=Counter)
     odd: Counter[str] = field(default_factory=Counter)
     n: int = 0
+    n_characters: int = 0
 
 
 def import_descriptions(
@@ -132,6 +138,9 @@ def describe(
         NotFoundError: there is no such model or neuron.
     """
     at = NeuronId.parse(neuron_id)
+    for given in (text, author or ""):
+        if not _is_unicode(given):
+            raise UsageError(f"{given!r} is no valid Unicode text.")
     try:
         said = Description(at.layer, at.neuron, text.strip(), BY_HAND, model, sign_case, author)
     except ValueError as error:
@@ -142,6 +151,11 @@ def describe(
         _require_neuron(entry, at)
         rows = pa.Table.from_pylist([_row(said, 0)], schema=_SCHEMA)
         return bool(add_descriptions(connection, entry.model_id, rows, BY_HAND, versions(), {}))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it has no bytes of another encoding, as a command line may."""
+    return text == text.encode("utf-8", "replace").decode()
 
 
 class _Names:
@@ -226,6 +240,12 @@ def _sorted(found: Iterable[Found], names: _Names) -> _Sorted:
             if isinstance(each, NotANeuron):
                 _count(given.odd, each.name)
                 continue
+            given.n_characters += len(each.text)
+            if given.n_characters > MOST_CHARACTERS:
+                raise UsageError(
+                    f"The descriptions of the file are longer than {MOST_CHARACTERS:,} characters "
+                    "together. Split it; nothing was imported."
+                )
             entry = names.named(each.model)
             if entry is None:
                 _count(given.strangers, each.model or "")
@@ -247,6 +267,7 @@ def _batches(found: Iterable[Found]) -> Iterator[Iterable[Found]]:
 
 def _count(counter: Counter[str], name: str) -> None:
     """Count one; of many names only the first are kept, all others under ''."""
+    name = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
     counter[name if name in counter or len(counter) <= _N_NAMED else ""] += 1
 
 

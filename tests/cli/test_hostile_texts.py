@@ -111,6 +111,28 @@ def test_json_on_a_terminal_is_the_same_json(hostile: Path) -> None:
     assert json.loads(written) == [{"token": HOSTILE}]
 
 
+def test_descriptions_are_shown(known: Path, tmp_path: Path) -> None:
+    """Of a stranger's file: while it is imported, and wherever what it says is shown."""
+    db, file = Path(shutil.copy(known, tmp_path / "c.duckdb")), tmp_path / f"f{OSC}{BIDI}.jsonl"
+    said = dict.fromkeys(("description", "explainer", "scorer", "source"), HOSTILE)
+    at = {"layer": 28, "neuron": 4737}
+    rows = [{**said, **at, "model": "alpha"}, {**said, **at, "model": HOSTILE}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    imported = ("import", "descriptions", file, "--format", "table", "--db", db)
+    written = on_terminal(300, *imported)
+    file.write_text(json.dumps({**at, "description": "a", "layer": HOSTILE}))
+    written += on_terminal(300, *imported, code=2)
+    shown = ("28.4737", "--model", "alpha", "--db", db)
+    for asked in (["show", *shown], ["show", *shown, "--json"], ["find", "--describes", "owned"]):
+        more = ["--db", db] if asked[0] == "find" else []
+        answer = on_terminal(300, *asked, *more)
+        assert r"\x1b]0;owned" in answer or r"\u001b]0;owned" in answer
+        written += answer
+    written += on_terminal(80, "sql", "from descriptions", "--format", "csv", "--db", db)
+    assert obeyed(written) == set()
+    assert CURSOR not in written
+
+
 @given(st.text(st.characters() | st.sampled_from(HOSTILE)))
 def test_what_is_visible_prints_and_means_the_same(text: str) -> None:
     assert obeyed(visible(text)) == set()
