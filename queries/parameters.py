@@ -121,6 +121,21 @@ class Parameter:
     doc: str
 
     @property
+    def usage(self) -> str:
+        """How it is given: by name, and the kind of its value."""
+        return f"{self.name}={self.type.upper()}"
+
+    @property
+    def meaning(self) -> str:
+        """What it means, the values there are, and its default."""
+        choices = f" ({', '.join(self.choices)})" if self.choices else ""
+        if self.required:
+            default = " [required]"
+        else:
+            default = "" if self.default is None else f" [default: {self.default}]"
+        return f"{self.doc}{choices}{default}"
+
+    @property
     def choices(self) -> tuple[str, ...]:
         """The values there are, of a type that is a list of names; else none."""
         return _CHOICES.get(self.type, ())

@@ -1,5 +1,5 @@
 -- Box plots of a model's three cosines by layer: quartiles, whiskers that end at the last value
--- within 1.5 interquartile ranges, and the values beyond, rounded so that a huge layer draws as fast.
+-- within 1.5 interquartile ranges, and the values beyond.
 with
 cosines as (
     select
@@ -24,7 +24,7 @@ select
     min(value) filter (where value >= 2.5 * q[1] - 1.5 * q[3]) as whislo,
     max(value) filter (where value <= 2.5 * q[3] - 1.5 * q[1]) as whishi,
     coalesce(
-        list(distinct round(value, 2)) filter (
+        list(value order by value) filter (
             where value < 2.5 * q[1] - 1.5 * q[3] or value > 2.5 * q[3] - 1.5 * q[1]
         ),
         []

@@ -1,14 +1,15 @@
 """What figures read: the entries they show, and rows of queries over the public views."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from catalog.errors import Command, NotFoundError
+from catalog.errors import Command, NotFoundError, UsageError
+from catalog.neuron_id import NeuronId
 from catalog.queries import named_query
-from catalog.queries.neuron_record import chosen_model, no_model_yet
-from catalog.queries.records import Model, record_of
+from catalog.queries.neuron_record import chosen_model, no_model_yet, read_neuron
+from catalog.queries.records import Model, NeuronRecord, record_of
 from catalog.store.handle import Handle
 from catalog.store.reading import run_for_dicts, run_query
 
@@ -51,6 +52,36 @@ class FigureData:
         if not rows:
             raise no_model_yet(self._catalog)
         return [record_of(Model, row) for row in rows]
+
+    def where_there_is_some(
+        self, rows_of: Callable[[Model], "pa.Table"]
+    ) -> Iterator[tuple[Model, "pa.Table"]]:
+        """Each model with its rows; of all models those that have some.
+
+        Raises:
+            NotFoundError: a model that was named, or every model, has none.
+        """
+        some = False
+        for model in self.models:
+            try:
+                rows = rows_of(model)
+            except NotFoundError:
+                if self.named_models or (model is self.models[-1] and not some):
+                    raise
+                continue
+            some = True
+            yield model, rows
+
+    def neuron(self, neuron: str, corpus: str | None) -> NeuronRecord:
+        """What is known of a neuron of the model that is named, or the only one there is.
+
+        Raises:
+            UsageError, NotFoundError: as `read_neuron`; several models are named.
+        """
+        if len(self._names) > 1:
+            raise UsageError("A neuron is of one model: name that alone.")
+        name = self._names[0] if self._names else None
+        return read_neuron(self._catalog, NeuronId.parse(neuron), name, corpus)
 
     def named_query(self, name: str, model: Model, **parameters: Any) -> "pa.Table":
         """Rows of a named query about one model, other parameters at their defaults."""

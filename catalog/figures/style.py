@@ -1,5 +1,6 @@
 """How figures look: sizes of a paper's columns, labels, titles."""
 
+import math
 import textwrap
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ FAINT: Final = "#999999"
 LINE_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINE_STYLES: Final = (("-", "o"), ((0, (3, 1.5)), "^"), (":", "s"))
 """Dashes and markers; a colour comes again only with the next of them."""
+
+GOLDEN: Final = (math.sqrt(5) - 1) / 2
+"""Its multiples, less their whole part, spread evenly over the width of a strip."""
 
 COSINE_LABELS: Final = {
     "gate, in": r"$\cos(w_\mathrm{gate}, w_\mathrm{in})$",
@@ -58,18 +62,25 @@ def title_of(model: Model) -> str:
     return textwrap.fill(f"{drawn(model.model)} ({drawn(model.weights)} weights)", 38)
 
 
+def head(figure: Figure, what: str) -> None:
+    """Say above a figure what it is, the models standing below."""
+    narrow = figure.get_figwidth() < PAGE_IN
+    lines = [textwrap.fill(line, 52 if narrow else 110) for line in what.splitlines()]
+    figure.suptitle("\n".join(lines), fontsize=8, fontweight="bold")
+
+
 def drawn(text: str) -> str:
     """A text of the catalog as a figure shows it: visible, and never a formula."""
     return visible(text).replace("$", r"\$")
 
 
-def facets(n: int, panel_height: float) -> tuple[Figure, list[Axes]]:
+def facets(n: int, panel_height: float, *, sharey: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure of n equal panels: one column wide for a single one, else the page."""
     columns = 1 if n == 1 else 2 if n <= 4 else 3
     rows = -(-n // columns)
     width = COLUMN_IN if columns == 1 else PAGE_IN
-    figure = Figure(figsize=(width, rows * panel_height + 0.6), layout="constrained")
-    panels: list[Axes] = [*figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()]
+    figure = Figure(figsize=(width, rows * panel_height + 0.8), layout="constrained")
+    panels: list[Axes] = [*figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()]
     for spare in panels[n:]:
         spare.remove()
     return figure, panels[:n]

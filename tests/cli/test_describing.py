@@ -8,6 +8,7 @@ import pytest
 import catalog
 from catalog.cli.describing import described
 from catalog.errors import NotFoundError, SqlError
+from catalog.queries import named_query, query_names
 from catalog.views import VIEWS
 from tests.support import Answer, columns, view_names
 
@@ -61,3 +62,24 @@ def test_nothing_is_offered_where_nothing_is_near(known: Path) -> None:
         with pytest.raises(SqlError) as refused:
             catalog.open(known).sql(sql)
         assert "Did you mean functional" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", query_names())
+def test_help_of_a_query_tells_what_its_parameters_mean(
+    cli: Callable[..., Answer], name: str
+) -> None:
+    answer = cli("query", name, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    said = " ".join(answer.out.split())
+    query = named_query(name)
+    assert " ".join(query.doc.split()) in said
+    for parameter in query.parameters:
+        assert f"-p {parameter.usage}" in said
+        assert parameter.doc
+        assert " ".join(parameter.meaning.split()) in said
+
+
+def test_help_of_a_query_that_is_not_there_names_near_ones(cli: Callable[..., Answer]) -> None:
+    answer = cli("query", "classes_by_layers", "--help")
+    assert answer.code == 3
+    assert "classes_by_layer" in answer.err

@@ -1,6 +1,7 @@
 """Every figure from a small catalog, in every format, and what is refused."""
 
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
 from catalog.taxonomy import IO_CLASSES
 from tests import synthetic
-from tests.support import Answer, python
+from tests.support import Answer, execute, python, query
 
 FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 FIGURES = figure_names()
-OF_NEURONS = [name for name in FIGURES if name != "ablation"]
+OF_WEIGHTS = [name for name in FIGURES if name not in ("ablation", "neuron", "roles")]
+NEEDED: dict[str, dict[str, str]] = {"neuron": {"neuron": "28.4737"}}
+"""Options that a figure cannot do without."""
+
 PAPER = {"classes", "cosines", "definition", "medians", "scatter", "swiglu"}
 
 # Linear RGB as seen without the long, middle or short cones (Machado et al. 2009, severity 1).
@@ -46,6 +50,22 @@ def layers(once: Callable[..., Path]) -> Path:
     return once("layers", build) / "layers.duckdb"
 
 
+@pytest.fixture(scope="module")
+def known(once: Callable[..., Path], known: Path) -> Path:
+    """The catalog that all tests know, and a role for each neuron of `alpha`."""
+
+    def build(folder: Path) -> None:
+        shutil.copy(known, folder / "known.duckdb")
+        execute(
+            folder / "known.duckdb",
+            "update neuron set functional_role = if(layer < 30, 'prediction', 'other') "
+            "where run_id in (select run_id from ingest_run join model using (model_id) "
+            "where alias = 'alpha')",
+        )
+
+    return once("roled", build) / "known.duckdb"
+
+
 def test_the_figures_of_the_paper_are_there() -> None:
     assert set(FIGURES) >= PAPER
     assert sorted(FIGURES) == FIGURES
@@ -55,12 +75,16 @@ def test_the_figures_of_the_paper_are_there() -> None:
 def test_every_figure_in_every_format_is_the_same_each_time(
     known: Path, name: str, file_format: str
 ) -> None:
-    picture = render(name, FigureData(Handle(known)), file_format)
+    def drawn() -> bytes:
+        data = FigureData(Handle(known), ["alpha"] if name in NEEDED else [])
+        return render(name, data, file_format, **NEEDED.get(name, {}))
+
+    picture = drawn()
     assert picture.startswith(FIRST_BYTES[file_format])
-    assert picture == render(name, FigureData(Handle(known)), file_format)
+    assert picture == drawn()
 
 
-@pytest.mark.parametrize("name", OF_NEURONS)
+@pytest.mark.parametrize("name", OF_WEIGHTS)
 @pytest.mark.parametrize("models", [["one"], ["many"], ["one", "many"]])
 def test_one_layer_hundreds_and_several_models(layers: Path, name: str, models: list[str]) -> None:
     assert render(name, FigureData(Handle(layers), models), "png")
@@ -78,6 +102,66 @@ def test_titles_name_model_and_kind_of_weights(known: Path) -> None:
     for name in ("classes", "medians"):
         picture = render(name, FigureData(Handle(known), ["beta"]), "svg").decode()
         assert "<!-- beta (raw weights) -->" in picture
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("ablation", "What ablations do to the loss, beside random neurons"),
+        ("classes", "IO classes by layer, at threshold 0.5"),
+        ("cosines", "Cosines of each neuron's weight vectors, by layer"),
+        ("medians", "Median cosine of w_in and w_out by layer"),
+        ("neuron", "Neuron 28.4737 of alpha: enrichment"),
+        ("roles", "Functional roles by layer"),
+        ("scatter", "Neurons by their cosines, with class borders"),
+    ],
+)
+def test_titles_say_what_a_figure_is(known: Path, name: str, what: str) -> None:
+    data = FigureData(Handle(known), ["alpha"])
+    assert what in render(name, data, "svg", **NEEDED.get(name, {})).decode()
+
+
+def test_every_outlier_of_a_cosine_has_a_dot_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "outliers.duckdb"
+    ensure_catalog(Handle(path))
+    usual = {f"0.{at}": (0.1, 0.1, 0.01 * at) for at in range(20)}
+    far = {f"0.{20 + at}": (0.1, 0.1, value) for at, value in enumerate((0.801, 0.801, 0.804))}
+    synthetic.load_weights(path, synthetic.entry("a", n_layers=1, d_mlp=23), usual | far)
+    data = FigureData(Handle(path))
+    rows = data.own_query("box_plots", data.models[0]).to_pylist()
+    (fliers,) = (row["fliers"] for row in rows if row["cosine"] == "in, out")
+    assert fliers == pytest.approx([0.801, 0.801, 0.804])
+
+
+def test_scatter_draws_the_borders_of_the_classes(known: Path) -> None:
+    picture = render("scatter", FigureData(Handle(known), ["alpha"]), "svg").decode()
+    dashed = [line for line in picture.splitlines() if "stroke-dasharray" in line]
+    n_layers = len(query(known, "select distinct layer from neurons where model = 'alpha'"))
+    assert len(dashed) >= 4 * n_layers
+
+
+def test_roles_are_drawn_of_models_that_have_some(known: Path) -> None:
+    everything = render("roles", FigureData(Handle(known)), "svg")
+    assert everything == render("roles", FigureData(Handle(known), ["alpha"]), "svg")
+    with pytest.raises(NotFoundError, match="nothing to draw of beta"):
+        render("roles", FigureData(Handle(known), ["beta"]), "svg")
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "refusal"),
+    [
+        (["alpha"], {}, "Which neuron is to be drawn"),
+        ([], {"neuron": "28.4737"}, "Which model"),
+        (["alpha", "beta"], {"neuron": "28.4737"}, "of one model"),
+        (["alpha"], {"neuron": "28.4737", "corpus": "wab"}, "a corpus 'wab'"),
+        (["beta"], {"neuron": "0.0"}, "beta has no activations yet"),
+    ],
+)
+def test_a_neuron_that_cannot_be_drawn(
+    known: Path, models: list[str], options: dict[str, str], refusal: str
+) -> None:
+    with pytest.raises((NotFoundError, UsageError), match=refusal):
+        render("neuron", FigureData(Handle(known), models), "png", **options)
 
 
 def test_a_selection_without_neurons_is_refused(known: Path, layers: Path) -> None:

@@ -21,6 +21,8 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "layers": {"type": NATURAL, "multiple": True},
     "flag": {"is_flag": True},
     "metric": {"type": click.Choice(METRICS)},
+    "neuron": {"metavar": "LAYER.NEURON"},
+    "corpus": {"metavar": "NAME"},
 }
 """How the command line takes an option of a figure, by its kind."""
 

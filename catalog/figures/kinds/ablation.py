@@ -7,10 +7,8 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catalog.errors import NotFoundError
 from catalog.figures.data import FigureData
-from catalog.figures.style import FAINT, LINE_COLOURS, PAGE_IN, title_of
-from catalog.queries.records import Model
+from catalog.figures.style import FAINT, LINE_COLOURS, PAGE_IN, head, title_of
 
 OPTIONS: Final = {"metric": ("metric", "loss (the default), entropy, rank or log_scale.")}
 
@@ -18,11 +16,9 @@ _BASELINES: Final = ("none", "layer", "frequency")
 _LABELS: Final = {"none": "subset", "layer": "same layers", "frequency": "and same frequency"}
 _ROW_IN: Final = 0.32
 _UNITS: Final = {"loss": " (nats)", "entropy": " (nats)"}
+_NAMES: Final = {"log_scale": "scale of what the final norm reads", "rank": "next token's rank"}
 _LINEAR: Final = 1e-4
 """Effects below this are drawn on a linear scale, those above on a logarithmic one."""
-
-_Block = tuple[Model, list[list[dict[str, Any]]]]
-"""A model and the rows of each of its ablations."""
 
 
 def draw(data: FigureData, *, metric: str = "loss") -> Figure:
@@ -31,9 +27,12 @@ def draw(data: FigureData, *, metric: str = "loss") -> Figure:
     Ablated minus clean: a positive loss says that the neurons helped. Subsets stand below each
     other, each above the draws of its baselines.
     """
-    blocks = _blocks(data, metric)
+    found = data.where_there_is_some(
+        lambda model: data.own_query("ablation_effects", model, metric=metric)
+    )
+    blocks = [(model, _by_ablation(rows.to_pylist())) for model, rows in found]
     heights = [_ROW_IN * len(rows) + 0.6 for _, rows in blocks]
-    figure = Figure(figsize=(PAGE_IN, sum(heights) + 0.4), layout="constrained")
+    figure = Figure(figsize=(PAGE_IN, sum(heights) + 0.6), layout="constrained")
     panels = figure.subplots(len(blocks), 1, squeeze=False, height_ratios=heights).ravel()
     for axes, (model, rows) in zip(panels, blocks, strict=True):
         _panel(axes, rows)
@@ -41,25 +40,8 @@ def draw(data: FigureData, *, metric: str = "loss") -> Figure:
         axes.set_xlabel(f"{metric}, ablated minus clean{_UNITS.get(metric, '')}")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    head(figure, f"What ablations do to the {_NAMES.get(metric, metric)}, beside random neurons")
     return figure
-
-
-def _blocks(data: FigureData, metric: str) -> list[_Block]:
-    """Each model with the rows of its ablations; of all models, those that have some.
-
-    Raises:
-        NotFoundError: a model that was named, or every model, has none.
-    """
-    blocks: list[_Block] = []
-    for model in data.models:
-        try:
-            rows = data.own_query("ablation_effects", model, metric=metric).to_pylist()
-        except NotFoundError:
-            if data.named_models or (model is data.models[-1] and not blocks):
-                raise
-            continue
-        blocks.append((model, _by_ablation(rows)))
-    return blocks
 
 
 def _by_ablation(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from catalog.figures.data import FigureData
-from catalog.figures.style import facets, layer_axis, title_of
+from catalog.figures.style import facets, head, layer_axis, title_of
 from catalog.queries.records import Model
 from catalog.reports.colours import CLASS_COLOURS
 from catalog.taxonomy import IO_THRESHOLD
@@ -28,8 +28,7 @@ def draw(data: FigureData, *, threshold: float = IO_THRESHOLD) -> Figure:
         loc="outside lower center",
         ncols=2 if len(panels) == 1 else 3,
     )
-    if threshold != IO_THRESHOLD:
-        figure.suptitle(f"threshold {threshold:g}", fontsize="medium")
+    head(figure, f"IO classes by layer, at threshold {threshold:g}")
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -10,9 +11,11 @@ from catalog.figures.style import (
     COLUMN_IN,
     COSINE_LABELS,
     FAINT,
+    GOLDEN,
     INK,
     LINE_COLOURS,
     PAGE_IN,
+    head,
     layer_axis,
     title_of,
 )
@@ -27,11 +30,11 @@ def draw(data: FigureData) -> Figure:
     models = data.models
     if len(models) == 1:
         n = len(_cosines(models[0]))
-        figure = Figure(figsize=(COLUMN_IN, 0.8 + 1.2 * n), layout="constrained")
+        figure = Figure(figsize=(COLUMN_IN, 1.0 + 1.2 * n), layout="constrained")
         grid = figure.subplots(n, 1, squeeze=False, sharex=True).T
-        figure.suptitle(title_of(models[0]), fontsize="medium")
+        grid[0, 0].set_title(title_of(models[0]))
     else:
-        figure = Figure(figsize=(PAGE_IN, 1.45 * len(models)), layout="constrained")
+        figure = Figure(figsize=(PAGE_IN, 1.45 * len(models) + 0.3), layout="constrained")
         grid = figure.subplots(len(models), 3, squeeze=False)
     for model, panels in zip(models, grid, strict=True):
         rows = data.own_query("box_plots", model).to_pylist()
@@ -45,6 +48,7 @@ def draw(data: FigureData) -> Figure:
             panels[1].set_title(title_of(model))
             panels[0].set_xlabel("layer")
             panels[1].set_xlabel("layer")
+    head(figure, "Cosines of each neuron's weight vectors, by layer")
     return figure
 
 
@@ -66,13 +70,21 @@ def _boxes(axes: Axes, cosine: str, rows: list[dict[str, Any]]) -> None:
         boxprops={"linewidth": 0.4, "facecolor": LINE_COLOURS[-1], "edgecolor": INK},
         medianprops={"linewidth": 1.2, "color": LINE_COLOURS[1]},
         whiskerprops=line,
-        flierprops={
-            "marker": ".",
-            "markersize": 1.2,
-            "markerfacecolor": FAINT,
-            "markeredgewidth": 0,
-            "rasterized": True,
-        },
+        showfliers=False,
+    )
+    # Side by side: those of one layer would be a line, and hide how many there are.
+    layers = np.repeat([row["layer"] for row in rows], [len(row["fliers"]) for row in rows])
+    values = np.array([value for row in rows for value in row["fliers"]])
+    beside = 0.6 * (np.arange(len(values)) * GOLDEN % 1 - 0.5)
+    axes.plot(
+        layers + beside,
+        values,
+        color=FAINT,
+        marker=".",
+        markersize=1.2,
+        markeredgewidth=0,
+        linestyle="none",
+        rasterized=True,
     )
     signed = cosine == "in, out"
     axes.set_ylim(-1 if signed else 0, 1)

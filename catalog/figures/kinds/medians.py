@@ -12,6 +12,7 @@ from catalog.figures.style import (
     LINE_COLOURS,
     LINE_STYLES,
     drawn,
+    head,
     layer_axis,
     title_of,
 )
@@ -24,7 +25,7 @@ def draw(data: FigureData, *, depth: bool = False) -> Figure:
     models = data.models
     one = len(models) == 1
     legend_in = 0 if one else 0.15 * -(-len(models) // 2)
-    figure = Figure(figsize=(COLUMN_IN, 2.2 + legend_in), layout="constrained")
+    figure = Figure(figsize=(COLUMN_IN, 2.4 + legend_in), layout="constrained")
     axes = figure.subplots()
     axes.axhline(0, color=FAINT, linewidth=0.5)
     kinds = {model.weights for model in models}
@@ -49,6 +50,7 @@ def draw(data: FigureData, *, depth: bool = False) -> Figure:
         layer_axis(axes, n_layers)
     axes.set_ylabel("median " + COSINE_LABELS["in, out"])
     axes.set_title(title_of(models[0]) if one else drawn(f"{', '.join(sorted(kinds))} weights"))
+    head(figure, f"Median cosine of w_in and w_out by {'depth' if depth else 'layer'}")
     if not one:
         figure.legend(loc="outside lower center", ncols=2, handlelength=3)
     return figure

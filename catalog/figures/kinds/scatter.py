@@ -21,9 +21,11 @@ from catalog.figures.style import (
     COLUMN_IN,
     COSINE_LABELS,
     FAINT,
+    GOLDEN,
     INK,
     PAGE_IN,
     STYLE,
+    head,
     layer_axis,
     title_of,
 )
@@ -47,10 +49,8 @@ _HIGH: Final = 2.6
 _SCALE_IN: Final = 0.5
 _TITLE_IN: Final = 0.45
 _LABEL_IN: Final = 0.35
+_HEAD_IN: Final = 0.3
 _STRIP_IN: Final = 2.2
-
-_GOLDEN: Final = (math.sqrt(5) - 1) / 2
-"""Its multiples spread evenly over the width of a strip."""
 
 
 OPTIONS: Final = {"layer": ("layers", "only these layers.")}
@@ -74,7 +74,7 @@ def draw(data: FigureData, *, layer: Sequence[int] = ()) -> Figure:
         for model in data.models
     ]
     heights += [_SCALE_IN] * bool(blocks)
-    figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(width, sum(heights) + _HEAD_IN), layout="constrained")
     parts = [*figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights).flat]
     pixels = round(2 * _EDGE * unit * STYLE["savefig.dpi"])
     for model, part in zip(data.models, parts, strict=False):
@@ -86,6 +86,7 @@ def draw(data: FigureData, *, layer: Sequence[int] = ()) -> Figure:
             _strip(part.subplots(), *(column.to_numpy() for column in rows.columns))
     if blocks:
         _scale(parts[-1])
+    head(figure, "Neurons by their cosines, with class borders")
     return figure
 
 
@@ -109,7 +110,7 @@ def _strip(
 ) -> None:
     """A dot a neuron, over its layer, in the colour of its class; the lines are its borders."""
     places = np.unique(layer)
-    x = np.searchsorted(places, layer) + 0.8 * (neuron * _GOLDEN % 1 - 0.5)
+    x = np.searchsorted(places, layer) + 0.8 * (neuron * GOLDEN % 1 - 0.5)
     axes.axhline(0, color=FAINT, linewidth=0.5)
     for border in (-IO_THRESHOLD, IO_THRESHOLD):
         axes.axhline(border, color=FAINT, linewidth=0.5, linestyle=":")
@@ -176,6 +177,17 @@ def _block(axes: Axes, points: dict[int, Points], columns: int, pixels: int) -> 
         for line in ([(x - _EDGE, y), (x + _EDGE, y)], [(x, y - _EDGE), (x, y + _EDGE)])
     ]
     axes.add_collection(LineCollection(crosses, **frame), autolim=False)
+    borders = [
+        line
+        for x, y in middles
+        for at in (-IO_THRESHOLD, IO_THRESHOLD)
+        for line in (
+            [(x - _EDGE, y + at), (x + _EDGE, y + at)],
+            [(x + at, y - _EDGE), (x + at, y + _EDGE)],
+        )
+    ]
+    dotted = {**frame, "linestyle": (0, (2, 2)), "label": "borders of the IO classes"}
+    axes.add_collection(LineCollection(borders, **dotted), autolim=False)
     rows = math.ceil(len(points) / columns)
     beside = min(columns, len(points))
     axes.set(
