@@ -46,8 +46,13 @@ FUNCTIONAL_ROLES: Final = (
 ORDERS: Final = (
     *("kurtosis", "variance", "skew"),
     *("cos_gate_in", "cos_gate_out", "cos_in_out", "norm", "layer"),
+    *("model", "class", "atypical", "role"),
 )
-"""What a list of neurons can begin with the largest of; skew and cosines by magnitude."""
+"""What a list of neurons can begin with the largest of; skew and cosines by magnitude, names from
+the end of the alphabet."""
+
+TOKEN_ORDERS: Final = ("rank", "score", "tokens", "vector", "basis", "sign")
+"""What else a list of neurons can begin with the largest of where tokens are sought."""
 
 TEXT_ORDERS: Final = ("post", "written", "unusual")
 """By what neurons on a text are ranked: |post|, that times |w_out|, or over its usual size."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import duckdb
 
 from catalog.errors import SqlError, UsageError
+from catalog.neuron_id import NamedNeuron
 from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
@@ -19,6 +20,7 @@ from catalog.taxonomy import (
     LARGEST_INTEGER,
     ORDERS,
     SIGNS,
+    TOKEN_ORDERS,
     VECTORS,
 )
 from catalog.token_sets import TOKEN_SETS
@@ -32,7 +34,7 @@ CHOICES: Final[dict[str, Sequence[str]]] = {
     "vector": VECTORS,
     "sign": SIGNS,
     "basis": BASIS_CHOICES,
-    "order": ORDERS,
+    "order": (*ORDERS, *TOKEN_ORDERS),
     "token_set": tuple(TOKEN_SETS),
 }
 _N_NEAR: Final = 5
@@ -45,10 +47,11 @@ _N_NAMED: Final = 8
 class Sought:
     """What neurons are looked for; None leaves a choice open, several values mean any of them.
 
-    `first_layer`, `last_layer`: a range, both or neither. Tokens are sought among the top tokens of
-    `vector` (any), at the end `sign` (either), in `basis`: pieces that are a `token`, match the
-    regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a `token_set`;
-    `ignore_case` folds all of them. `order`: what comes first, the largest (or
+    `first_layer`, `last_layer`: a range, both or neither; `layers`: any of these. `neurons`: a list
+    of them, `model:28.4737` or `28.4737`, to which all else is confined. Tokens are sought among
+    the top tokens of `vector` (any), at the end `sign` (either), in `basis`: pieces that are a
+    `token`, match the regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a
+    `token_set`; `ignore_case` folds all of them. `order`: what comes first, the largest (or
     `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of
     them, then the best rank. `k`: how many, after `skip`.
     `describes`: a text in any of the neuron's descriptions, in capitals or not.
@@ -62,6 +65,8 @@ class Sought:
     role: str | Sequence[str] | None = None
     first_layer: int | None = None
     last_layer: int | None = None
+    layers: Sequence[int] = ()
+    neurons: Sequence[str] | None = None
     token: str | Sequence[str] | None = None
     regex: str | None = None
     token_set: str | Sequence[str] | None = None
@@ -82,6 +87,8 @@ class Sought:
                     raise UsageError(f"{name} is {value!r}; there is: {', '.join(choices)}.")
         if self.describes is not None and not self.describes.strip():
             raise UsageError("describes is empty; it takes a text to look for in descriptions.")
+        if self.order in TOKEN_ORDERS and not self.names_tokens:
+            raise UsageError(f"order {self.order} is about tokens, and none is sought.")
         if self.k < 1:
             raise UsageError(f"k is {self.k}; it must be at least 1.")
         if not 0 <= self.skip <= LARGEST_INTEGER:
@@ -93,6 +100,14 @@ class Sought:
     def names_tokens(self) -> bool:
         """Whether tokens are sought."""
         return bool(_listed(self.token) or self.regex is not None or _listed(self.token_set))
+
+    @property
+    def chosen_layers(self) -> list[int]:
+        """The layers sought, sorted; none where all are."""
+        between: Sequence[int] = ()
+        if self.first_layer is not None and self.last_layer is not None:
+            between = range(self.first_layer, self.last_layer + 1)
+        return sorted({*between, *self.layers})
 
     @property
     def tokens(self) -> list[str]:
@@ -125,7 +140,8 @@ def found(catalog: Handle, sought: Sought) -> Found:
             asked has one.
     """
     with catalog.reading() as connection:
-        given = [("model", sought.model), ("layer", sought.last_layer)]
+        layers = sought.chosen_layers
+        given = [("model", sought.model), ("layer", layers[-1] if layers else None)]
         require_known(connection, given, catalog.location)
         of_a_gate = [
             *(("io_class", name) for name in _listed(sought.io_class)),
@@ -139,18 +155,21 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "io_classes": _listed(sought.io_class),
             "atypical": sought.atypical,
             "roles": _listed(sought.role),
-            "first_layer": sought.first_layer,
-            "last_layer": sought.last_layer,
+            "first_layer": layers[0] if layers else None,
+            "last_layer": layers[-1] if layers else None,
+            "layers": layers,
             "order": sought.order,
             "smallest": sought.smallest,
             "k": sought.k,
             "skip": sought.skip,
             "describes": sought.describes,
         }
+        among, unknown = _among(connection, catalog.location, sought)
+        parameters |= among
         if not sought.names_tokens:
             parameters["order"] = sought.order or "kurtosis"
             rows = run_query(connection, sql_text("find"), parameters, catalog.location)
-            return Found(_columns(rows, sought))
+            return Found(_columns(rows, sought), unknown)
         pieces = _pieces(connection, catalog.location, sought)
         parameters |= {
             "pieces": pieces,
@@ -159,7 +178,8 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "basis": sought.basis,
         }
         rows = run_query(connection, sql_text("find_by_token"), parameters, catalog.location)
-        return Found(_columns(rows, sought), _notes(connection, catalog.location, sought, pieces))
+        notes = _notes(connection, catalog.location, sought, pieces)
+        return Found(_columns(rows, sought), (*unknown, *notes))
 
 
 def _columns(rows: "pa.Table", sought: Sought) -> "pa.Table":
@@ -177,11 +197,41 @@ def facets(catalog: Handle, sought: Sought) -> "pa.Table":
         "io_classes": _listed(sought.io_class),
         "atypical": sought.atypical,
         "roles": _listed(sought.role),
-        "first_layer": sought.first_layer,
-        "last_layer": sought.last_layer,
+        "layers": sought.chosen_layers,
     }
     with catalog.reading() as connection:
-        return run_query(connection, sql_text("facets"), asked, catalog.location)
+        among, _ = _among(connection, catalog.location, sought)
+        return run_query(connection, sql_text("facets"), asked | among, catalog.location)
+
+
+def _among(
+    connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The list that the search is confined to as parameters, and a note on who is not there."""
+    named = [NamedNeuron.parse(each) for each in sought.neurons or ()]
+    rows: list[dict[str, Any]] = []
+    if named:
+        asked = {
+            "model": sought.model,
+            "models": [each.model for each in named],
+            "layers": [each.id.layer for each in named],
+            "neurons": [each.id.neuron for each in named],
+        }
+        rows = run_for_dicts(connection, sql_text("listed_neurons"), asked, catalog)
+    found = {(row["named"], row["layer"], row["neuron"]) for row in rows}
+    lost = [each for each in named if (each.model, each.id.layer, each.id.neuron) not in found]
+    notes = []
+    if lost:
+        more = ", ..." if len(lost) > _N_NAMED else "."
+        who = ", ".join(map(str, lost[:_N_NAMED]))
+        notes.append(f"{len(lost):,} of {len(named):,} listed neurons are not here: {who}{more}")
+    among = {
+        "is_listed": sought.neurons is not None,
+        "in_models": [row["model"] for row in rows],
+        "in_layers": [row["layer"] for row in rows],
+        "in_neurons": [row["neuron"] for row in rows],
+    }
+    return among, tuple(notes)
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought) -> list[str]:

@@ -80,6 +80,18 @@ class Neurons(Opened):
         found = read_neuron(self._handle, asked, model, corpus, canonical=canonical)
         return NotebookNeuron(**vars(found))
 
+    def samples(self, neuron_id: str, model: str, corpus: str) -> Rows:
+        """post of a neuron at the sampled positions of a corpus: context_id, position, post.
+
+        Raises:
+            UsageError: it is no neuron id.
+        """
+        from catalog.queries.sql import sql_text
+
+        asked = NeuronId.parse(neuron_id)
+        at = {"model": model, "corpus": corpus, "layer": asked.layer, "neuron": asked.neuron}
+        return Rows(self._handle.fetch(sql_text("neuron_samples"), at))
+
     def import_descriptions(
         self,
         path: str | Path,

@@ -11,6 +11,7 @@ import click
 
 from catalog.cli.interruption import nothing_to_lose
 from catalog.errors import UsageError
+from catalog.neuron_id import parsed_layers
 from catalog.store.location import DEFAULT_WAIT_S, Location, as_location, not_a_file
 from catalog.store.memory import MOST, VARIABLE, bound_process, in_bytes
 from catalog.taxonomy import LARGEST_INTEGER
@@ -47,6 +48,16 @@ def layer_range(
     if first > last:
         raise click.BadParameter(f"{text} begins after its end")
     return first, last
+
+
+def layers(
+    _ctx: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> tuple[int, ...]:
+    """Layers and ranges of them, as the numbers of all."""
+    try:
+        return parsed_layers(",".join(texts)) if texts else ()
+    except UsageError as error:
+        raise click.BadParameter(error.said) from error
 
 
 def wait_option(command: Command) -> Command:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote, unquote, urlencode
 
-FORMATS: Final = ("json", "csv", "parquet", "f32")
+FORMATS: Final = ("json", "csv", "parquet", "ids", "f32")
 """What a page's address may end with, besides nothing for HTML."""
 
 _ODD: Final = ("", ".", "..")

@@ -180,7 +180,7 @@ class Pages:
         if isinstance(shown, Moved):
             return Answer(302, b"", {"location": shown.address, "cache-control": "no-store"})
         body = rendered(page.name, asked, shown, self._frame(asked, page))
-        if asked.ending in ("csv", "parquet"):
+        if asked.ending in ("csv", "parquet", "ids"):
             name = "-".join(["catalog", page.name, *asked.path.values()])
             plain = "".join(c if c.isascii() and (c.isalnum() or c in "-.@") else "_" for c in name)
             headers["content-disposition"] = f'attachment; filename="{plain}.{asked.ending}"'
@@ -208,6 +208,7 @@ class Pages:
             "is_embedded": asked.flag("embed"),
             "allow_sql": self._settings.allow_sql,
             "in_format": in_format,
+            "this_view": address(*segments, parameters=asked.changed(embed=None)),
         }
 
     def _refused(self, asked: Asked, segments: list[str], error: CatalogError) -> Answer:

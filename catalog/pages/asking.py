@@ -26,6 +26,11 @@ class Asked:
         given = [value for key, value in self.parameters if key == name and value != ""]
         return given[-1] if given else default
 
+    def texts(self, name: str) -> list[str]:
+        """A parameter that may be given several times, each once."""
+        given = [value for key, value in self.parameters if key == name and value != ""]
+        return list(dict.fromkeys(given))
+
     def integer(self, name: str, default: int | None = None) -> int | None:
         """A whole number from 0.
 
@@ -47,11 +52,13 @@ class Asked:
         return whole_number(name, self.path[name])
 
     def changed(self, **parameters: object) -> list[tuple[str, object]]:
-        """The parameters with some of them set anew; None takes one away."""
+        """The parameters with some of them set anew, a list several times; None takes one away."""
         kept: list[tuple[str, object]] = [
             pair for pair in self.parameters if pair[0] not in parameters
         ]
-        return [*kept, *parameters.items()]
+        for name, value in parameters.items():
+            kept += [(name, each) for each in (value if isinstance(value, list) else [value])]
+        return kept
 
 
 def whole_number(name: str, text: str) -> int:

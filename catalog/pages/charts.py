@@ -104,6 +104,37 @@ def medians_by_layer(rows: Sequence[Mapping[str, Any]], label: str) -> Markup:
     return _svg(width, height + 10 + foot, marks, label, "chart")
 
 
+def histogram(values: Sequence[float], label: str, bins: int = 32) -> Markup:
+    """How many values lie where, in bins of equal width; every bar says its range and count."""
+    low, high = min(values), max(values)
+    step = (high - low) / bins or 1.0
+    counts = [0] * bins
+    for value in values:
+        counts[min(bins - 1, int((value - low) / step))] += 1
+    width, height, foot = 640, 110, 18
+    most = max(counts)
+    marks = []
+    for at, count in enumerate(counts):
+        if count:
+            tall = max(1.0, height * count / most)
+            said = f"{low + at * step:.3g} to {low + (at + 1) * step:.3g}: {count:,}"
+            left = width / bins * at
+            marks.append(
+                f'<rect x="{left:.1f}" y="{height - tall:.1f}" width="{width / bins - 1:.1f}" '
+                f'height="{tall:.1f}" class="count"><title>{said}</title></rect>'
+            )
+    marks.append(f'<line x1="0" y1="{height}" x2="{width}" y2="{height}" class="grid"/>')
+    zero = -low / step * width / bins
+    if 0 < zero < width:
+        marks.append(
+            f'<line x1="{zero:.1f}" y1="0" x2="{zero:.1f}" y2="{height}" class="axis"/>'
+            f'<text x="{zero:.1f}" y="{height + 14}" class="tick mid">0</text>'
+        )
+    marks.append(f'<text x="0" y="{height + 14}" class="tick">{low:.3g}</text>')
+    marks.append(f'<text x="{width}" y="{height + 14}" class="tick end">{high:.3g}</text>')
+    return _svg(width, height + foot, marks, label, "chart histogram")
+
+
 def _points(
     values: Sequence[float | None], width: float, height: float, edge: float
 ) -> list[tuple[float, float]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -21,12 +21,16 @@ from catalog.reports.colours import CLASS_COLOURS
 from catalog.reports.html import class_name
 from catalog.rows import Rows
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 HTML: Final = "text/html; charset=utf-8"
 MEDIA_TYPES: Final = {
     None: HTML,
     "json": "application/json",
     "csv": "text/csv; charset=utf-8",
     "parquet": "application/vnd.apache.parquet",
+    "ids": "text/plain; charset=utf-8",
     "f32": "application/octet-stream",
 }
 """By the ending of an address."""
@@ -43,7 +47,15 @@ def rendered(name: str, asked: Asked, shown: Shown, frame: Mapping[str, Any]) ->
     """
     if asked.ending is None:
         has_json = bool(shown.tables) or shown.record is not None
-        around = {"title": shown.title, "tables": shown.tables, "has_json": has_json}
+        with_ids = [
+            n for n, rows in shown.tables.items() if "neuron_id" in rows.arrow().column_names
+        ]
+        around = {
+            "title": shown.title,
+            "tables": shown.tables,
+            "has_json": has_json,
+            "with_ids": with_ids,
+        }
         return html(name, {**around, **shown.said, **frame})
     if asked.ending == "json" and shown.record is not None and asked.text("table") is None:
         return (dumped(shown.record, indent=2) + "\n").encode()
@@ -68,6 +80,8 @@ def data(rows: Rows, ending: str) -> bytes:
             f"{_MOST_BYTES / 1e6:,.0f} MB that a page may have.",
             "Ask for less, or in a terminal.",
         )
+    if ending == "ids":
+        return _ids(table)
     stream = io.BytesIO()
     if ending == "f32":
         for column in table.columns:
@@ -75,6 +89,20 @@ def data(rows: Rows, ending: str) -> bytes:
     else:
         FORMATS[ending]([table], stream)
     return stream.getvalue()
+
+
+def _ids(table: "pa.Table") -> bytes:
+    """The neurons that rows name, one a line and each once, as `catalog find --in` reads them."""
+    if "neuron_id" not in table.column_names:
+        raise NotFoundError("These rows name no neurons: there is no column neuron_id.")
+    ids = table.column("neuron_id").to_pylist()
+    models = (
+        table.column("model").to_pylist() if "model" in table.column_names else [None] * len(ids)
+    )
+    named = [
+        f"{model}:{each}" if model else str(each) for model, each in zip(models, ids, strict=True)
+    ]
+    return "".join(f"{each}\n" for each in dict.fromkeys(named)).encode()
 
 
 def _chosen(asked: Asked, shown: Shown) -> Rows:

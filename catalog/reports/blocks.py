@@ -30,6 +30,13 @@ class TokenSpan:
 
 
 @dataclass(frozen=True)
+class NeuronSpan:
+    """Another neuron of the report's model, by its id."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Heading:
     """The title of what follows."""
 
@@ -143,12 +150,15 @@ class Cases:
     cases: tuple[Case, ...]
 
 
+Cell: TypeAlias = str | Span | NeuronSpan
+
+
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts below the names of their columns; a narrow page cuts the last column."""
+    """Rows below the names of their columns; a narrow page cuts the last column."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
 
 
 Block: TypeAlias = Heading | Line | Rulers | TokenLists | ShadedText | Cases | Table

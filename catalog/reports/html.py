@@ -15,8 +15,10 @@ from catalog.reports.blocks import (
     Block,
     Case,
     Cases,
+    Cell,
     Heading,
     Line,
+    NeuronSpan,
     Piece,
     Ruler,
     Rulers,
@@ -67,12 +69,13 @@ _BASIS_LABELS: Final = {"unembed": "W_U", "embed": "W_E"}
 class Surroundings:
     """What a page has around a report: the level of its title, and where things lead to.
 
-    `token_address`: the address of a page about a token; without it, tokens lead nowhere.
+    `token_address`, `neuron_address`: where tokens and neurons lead; without it, nowhere.
     `option`: what an option is called here, and the address that chooses it, if there is one.
     """
 
     title_tag: str = "h2"
     token_address: Callable[[str], str] | None = None
+    neuron_address: Callable[[str], str] | None = None
     option: Callable[[Option], tuple[str, str | None]] = lambda option: (in_python(option), None)
 
 
@@ -128,7 +131,7 @@ def _rendered(block: Block, around: Surroundings) -> str:
         case Cases(cases):
             return f'<div class="cases">{"".join(_case(case, around) for case in cases)}</div>'
         case Table():
-            return _table(block)
+            return _table(block, around)
 
 
 def _words(span: Span | TokenSpan | Option, around: Surroundings) -> str:
@@ -139,7 +142,9 @@ def _words(span: Span | TokenSpan | Option, around: Surroundings) -> str:
     if isinstance(span, TokenSpan):
         return _token(span.text, around)
     if span.io_class is not None:
-        return f'<b class="io-class {class_name(span.io_class)}">{escaped(span.text)}</b>'
+        tag = "b" if span.bold else "span"
+        named = f"io-class {class_name(span.io_class)}"
+        return f'<{tag} class="{named}">{escaped(span.text)}</{tag}>'
     return f"<b>{escaped(span.text)}</b>" if span.bold else escaped(span.text)
 
 
@@ -213,11 +218,23 @@ def _bases(each: TokenList) -> str:
     return ", ".join(_BASIS_LABELS[basis] for basis in (each.basis, each.also) if basis)
 
 
-def _table(block: Table) -> str:
-    head = "".join(f"<th>{escaped(name)}</th>" for name in block.columns)
-    rows = ("".join(f"<td>{escaped(cell)}</td>" for cell in row) for row in block.rows)
+def _table(block: Table, around: Surroundings) -> str:
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in block.columns)
+    rows = ("".join(f"<td>{_cell(cell, around)}</td>" for cell in row) for row in block.rows)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f'<table class="listed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    table = f'<table class="listed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{table}</div>'
+
+
+def _cell(cell: Cell, around: Surroundings) -> str:
+    match cell:
+        case str():
+            return escaped(cell)
+        case NeuronSpan(text) if around.neuron_address is not None:
+            return f'<a href="{escape(around.neuron_address(text))}">{escaped(text)}</a>'
+        case NeuronSpan(text):
+            return escaped(text)
+    return _words(cell, around)
 
 
 def _token(token: str, around: Surroundings) -> str:

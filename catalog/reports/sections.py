@@ -15,8 +15,10 @@ from catalog.reports.blocks import (
     Block,
     Case,
     Cases,
+    Cell,
     Heading,
     Line,
+    NeuronSpan,
     Ruler,
     Rulers,
     Span,
@@ -209,11 +211,12 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _other(other: Neighbour) -> tuple[str, ...]:
+def _other(other: Neighbour) -> tuple[Cell, ...]:
     """Id, cosine, class, role, and the token that it writes most, with the sign."""
     token = "" if other.token is None else f'{other.sign} "{other.token}"'
-    described = (other.io_class or "none", other.functional_role or "", token)
-    return (other.neuron_id, f"{other.cosine:+.3f}", *described)
+    io_class = Span(other.io_class or "none", io_class=other.io_class)
+    described = (io_class, other.functional_role or "", token)
+    return (NeuronSpan(other.neuron_id), f"{other.cosine:+.3f}", *described)
 
 
 def _ruler(place: Place) -> Ruler:

@@ -84,7 +84,7 @@ def _io_class(record: NeuronRecord) -> tuple[str, Span] | tuple[str]:
     if neuron.io_class is None:
         return ("No IO class (a weight vector is zero or not finite)",)
     atypical = "atypical " if neuron.atypical else ""
-    return "IO class ", Span(f"{atypical}{neuron.io_class}", bold=True)
+    return "IO class ", Span(f"{atypical}{neuron.io_class}", bold=True, io_class=neuron.io_class)
 
 
 def _leading(record: NeuronRecord) -> _Leading | None:

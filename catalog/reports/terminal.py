@@ -158,7 +158,10 @@ class Page:
         return text, False
 
     def _table(self, block: Table) -> None:
-        shown = [[self.glyphs.running(cell) for cell in row] for row in block.rows]
+        texts = (
+            (cell if isinstance(cell, str) else cell.text for cell in row) for row in block.rows
+        )
+        shown = [list(map(self.glyphs.running, row)) for row in texts]
         columns = list(zip(block.columns, *shown, strict=True))
         widths = [max(map(cell_len, column)) for column in columns]
         for at, row in enumerate(zip(*columns, strict=True)):

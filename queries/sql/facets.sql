@@ -6,9 +6,15 @@ with chosen as (
         functional_role,
         len($io_classes::varchar[]) = 0 or list_contains($io_classes, io_class) as in_class,
         len($roles::varchar[]) = 0 or list_contains($roles, functional_role) as in_role,
-        $first_layer is null or layer between $first_layer and $last_layer as in_layers
+        not len($layers::integer[]) > 0 or list_contains($layers, layer) as in_layers
     from neurons
     where model = $model and ($atypical is null or atypical = $atypical)
+        and (
+            not $is_listed
+            or (model, layer, neuron) in (
+                select unnest($in_models::varchar[]), unnest($in_layers::integer[]), unnest($in_neurons::integer[])
+            )
+        )
 ),
 counted as (
     select 'io_class' as facet, io_class as value, null as layer, count(*) as neurons

@@ -18,6 +18,13 @@ where ($describes::varchar is null or d.description is not null)
     and ($atypical is null or atypical = $atypical)
     and (not len($roles::varchar[]) > 0 or list_contains($roles, functional_role))
     and ($first_layer is null or layer between $first_layer and $last_layer)
+    and (not len($layers::integer[]) > 0 or list_contains($layers, layer))
+    and (
+        not $is_listed
+        or (model, layer, neuron) in (
+            select unnest($in_models::varchar[]), unnest($in_layers::integer[]), unnest($in_neurons::integer[])
+        )
+    )
 order by
     case $order
         when 'kurtosis' then vocab_kurtosis
@@ -28,7 +35,14 @@ order by
         when 'cos_in_out' then abs(cos_in_out)
         when 'norm' then norm_out
         when 'layer' then -layer
+        when 'atypical' then atypical::integer
     end * if($smallest, -1, 1) desc nulls last,
+    case when not $smallest then
+        case $order when 'class' then io_class when 'role' then functional_role when 'model' then model end
+    end desc nulls last,
+    case when $smallest then
+        case $order when 'class' then io_class when 'role' then functional_role when 'model' then model end
+    end nulls last,
     model, layer, neuron
 limit $k
 offset $skip

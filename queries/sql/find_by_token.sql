@@ -11,6 +11,13 @@ with matched as (
     where list_contains($pieces::varchar[], token)
         and ($model is null or model = $model)
         and ($first_layer is null or layer between $first_layer and $last_layer)
+        and (not len($layers::integer[]) > 0 or list_contains($layers, layer))
+        and (
+            not $is_listed
+            or (model, layer, neuron) in (
+                select unnest($in_models::varchar[]), unnest($in_layers::integer[]), unnest($in_neurons::integer[])
+            )
+        )
         and ($vector is null or vector = $vector)
         and ($sign is null or sign = $sign)
         and ($basis = 'both' or basis = $basis)
@@ -46,7 +53,31 @@ order by
         when 'cos_in_out' then abs(n.cos_in_out)
         when 'norm' then n.norm_out
         when 'layer' then -n.layer
+        when 'atypical' then n.atypical::integer
+        when 'rank' then m.rank
+        when 'score' then m.score
+        when 'tokens' then m.n_tokens
     end * if($smallest, -1, 1) desc nulls last,
+    case when not $smallest then
+        case $order
+            when 'class' then n.io_class
+            when 'role' then n.functional_role
+            when 'model' then model
+            when 'vector' then m.vector
+            when 'basis' then m.basis
+            when 'sign' then m.sign
+        end
+    end desc nulls last,
+    case when $smallest then
+        case $order
+            when 'class' then n.io_class
+            when 'role' then n.functional_role
+            when 'model' then model
+            when 'vector' then m.vector
+            when 'basis' then m.basis
+            when 'sign' then m.sign
+        end
+    end nulls last,
     m.n_tokens desc, m.rank, abs(m.score) desc, model, layer, neuron, m.vector, m.basis, m.sign
 limit $k
 offset $skip

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 import catalog
 from catalog.pages.application import Pages
 from catalog.pages.settings import Settings
+from catalog.store.location import Location
 
 Served = Callable[..., TestClient]
 
@@ -19,7 +20,7 @@ def served() -> Iterator[Served]:
     """`served(path, wait_s=..., **settings)`: a client of the pages of a catalog."""
     clients: list[TestClient] = []
 
-    def of(path: Path, wait_s: float = 5.0, **settings: object) -> TestClient:
+    def of(path: Location, wait_s: float = 5.0, **settings: object) -> TestClient:
         chosen = replace(Settings(), **settings)  # type: ignore[arg-type]
         pages = Pages(catalog.at(path, wait_s), chosen)
         client = TestClient(

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,17 +19,25 @@ from catalog.pages.addresses import address, segment, split_path
 from catalog.pages.registry import page_at, pages
 from catalog.pages.rendering import MEDIA_TYPES
 from tests.pages.conftest import Served
-from tests.support import execute
+from tests.support import Answer, execute
 
 EXAMPLES = {
     "classes": ["/classes", "/classes?gate=30&in=60&out=45"],
     "compare": ["/compare?a=alpha:28.4737&b=beta:0.0", "/compare"],
-    "find": ["/find", "/find?model=alpha&class=depletion", "/find?token=%20again&model=alpha"],
+    "find": [
+        *("/find", "/find?model=alpha&class=depletion", "/find?token=%20again&model=alpha"),
+        "/find?model=alpha&class=depletion&class=enrichment&layer=28&layer=30-31",
+        "/find?model=alpha&regex=ag&set=months&ignore_case=1&order=rank&smallest=1",
+        "/find?in=alpha:28.4737&in=beta:0.0&in=alpha:0.9999",
+    ],
     "go": ["/go?q=alpha", "/go?q=alpha:28.4737", "/go?q=%20again"],
     "home": ["/"],
     "map": ["/m/alpha/map", "/m/alpha/map?x=norm_out&y=vocab_skew&colour=role&layer=28"],
     "model": ["/m/alpha", "/m/beta", "/m/alpha?threshold=0.3"],
-    "neuron": ["/m/alpha/28/4737", "/m/beta/0/1", "/m/alpha/31/9634?canonical=1"],
+    "neuron": [
+        *("/m/alpha/28/4737", "/m/beta/0/1", "/m/alpha/31/9634?canonical=1"),
+        "/m/alpha/28/4737?seen=beta:0.1&seen=alpha:31.9634",
+    ],
     "queries": ["/queries"],
     "query": ["/queries/classes", "/queries/neurons_for_token?token=%20again"],
     "sql": ["/sql?q=from+neurons", "/sql"],
@@ -194,6 +204,90 @@ def test_found_neurons_come_in_parts_and_in_either_order(known: Path, served: Se
     assert [*parts[0], *parts[1]] == whole and len(parts[0]) == 4
     reverse = client.get("/find.json?model=alpha&order=cos_in_out&smallest=1&k=100").json()
     assert reverse == whole[::-1]
+
+
+SHOWN_IN_ORDER = {
+    "/find?model=alpha": 9,
+    "/find?token=%20again&model=alpha": 15,
+}
+"""Addresses of lists, and how many of their columns have an order."""
+
+
+@pytest.mark.parametrize("where", SHOWN_IN_ORDER)
+def test_found_neurons_are_sorted_by_every_column_that_has_an_order(
+    client: TestClient, where: str
+) -> None:
+    heads = re.findall(
+        r'<th scope="col"[^>]*><a href="([^"]+)" rel="nofollow">', client.get(where).text
+    )
+    assert len(heads) == SHOWN_IN_ORDER[where]
+    for head in heads:
+        answer = client.get(unescape(head))
+        assert answer.status_code == 200, head
+        assert len(re.findall(r'aria-sort="(?:ascending|descending)"', answer.text)) == 1, head
+
+
+def test_several_classes_and_layers_are_any_of_them(client: TestClient) -> None:
+    where = "/find.json?model=alpha&k=100"
+    one, other = (
+        client.get(f"{where}&class={name}").json() for name in ("depletion", "enrichment")
+    )
+    both = client.get(f"{where}&class=depletion&class=enrichment").json()
+    ids = {row["neuron_id"] for row in both}
+    assert ids == {row["neuron_id"] for row in [*one, *other]} and one and other
+    layers = client.get(f"{where}&layer=28&layer=30-31").json()
+    assert {row["neuron_id"].partition(".")[0] for row in layers} == {"28", "30", "31"}
+    page = client.get("/find?model=alpha&class=depletion").text
+    added = next(
+        each for each in Document(page).addresses if "class=depletion&class=enrich" in each
+    )
+    assert "conditional" not in added and client.get(added).status_code == 200
+
+
+def test_bookmarks_are_a_file_of_ids_that_the_command_line_reads(
+    client: TestClient, known: Path, tmp_path: Path, cli: Callable[..., Answer]
+) -> None:
+    answer = client.get("/find.ids?model=alpha&class=depletion")
+    assert answer.headers["content-disposition"].endswith('.ids"')
+    assert answer.text.splitlines() and answer.text.startswith("alpha:")
+    marked = tmp_path / "marked.ids"
+    marked.write_text(f"# mine\n\n{answer.text}beta:0.0\n1.99999\n")
+    listed = cli("find", "--in", marked, "--db", known, "--format", "json")
+    ids = [f"{row['model']}:{row['neuron_id']}" for row in json.loads(listed.out)]
+    assert sorted(ids) == sorted([*answer.text.split(), "beta:0.0"])
+    assert "1 of" in listed.err and "1.99999" in listed.err
+    marked.write_text("alpha:28.4737\nnonsense\n")
+    refused = cli("find", "--in", marked, "--db", known)
+    assert refused.code == 2 and "Line 2" in refused.err
+    assert client.get("/index.ids").status_code == 404
+
+
+def test_what_was_looked_at_is_in_the_address_alone(client: TestClient) -> None:
+    first = Document(client.get("/m/alpha/28/4737").text)
+    following = next(each for each in first.addresses if each.startswith("/m/alpha/28/4738?"))
+    assert following.endswith("?seen=alpha%3A28.4737")
+    page = Document(client.get("/m/beta/0/1?seen=alpha%3A28.4737&seen=beta%3A0.0").text)
+    assert "/m/alpha/28/4737" in page.addresses
+    listed = next(each for each in page.addresses if each.startswith("/find?in="))
+    ids = [row["neuron_id"] for row in client.get(listed.replace("/find?", "/find.json?")).json()]
+    assert sorted(ids) == ["0.0", "0.1", "28.4737"]
+    assert client.get("/m/beta/0/1?seen=x").status_code == 400
+
+
+def test_the_class_of_a_neuron_has_its_colour(client: TestClient) -> None:
+    assert 'class="io-class io-enrichment">enrichment</b>' in client.get("/m/alpha/28/4737").text
+
+
+def test_samples_are_drawn_and_given(client: TestClient) -> None:
+    page = client.get("/m/alpha/28/4737").text
+    samples = client.get("/m/alpha/28/4737.csv?table=samples").text.splitlines()[1:]
+    bars = re.findall(r'class="count"><title>[^<]*: (\d+)<', page)
+    assert sum(map(int, bars)) == len(samples) > 0
+
+
+def test_every_view_has_a_link_to_copy(client: TestClient) -> None:
+    where = "/find?model=alpha&class=depletion&page=1"
+    assert where in Document(client.get(f"{where}&embed=0").text).addresses
 
 
 def test_choices_have_counts_that_are_those_of_the_rows(client: TestClient) -> None:

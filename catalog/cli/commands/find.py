@@ -1,18 +1,21 @@
 """`catalog find`: the everyday question without SQL."""
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from catalog.api import Catalog
-from catalog.cli.options import COUNT, layer_range, model_option, reading_options
+from catalog.cli.options import COUNT, layers, model_option, reading_options
 from catalog.cli.output import Output, output_options
+from catalog.neuron_id import listed_neurons
 from catalog.taxonomy import (
     BASIS_CHOICES,
     FUNCTIONAL_ROLES,
     IO_CLASSES,
     ORDERS,
     SIGNS,
+    TOKEN_ORDERS,
     VECTORS,
 )
 from catalog.token_sets import TOKEN_SETS
@@ -35,7 +38,18 @@ from catalog.token_sets import TOKEN_SETS
     help="Functional role; given several times, any of them.",
 )
 @click.option(
-    "--layer", "layers", callback=layer_range, metavar="N|N-M", help="A layer, or a range."
+    "--layer",
+    "layers",
+    multiple=True,
+    callback=layers,
+    metavar="N|N-M",
+    help="A layer, or a range; given several times, any of them.",
+)
+@click.option(
+    "--in",
+    "list_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Only neurons of this list: one a line, 28.4737 or model:28.4737.",
 )
 @click.option(
     "--token",
@@ -63,22 +77,20 @@ from catalog.token_sets import TOKEN_SETS
 @click.option("--describes", metavar="TEXT", help="In any of its descriptions; case is ignored.")
 @click.option(
     "--order",
-    type=click.Choice(ORDERS),
-    help="What comes first: the largest, skew and cosines by magnitude. By default kurtosis; with "
-    "tokens, the most of them, then the best rank.",
+    type=click.Choice((*ORDERS, *TOKEN_ORDERS)),
+    help="What comes first: the largest, skew and cosines by magnitude, names from the end of the "
+    "alphabet. By default kurtosis; with tokens, the most of them, then the best rank.",
 )
 @click.option(
     "-k",
     "k",
     type=COUNT,
-    default=20,
-    show_default=True,
-    help="How many rows.",
+    help="How many rows.  [default: 20, or all of a list]",
 )
 @output_options
 @reading_options
 def command(
-    catalog: Catalog, output: Output, layers: tuple[int, int] | None, **sought: Any
+    catalog: Catalog, output: Output, list_file: Path | None, k: int | None, **sought: Any
 ) -> None:
     """Find neurons by class, role, layer and token.
 
@@ -89,6 +101,7 @@ def command(
     Example:
       catalog find --class depletion --layer 28-31 --token " again" --token " also"
       catalog find --set months --vector out --sign +
+      catalog find --in bookmarks.ids --order cos_in_out
     """
-    first, last = layers or (None, None)
-    output.write(catalog.find(first_layer=first, last_layer=last, **sought))
+    listed = None if list_file is None else listed_neurons(list_file.read_text("utf-8", "replace"))
+    output.write(catalog.find(neurons=listed, k=k or max(20, len(listed or ())), **sought))

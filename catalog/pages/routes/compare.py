@@ -4,8 +4,10 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from catalog.pages.addresses import address
+from catalog.errors import Option
+from catalog.pages.addresses import address, neuron_address
 from catalog.pages.asking import Asked
+from catalog.pages.rendering import in_words
 from catalog.pages.shown import Shown
 from catalog.reports import report
 from catalog.reports.html import Surroundings, class_name, fragment
@@ -37,7 +39,16 @@ def show(asked: Asked) -> Shown:
         def token_address(token: str, of: str = record.model.model) -> str:
             return address("tokens", token, parameters={"model": of})
 
-        around = Surroundings("h2", token_address)
+        def other_address(neuron_id: str, of: str = record.model.model) -> str:
+            return neuron_address(of, neuron_id)
+
+        def option(chosen: Option, this: str = str(record.id)) -> tuple[str, str | None]:
+            if chosen.name == "canonical":
+                canonical = f"{other_address(this)}?canonical=1"
+                return "the canonical reading", canonical
+            return in_words(chosen), None
+
+        around = Surroundings("h2", token_address, other_address, option)
         beside.append(
             {
                 "id": str(record.id),
@@ -46,5 +57,10 @@ def show(asked: Asked) -> Shown:
                 "report": Markup(fragment(report(record), around)),
             }
         )
-    said |= {"names": table.column_names[1:3], "rows": table.to_pylist(), "beside": beside}
+    said |= {
+        "names": table.column_names[1:3],
+        "rows": table.to_pylist(),
+        "beside": beside,
+        "notes": compared.notes,
+    }
     return Shown("Compare", {"attributes": compared}, said=said)

@@ -1,26 +1,33 @@
 """Neurons by class, role, layer and token, with counts beside every choice."""
 
-import re
 from typing import Any, Final
 
-from catalog.errors import UsageError
+from catalog.neuron_id import parsed_layers, spelled_layers
 from catalog.pages.addresses import address
-from catalog.pages.asking import Asked, whole_number
+from catalog.pages.asking import Asked
 from catalog.pages.listing import Column, Listing, cells, is_number
 from catalog.pages.shown import Shown
 from catalog.rows import Rows
 
 PATH: Final = "/find"
 
-_LAYERS: Final = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
 _ORDER_OF: Final = {
     "neuron_id": "layer",
+    "io_class": "class",
     "vocab_kurtosis": "kurtosis",
-    "cos_gate_in": "cos_gate_in",
-    "cos_gate_out": "cos_gate_out",
-    "cos_in_out": "cos_in_out",
+    "n_tokens": "tokens",
+    **{
+        name: name
+        for name in (
+            *("model", "atypical", "role", "cos_gate_in", "cos_gate_out", "cos_in_out"),
+            *("rank", "score", "vector", "basis", "sign"),
+        )
+    },
 }
-"""Orders of `find` by the column that shows them."""
+"""Orders of `find` by the column that shows them: all but lists of tokens and descriptions."""
+
+_SMALLEST_FIRST: Final = ("model", "io_class", "role", "rank", "vector", "basis", "sign")
+"""Columns that are sorted from their beginning first."""
 
 
 def show(asked: Asked) -> Shown:
@@ -41,52 +48,52 @@ def show(asked: Asked) -> Shown:
             "sought": sought,
             "choices": choices,
             "models": [row["model"] for row in asked.catalog.models().arrow().to_pylist()],
-            "layers": asked.text("layer"),
+            "layers": spelled_layers(sought["layers"]),
+            "notes": rows.notes,
+            "without_list": address("find", parameters=asked.changed(**{"in": None, "page": None})),
             "order": sought["order"],
-            "facets": _facets(asked, counted) if counted else {},
+            "facets": _facets(asked, sought, counted) if counted else {},
             "listing": _listing(asked, rows, number, k, has_more=len(found) > k),
             "model": sought["model"],
         },
     )
 
 
-_OF_TOKEN: Final = ("token", "vector", "sign", "basis", "order", "smallest")
+_OF_TOKEN: Final = (
+    *("token", "regex", "token_set", "ignore_case", "vector", "sign", "basis"),
+    *("order", "smallest", "describes"),
+)
+"""What counts beside the choices leave out."""
 
 
 def _sought(asked: Asked) -> dict[str, Any]:
     typical = asked.text("typicality")
-    first, last = _layers(asked.text("layer"))
+    layers = ",".join(asked.texts("layer"))
+    tokens = {
+        "token": asked.texts("token"),
+        "regex": asked.text("regex"),
+        "token_set": asked.texts("set"),
+    }
     model = asked.text("model")
     if model is None:
         names = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
         model = names[0] if len(names) == 1 else None
     return {
         "model": model,
-        "io_class": asked.text("class"),
+        "io_class": asked.texts("class"),
         "atypical": {"atypical": True, "typical": False}.get(typical or ""),
-        "role": asked.text("role"),
-        "first_layer": first,
-        "last_layer": last,
-        "token": asked.text("token"),
+        "role": asked.texts("role"),
+        "layers": parsed_layers(layers) if layers else (),
+        "neurons": asked.texts("in") or None,
+        "describes": asked.text("describes"),
+        **tokens,
+        "ignore_case": asked.flag("ignore_case") and any(tokens.values()),
         "vector": asked.text("vector"),
         "sign": asked.text("sign"),
         "basis": asked.text("basis") or "unembed",
         "order": asked.text("order"),
         "smallest": asked.flag("smallest"),
     }
-
-
-def _layers(text: str | None) -> tuple[int | None, int | None]:
-    if text is None:
-        return None, None
-    match = _LAYERS.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"layer is {text!r}; it must be a layer, or a range such as 28-31.")
-    first = whole_number("layer", match[1])
-    last = whole_number("layer", match[2] or match[1])
-    if first > last:
-        raise UsageError(f"layer is {text!r}, which begins after its end.")
-    return first, last
 
 
 def _listing(asked: Asked, rows: Rows, number: int, k: int, *, has_more: bool) -> Listing:
@@ -98,7 +105,8 @@ def _listing(asked: Asked, rows: Rows, number: int, k: int, *, has_more: bool) -
         way = ("ascending" if smallest else "descending") if is_now else ""
         leads = None
         if order is not None:
-            changed = asked.changed(order=order, smallest=is_now and not smallest, page=None)
+            is_smallest = not smallest if is_now else field.name in _SMALLEST_FIRST
+            changed = asked.changed(order=order, smallest=is_smallest, page=None)
             leads = address("find", parameters=changed)
         columns.append(Column(field.name, leads, way, is_number(field)))
 
@@ -115,16 +123,20 @@ def _listing(asked: Asked, rows: Rows, number: int, k: int, *, has_more: bool) -
     )
 
 
-def _facets(asked: Asked, counted: Rows) -> dict[str, list[dict[str, Any]]]:
+def _facets(asked: Asked, sought: dict[str, Any], counted: Rows) -> dict[str, list[dict[str, Any]]]:
     """Values of each facet with their counts, and the address that chooses or frees each."""
-    parameter = {"io_class": "class", "role": "role", "layer": "layer"}
     found: dict[str, list[dict[str, Any]]] = {}
     for row in counted.arrow().to_pylist():
-        name = parameter[row["facet"]]
-        is_chosen = asked.text(name) == row["value"]
-        changed = asked.changed(**{name: None if is_chosen else row["value"], "page": None})
+        facet, value = row["facet"], row["value"]
+        if facet == "layer":
+            chosen = {str(each) for each in sought["layers"]}
+            changed = asked.changed(layer=spelled_layers(map(int, chosen ^ {value})), page=None)
+        else:
+            chosen = set(sought[facet])
+            name = "class" if facet == "io_class" else facet
+            changed = asked.changed(**{name: sorted(chosen ^ {value}), "page": None})
         leads = address("find", parameters=changed)
-        found.setdefault(row["facet"], []).append(row | {"chosen": is_chosen, "address": leads})
+        found.setdefault(facet, []).append(row | {"chosen": value in chosen, "address": leads})
     for name in ("io_class", "role"):
         found.get(name, []).sort(key=lambda row: -row["neurons"])
     return found

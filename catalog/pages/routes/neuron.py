@@ -1,12 +1,16 @@
 """One neuron, read out loud: the report of the command line, with links."""
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from markupsafe import Markup
 
 from catalog.errors import Option
-from catalog.pages.addresses import address
+from catalog.neuron_id import NamedNeuron
+from catalog.pages.addresses import address, neuron_address
 from catalog.pages.asking import Asked
+from catalog.pages.charts import histogram
 from catalog.pages.rendering import in_words
 from catalog.pages.shown import Shown
 from catalog.reports import report
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from catalog.api import NeuronRecord
 
 PATH: Final = "/m/{model}/{layer}/{neuron}"
+
+_MOST_SEEN: Final = 12
+"""So many neurons that were looked at before are carried along in the address."""
 
 
 def show(asked: Asked) -> Shown:
@@ -40,10 +47,20 @@ def show(asked: Asked) -> Shown:
     def token_address(token: str) -> str:
         return address("tokens", token, parameters={"model": model})
 
-    around = Surroundings("h1", token_address, option)
+    seen = [str(NamedNeuron.parse(each)) for each in asked.texts("seen")]
+    this = f"{model}:{record.id}"
+    seen = [each for each in seen if each != this][-_MOST_SEEN + 1 :]
+
+    def other_address(neuron_id: str) -> str:
+        of, _, number = neuron_id.rpartition(".")
+        kept = asked.changed(seen=[*seen, this])
+        return address("m", model, of, number, parameters=kept)
+
+    around = Surroundings("h1", token_address, other_address, option)
+    samples = _samples(asked, record, corpus or (corpora[0] if corpora else None))
     return Shown(
         f"{record.id} of {model}",
-        _tables(record.as_dict()),
+        _tables(record.as_dict()) | ({"samples": samples} if samples else {}),
         record.as_dict(),
         said={
             "model": model,
@@ -51,7 +68,11 @@ def show(asked: Asked) -> Shown:
             "neuron": number,
             "class_style": class_name(record.neuron.io_class or ""),
             "report": Markup(fragment(report(record), around)),
-            "neighbours": _neighbours(asked, record),
+            "neighbours": _neighbours(record, other_address),
+            "seen": [_seen(each) for each in seen],
+            "seen_address": address("find", parameters=[("in", each) for each in [*seen, this]]),
+            "histogram": _drawn(samples, f"post of {record.id} at sampled positions"),
+            "n_samples": len(samples) if samples else 0,
             "is_canonical": is_canonical,
             "is_flipped": bool(record.neuron.flipped),
             "here": here,
@@ -61,7 +82,26 @@ def show(asked: Asked) -> Shown:
     )
 
 
-def _neighbours(asked: Asked, record: "NeuronRecord") -> dict[str, str]:
+def _seen(named: str) -> tuple[str, str]:
+    """A neuron that was looked at before, and its page."""
+    model, _, neuron_id = named.rpartition(":")
+    return named, neuron_address(model, neuron_id)
+
+
+def _samples(asked: Asked, record: "NeuronRecord", corpus: str | None) -> Rows | None:
+    if record.corpus is None or corpus is None:
+        return None
+    found = asked.catalog.samples(str(record.id), record.model.model, corpus)
+    return found if len(found) else None
+
+
+def _drawn(samples: Rows | None, label: str) -> Markup | None:
+    posts = samples.arrow().column("post").drop_null().to_pylist() if samples else []
+    finite = [post for post in posts if math.isfinite(post)]
+    return histogram(finite, label) if finite else None
+
+
+def _neighbours(record: "NeuronRecord", leads: Callable[[str], str]) -> dict[str, str]:
     """Addresses of the neurons before and after, and of those above and below in other layers."""
     layer, number, model = record.id.layer, record.id.neuron, record.model
     places = {
@@ -71,7 +111,7 @@ def _neighbours(asked: Asked, record: "NeuronRecord") -> dict[str, str]:
         "above": (layer + 1, number),
     }
     return {
-        name: address("m", model.model, *place, parameters=asked.parameters)
+        name: leads(f"{place[0]}.{place[1]}")
         for name, place in places.items()
         if 0 <= place[0] < model.n_layers and 0 <= place[1] < model.d_mlp
     }
