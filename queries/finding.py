@@ -1,7 +1,7 @@
 """Neurons by class, role, layer and token: the everyday question without SQL."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
@@ -79,6 +79,15 @@ class Sought:
     k: int = 20
     skip: int = 0
     describes: str | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Sought":
+        """What settings by these names ask for; raises UsageError for any other name."""
+        names = [each.name for each in fields(cls)]
+        for name in settings:
+            if name not in names:
+                raise UsageError(f"There is no {name} to find by. There is: {', '.join(names)}.")
+        return cls(**settings)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():

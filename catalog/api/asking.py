@@ -29,12 +29,9 @@ class Asking(Opened):
         try:
             return Rows(self._handle.fetch_checked(query, parameters, max_rows))
         except SqlError as error:
-            from catalog.queries.near_columns import near_columns
+            from catalog.queries.near_names import with_near_names
 
-            near = near_columns(error.said, self.columns())
-            if near is None:
-                raise
-            raise SqlError(f"{error.said}\n{near}") from error
+            raise SqlError(with_near_names(error.said, self.columns())) from error
 
     def describe(self, view: str | None = None) -> Rows:
         """The columns of a public view with their types and meanings; without one, the views.
@@ -134,7 +131,7 @@ class Asking(Opened):
         """
         from catalog.queries.finding import Sought, found
 
-        return Rows(*found(self._handle, Sought(**sought)))
+        return Rows(*found(self._handle, Sought.of(sought)))
 
     def choices(self) -> "Mapping[str, Sequence[str]]":
         """What there is to choose among in `find`, by the name of the choice."""
@@ -146,7 +143,7 @@ class Asking(Opened):
         """How many neurons of a model there are by class, role and layer, for the same choices."""
         from catalog.queries.finding import Sought, facets
 
-        return Rows(facets(self._handle, Sought(**sought)))
+        return Rows(facets(self._handle, Sought.of(sought)))
 
     def plane_choices(self) -> "Mapping[str, Sequence[str]]":
         """What `points` may be placed and coloured by: quantities and colours."""

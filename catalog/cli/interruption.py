@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 
 from catalog.errors import ExitCode
 
-SAID: Final = "Interrupted. What was finished is kept, and the same command can be run again."
+SAID: Final = "Interrupted. What is stored is whole, and the same command can be run again."
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _SAME_WISH_S: Final = 1.0  # a key pressed twice, or a scheduler that asks twice

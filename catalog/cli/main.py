@@ -1,5 +1,6 @@
 """Entry point of the `catalog` command: finds commands, turns errors into exit codes."""
 
+import difflib
 import importlib
 import io
 import os
@@ -44,6 +45,9 @@ class CommandFolder(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command and its arguments; an option that would be dropped silently is refused."""
+        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        if near and near[0] != args[0]:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]}?")
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             refuse_repeated(ctx, command, rest)

@@ -143,6 +143,12 @@ def _followed(leading: _Leading, *, knows_tokens: bool) -> Iterator[str | TokenS
         yield TokenSpan(leading.peak)
     if knows_tokens:
         of_all = str(n) if leading.peak is not None else of_all
-        yield f"; {leading.n_towards} of {of_all} go on with a top token that it writes towards"
+        if leading.n_towards:
+            yield f"; {leading.n_towards} of {of_all} go on with a top token that it writes towards"
         if leading.n_away:
-            yield f", {leading.n_away} with one that it writes away from"
+            yield (
+                f", {leading.n_away} with one that it writes away from"
+                if leading.n_towards
+                else f"; {leading.n_away} of {of_all} go on with a top token that it writes away "
+                "from"
+            )

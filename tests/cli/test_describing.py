@@ -49,12 +49,14 @@ def test_other_statements_are_left_to_sql(known: Path, statement: str) -> None:
         ("select role from neurons", "functional_role (of neurons)"),
         ("select n.role from neurons n", "functional_role (of neurons)"),
         ("select 1 from neurons where cos_gate_ni > 0", "cos_gate_in (of neurons)"),
+        ("select 1 from neuron", "neurons"),
     ],
 )
-def test_a_column_that_was_meant_is_offered(known: Path, sql: str, offered: str) -> None:
+def test_a_name_that_was_meant_is_offered(known: Path, sql: str, offered: str) -> None:
     with pytest.raises(SqlError) as refused:
         catalog.open(known).sql(sql)
     assert f"Did you mean {offered}" in str(refused.value)
+    assert "catalog_file" not in str(refused.value)
 
 
 def test_nothing_is_offered_where_nothing_is_near(known: Path) -> None:

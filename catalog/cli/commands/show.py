@@ -10,7 +10,7 @@ from catalog.cli.options import model_option, reading_options
 from catalog.errors import Option, UsageError
 
 
-@click.command("show", context_settings={"ignore_unknown_options": True})
+@click.command("show")
 @click.argument("neuron")
 @model_option
 @click.option("--corpus", metavar="NAME", help="Which corpus its activations are shown on.")
