@@ -27,6 +27,7 @@ EDITS = {
     "ablation_effect": "mean = -mean",
     "ablation_difference": "low = high",
     "ablation_position": "position = position + 1",
+    "description": "description = description || ', and more'",
 }
 SEES = (
     "Error: What is stored differs: rows of {}. Restore the catalog from a copy, or redo the stage "
@@ -62,6 +63,8 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
         assert answer.code == 0, answer.err
         asked = ("--neurons", "1.1", "--draws", 2, "--device", "cpu", "--db", ingest.db)
         answer = cli_process("ablate", "tiny", *asked)
+        assert answer.code == 0, answer.err
+        answer = cli_process("describe", "1.1", "names a class", "--db", ingest.db)
         assert answer.code == 0, answer.err
 
     return Path(shutil.copy(once("faults-whole", make) / "c.duckdb", tmp_path / "whole.duckdb"))
