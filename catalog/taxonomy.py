@@ -1,6 +1,6 @@
 """The names that the catalog, its SQL and its reports share, each stated once.
 
-IO classes follow Gerstner & Schütze, section 3; functional roles their appendix F.
+IO classes follow Gerstner & Schütze, section 4; functional roles their appendix F.
 """
 
 from typing import Final, Literal, NamedTuple

@@ -81,7 +81,7 @@ VIEWS: Final = (
             "neuron_id": "layer.neuron, for reading; look up by (model, layer, neuron)",
             "flipped": "cos_gate_in < 0: the canonical reading negates w_in and w_out; NULL "
             "without a gate",
-            "io_class": "IO class at threshold 0.5 (paper, section 3)",
+            "io_class": "IO class at threshold 0.5 (paper, section 4)",
             "atypical": "the sign of cos_gate_in does not follow from the other two cosines; NULL "
             "without a gate",
         },

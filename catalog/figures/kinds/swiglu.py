@@ -1,4 +1,4 @@
-"""A neuron and its activation function, with a gate or without (paper, figure 6 and section 3)."""
+"""A neuron and its activation function, with a gate or without (paper, figure 6, appendix E)."""
 
 from collections.abc import Callable
 from itertools import pairwise
