@@ -98,6 +98,42 @@ def test_every_page_loads_without_a_fault_and_asks_only_its_own_host(watched: Wa
         assert watched.page.title()
 
 
+def test_pages_work_without_javascript(browser: Any, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for where in ("/", "/m/alpha", "/m/alpha/28/4737", "/find?model=alpha", "/classes?gate=90"):
+        page.goto(address + where)
+        assert page.locator("h1").inner_text()
+    page.goto(f"{address}/m/alpha/map")
+    assert page.locator("#plot a").get_attribute("href").startswith("/m/alpha/map.csv")
+    page.goto(f"{address}/find?model=alpha")
+    page.locator("summary", has_text="any").first.click()
+    page.check("input[name=class][value=depletion]")
+    page.click("form.filters button")
+    shown = page.locator("td span.io-class").all_inner_texts()
+    assert shown and set(shown) == {"depletion"}
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 768, 1440])
+def test_no_page_is_wider_than_its_window(watched: Watched, width: int) -> None:
+    watched.page.set_viewport_size({"width": width, "height": 900})
+    for where in ADDRESSES:
+        page = watched.go(where)
+        over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert over <= 0, where
+
+
+def test_a_link_to_what_is_shown_is_copied(browser: Any, address: str) -> None:
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{address}/find?model=alpha&class=depletion")
+    page.click("a.copy")
+    page.wait_for_function("document.querySelector('a.copy').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    context.close()
+
+
 def test_arrow_keys_lead_to_neighbours(watched: Watched) -> None:
     page = watched.go("/m/beta/0/1")
     page.keyboard.press("ArrowRight")

@@ -86,6 +86,18 @@ def test_without_the_checkpoint_it_is_said_and_another_place_may_be_named(
         rows(path, checkpoint=tmp_path)
 
 
+def test_a_checkpoint_that_changed_since_the_last_comparison_is_looked_at_anew(
+    measured: Path, tmp_path: Path
+) -> None:
+    place = Path(shutil.copytree(measured / "model", tmp_path / "model"))
+    path = measured / "c.duckdb"
+    assert rows(path, checkpoint=place) == rows(path, checkpoint=place)
+    (weights,) = place.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-4096] + bytes(range(256)) * 16)
+    with pytest.raises(CheckpointError, match="not the checkpoint that was ingested"):
+        rows(path, checkpoint=place)
+
+
 def test_what_is_between_them(known: Path) -> None:
     """Numbers by their difference, names by sameness, tokens by those shared, white space shown."""
     pair = ("alpha:28.4737", "alpha:28.9766")
