@@ -30,7 +30,8 @@ def ran(path: Path) -> Any:
             output.get("metadata", {}).clear()
             if "execution_count" in output:
                 output.execution_count = None
-    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    python = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata = {"kernelspec": python, "language_info": {"name": "python"}}
     return notebook
 
 
