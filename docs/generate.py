@@ -1,9 +1,12 @@
-"""Writes docs/commands.md from the commands, docs/schema.md from the views' comments, and
-docs/faults.md from the faults that tests/faults injects."""
+"""Writes docs/commands.md from the commands, docs/schema.md from the views' comments,
+docs/faults.md from the faults that tests/faults injects, and a page of each notebook."""
 
+import json
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -94,6 +97,32 @@ def faults_page() -> str:
     return "\n\n".join(("# Faults", *_ABOUT_FAULTS, "\n".join(lines), _ABOUT_FUZZING)) + "\n"
 
 
+def notebook_page(name: str) -> str:
+    """A notebook as a page: its texts, its code, and what the code printed."""
+    notebook = json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        if printed := "".join(map(_printed, cell["outputs"])).rstrip():
+            parts.append(f"```text\n{printed}\n```")
+    parts[1:1] = [
+        f"This page is [{name}.ipynb]({name}.ipynb), run on the catalog of `make smollm2`; written "
+        "by `make docs`, do not edit."
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _printed(output: dict[str, Any]) -> str:
+    """What an output is where nothing but text can be shown."""
+    if output["output_type"] == "stream":
+        return "".join(output["text"])
+    return "".join(output["data"].get("text/plain", "")) + "\n"
+
+
 def _cell(comment: str | None) -> str:
     return (comment or "").replace("|", "\\|")
 
@@ -119,6 +148,8 @@ def main(check: bool) -> None:
     """Write the generated pages."""
     stale = []
     pages = {"commands.md": commands_page, "schema.md": schema_page, "faults.md": faults_page}
+    for notebook in sorted(FOLDER.glob("*.ipynb")):
+        pages[f"{notebook.stem}.md"] = partial(notebook_page, notebook.stem)
     for name, written in pages.items():
         page = written()
         path = FOLDER / name

@@ -93,10 +93,40 @@ class Upkeep(Opened):
             UsageError, SqlError: no neuron, or thousands; the folder holds something else; no
                 condition.
         """
-        from catalog.reports.site import export_site
+        from catalog.sharing.site import export_site
 
         export_site(
             self._handle, as_location(target), model, where, corpus, force=force, yes=yes, say=say
+        )
+
+    def export_exemplars(
+        self,
+        target: str | Path,
+        file_format: str,
+        model: str | None = None,
+        where: str | None = None,
+        corpus: str | None = None,
+        *,
+        force: bool = False,
+        yes: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Write exemplars of chosen neurons as an explainer reads them: neuronpedia or delphi.
+
+        `where`, `force` and `yes` as in `export_site`.
+
+        Raises:
+            UsageError, SqlError: no neuron, or thousands; the folder holds something else; no
+                condition.
+            NotFoundError: there is no exemplar.
+        """
+        from catalog.sharing.explainers import export_exemplars
+
+        export_exemplars(
+            *(self._handle, as_location(target), file_format, model, where, corpus),
+            force=force,
+            yes=yes,
+            say=say,
         )
 
     def find_drop(

@@ -1,5 +1,7 @@
 """The report of a neuron: sections in order, from a record to blocks that each skin renders."""
 
+from typing import Any
+
 from catalog.queries.records import NeuronRecord
 from catalog.reports.blocks import Block
 from catalog.reports.sections import SECTIONS
@@ -17,3 +19,9 @@ class NotebookNeuron(NeuronRecord):
         from catalog.reports.html import standing_alone
 
         return standing_alone(report(self))
+
+    def _repr_pretty_(self, printer: Any, _is_cyclic: bool) -> None:
+        """What IPython shows where there is no HTML, as `catalog show` prints it."""
+        from catalog.reports.terminal import printed
+
+        printer.text(printed(report(self)))

@@ -1,5 +1,6 @@
 """A report in a terminal: blocks on a Rich console, with the glyphs that it can show."""
 
+import io
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,6 +39,14 @@ _SHADES: Final = {
     -1: ("#c6dbef", "#7fb3d9", "#2b7bba"),
 }
 _FAINTEST: Final = 0.2
+
+
+def printed(blocks: Iterable[Block], width: int = 80) -> str:
+    """Blocks as plain text."""
+    written = io.StringIO()
+    console = Console(file=written, width=width, force_terminal=False, force_jupyter=False)
+    Page(console, UNICODE).show(blocks)
+    return written.getvalue()
 
 
 @dataclass(frozen=True)

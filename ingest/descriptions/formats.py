@@ -31,13 +31,16 @@ from catalog.neuron_id import NeuronId
 Found: TypeAlias = Description | NotANeuron
 Reader: TypeAlias = Callable[[Path], Iterator[Found]]
 
-_OF_NEURONS: Final = re.compile(r"(\d{1,6})(?:-(?:neurons?|mlp))?", re.ASCII)
-"""Neuronpedia's sources of neurons; a set of features has another name: 6-res-jb."""
+_OF_NEURONS: Final = re.compile(r"(\d{1,6})(?:-(?:neurons?|mlp)(?:-(pos|neg))?)?", re.ASCII)
+"""Neuronpedia's sources of neurons; a set of features has another name: 6-res-jb.
+
+`pos` and `neg`, here and in modules of delphi, are those of our own exports of exemplars.
+"""
 
 _POLARITY: Final = {"1": "+", "+1": "+", "pos": "+", "-1": "-", "neg": "-", "+": "+", "-": "-"}
 _LATENT: Final = re.compile(r"(?P<module>.+)_(?:latent|feature)(?P<neuron>\d{1,9})", re.ASCII)
 _MLP_OF_LAYER: Final = re.compile(
-    r"(?:^|.*[._])(?:layers|layer|h|blocks)[._](\d{1,6})[._].*mlp.*", re.ASCII
+    r"(?:^|.*[._])(?:layers|layer|h|blocks)[._](\d{1,6})[._].*mlp(?:\.(pos|neg)|.*)", re.ASCII
 )
 
 
@@ -59,6 +62,7 @@ def neuronpedia(path: Path) -> Iterator[Found]:
             neuron=row["index"],
             text=row["description"],
             source="neuronpedia",
+            sign_case=_POLARITY.get(match[2], ANY),
             explainer=row.get("explanationModelName"),
             scorer=scored.get("explanationScoreTypeName"),
             score=scored.get("value"),
@@ -120,6 +124,7 @@ def delphi(path: Path) -> Iterator[Found]:
                 neuron=match["neuron"],
                 text=text,
                 source="delphi",
+                sign_case=_POLARITY.get(module[2], ANY),
                 explainer=config.get("explainer_model"),
                 scorer=scorer,
                 score=None if scores is None else _share_correct(scores),

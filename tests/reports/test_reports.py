@@ -15,7 +15,7 @@ from catalog.formats.glyphs import UNICODE
 from catalog.neuron_id import NeuronId
 from catalog.queries.neuron_record import read_neuron
 from catalog.queries.records import NeuronRecord, RoleCutoffs, SignCase, TopToken
-from catalog.reports import report
+from catalog.reports import NotebookNeuron, report
 from catalog.reports.blocks import SHOWN_PER_CASE, Cases
 from catalog.reports.html import SHADES, STYLESHEET, fragment
 from catalog.reports.terminal import Page
@@ -116,6 +116,18 @@ def test_a_page_has_what_the_terminal_has(record: NeuronRecord) -> None:
     for text in ("28.4737", "enrichment", "cos(gate,out)", "+0.5048", "␣the", "gate- in-", "«"):
         assert (text in seen.text) == (text != "«")
         assert text in printed(record)
+
+
+def test_ipython_prints_what_show_prints(
+    cli: Callable[..., Answer], known: Path, record: NeuronRecord
+) -> None:
+    class Printer:
+        def text(self, text: str) -> None:
+            self.printed = text
+
+    printer = Printer()
+    NotebookNeuron(**vars(record))._repr_pretty_(printer, False)
+    assert printer.printed == cli("show", "28.4737", "--model", "alpha", "--db", known).out
 
 
 def test_whatever_texts_say_a_page_has_no_tag_or_attribute_of_theirs(record: NeuronRecord) -> None:

@@ -5,10 +5,11 @@ import click
 from catalog.api import Catalog
 from catalog.cli.options import LOCATION, source_options
 from catalog.errors import Option, UsageError
+from catalog.sharing import EXPLAINERS
 from catalog.store.location import Location
 
 _WHOLE = ("parquet", "csv", "jsonl", "duckdb")
-"""Formats of all that there is of a model."""
+"""Formats of all that there is of models."""
 
 
 @click.command("export")
@@ -18,15 +19,18 @@ _WHOLE = ("parquet", "csv", "jsonl", "duckdb")
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(_WHOLE),
-    help="A lake of Parquet files (the default), one text file per view, or a catalog file.",
+    type=click.Choice((*_WHOLE, *EXPLAINERS)),
+    help="A lake of Parquet files (the default), one text file per view, a catalog file, or "
+    "exemplars of neurons as Neuronpedia or delphi read them.",
 )
 @click.option(
-    "--where", metavar="CONDITION", help="Of a site: which neurons, in SQL over the view neurons."
+    "--where",
+    metavar="CONDITION",
+    help="Which neurons of a site or of exemplars, in SQL over the view neurons.",
 )
-@click.option("--corpus", metavar="NAME", help="Of a site: the corpus of its exemplars.")
+@click.option("--corpus", metavar="NAME", help="On which corpus their exemplars are.")
 @click.option("--force", is_flag=True, help="Write what is there already anew.")
-@click.option("--yes", is_flag=True, help="Of a site: thousands of pages are wanted.")
+@click.option("--yes", is_flag=True, help="Thousands of neurons are wanted.")
 @source_options
 def command(
     catalog: Catalog,
@@ -48,34 +52,30 @@ def command(
     duckdb, TARGET is a new catalog file with these models alone.
 
     With `site` before it, TARGET becomes a folder of web pages that any host serves: the page of
-    each chosen neuron, as `catalog show --html` writes it, and an index.
+    each chosen neuron, as `catalog show --html` writes it, and an index. With --format neuronpedia
+    or delphi, it gets exemplars of the chosen neurons, on which these explainers run.
 
     \b
     Example:
       catalog export lake --model demo
       catalog sql "from models" --db lake
       catalog export site depletion --where "io_class = 'depletion'"
+      catalog export quotes --format neuronpedia --where "functional_role = 'suppression'"
     """
     from catalog.cli.messages import note
 
-    if what:
-        model = _one_model(what, models, format_name)
-        catalog.export_site(target, model, where, corpus, force=force, yes=yes, say=note)
+    if not what and format_name not in EXPLAINERS:
+        given = {"where": where is not None, "corpus": corpus is not None, "yes": yes}
+        for name in (name for name, is_given in given.items() if is_given):
+            raise UsageError("", Option(name), " is of a site, or of exemplars for an explainer.")
+        catalog.export(target, models, format_name or "parquet", force=force, say=note)
         return
-    given = {"where": where is not None, "corpus": corpus is not None, "yes": yes}
-    for name in (name for name, is_given in given.items() if is_given):
-        raise UsageError("", Option(name), " is of a site: write `site` before the folder.")
-    catalog.export(target, models, format_name or "parquet", force=force, say=note)
-
-
-def _one_model(
-    what: tuple[str, ...], models: tuple[str, ...], format_name: str | None
-) -> str | None:
-    """The model of a site, which may be left out where there is only one."""
-    if len(what) > 1:
-        raise UsageError("There is one folder to write a site to.")
-    if format_name is not None:
-        raise UsageError("A site has no ", Option("format"), ".")
+    if len(what) > 1 or (what and format_name is not None):
+        raise UsageError("A site goes to one folder, and has no ", Option("format"), ".")
     if len(models) > 1:
-        raise UsageError("A site is of one model.", "Name one with ", Option("model"), ".")
-    return models[0] if models else None
+        raise UsageError("Only a whole export takes several models.")
+    chosen = (models[0] if models else None, where, corpus)
+    if format_name is None:
+        catalog.export_site(target, *chosen, force=force, yes=yes, say=note)
+    else:
+        catalog.export_exemplars(target, format_name, *chosen, force=force, yes=yes, say=note)

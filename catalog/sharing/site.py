@@ -9,19 +9,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from catalog.errors import Option, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.queries.conditions import ChosenNeuron, ChosenNeurons, neurons_where
 from catalog.queries.neuron_record import read_neuron
 from catalog.reports import report
 from catalog.reports.html import class_name, document, escaped, page
+from catalog.sharing.folder import as_folder, filled, require_few
 from catalog.store.handle import Handle
-from catalog.store.lake.source import SourceRows
 from catalog.store.location import Location
-from catalog.store.whole_files import explaining_writes, written_whole
-
-MANY: Final = 5_000
-"""Neurons of a site that nobody makes unasked."""
 
 PER_INDEX: Final = 1_000
 """Neurons that the index lists; of more, it lists the layers, each with a list of its own."""
@@ -58,59 +53,21 @@ def export_site(
         DatabaseError: the model changed meanwhile; nothing was written.
         EnvironmentFault: the folder cannot be written.
     """
-    folder = _folder(target, force=force)
+    folder = as_folder(target, "a site", _OF_A_SITE, force=force)
     chosen = neurons_where(catalog, model, where)
     alias, n = chosen.model.model, len(chosen.neurons)
-    pages = _pages(catalog, chosen, corpus)
     _name, first = next(_pages(catalog, chosen, corpus, n=1))
     megabytes = n * len(first.encode(errors="replace")) / 1e6
-    if n > MANY and not yes:
-        raise UsageError(
-            f"{n:,} neurons of {alias} are chosen, which makes as many pages, some "
-            f"{megabytes:,.0f} MB.",
-            "Choose fewer with ",
-            Option("where"),
-            ", or go on with ",
-            Option("yes"),
-            ".",
-        )
+    require_few(chosen, f"as many pages, some {megabytes:,.0f} MB", yes=yes)
     say(f"{alias}: {n:,} neurons, some {megabytes:,.1f} MB")
-    with (
-        explaining_writes(folder),
-        written_whole(folder, folder=True) as unfinished,
-        SourceRows(catalog).unchanged(alias),
-    ):
+    with filled(catalog, chosen, folder) as unfinished:
         for name, text in _indexes(chosen):
             _write(unfinished / name, text)
-        for done, (name, text) in enumerate(pages, 1):
+        for done, (name, text) in enumerate(_pages(catalog, chosen, corpus), 1):
             _write(unfinished / name, text)
             if done % 1_000 == 0:
                 say(f"{done:,} of {n:,} pages")
     say(f"{folder / _INDEX} lists {n:,} neurons")
-
-
-def _folder(target: Location, *, force: bool) -> Path:
-    """The folder to be made, which is not there, is empty, or holds a site and may be replaced."""
-    if not isinstance(target, Path):
-        raise UsageError(f"A site is written on this machine's disk, not to {target}.")
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"{target} is a file, and a site is a folder. Name another.")
-    with explaining_writes(target):
-        there = sorted(each.name for each in target.iterdir()) if target.is_dir() else []
-    others = [name for name in there if not _OF_A_SITE.fullmatch(name)]
-    if others or (there and _INDEX not in there):
-        raise UsageError(
-            f"{target} holds {(others or there)[0]!r}, which is of no site. Name an empty folder, "
-            "or one that is not there."
-        )
-    if there and not force:
-        raise UsageError(
-            f"{target} holds a site already.",
-            "Name another folder, or write it anew with ",
-            Option("force"),
-            ".",
-        )
-    return target.resolve()
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 import catalog
 from catalog.errors import SqlError, UsageError
-from catalog.reports import site as sites
+from catalog.sharing import folder as folders
+from catalog.sharing import site as sites
 from tests.reports.test_reports import Seen
 from tests.support import Answer, execute
 
@@ -84,7 +85,7 @@ def test_a_long_index_lists_layers(
 def test_thousands_of_pages_are_made_when_wanted(
     known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sites, "MANY", 3)
+    monkeypatch.setattr(folders, "MANY", 3)
     opened = catalog.open(known)
     n = len(opened.sql("from neurons where model = 'alpha'"))
     with pytest.raises(UsageError, match=rf"^{n} neurons of alpha .* \d+ MB.*where=.*yes="):
