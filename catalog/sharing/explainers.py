@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from catalog.errors import Command, NotFoundError, UsageError
+from catalog.errors import Command, NotFoundError, Option, UsageError
 from catalog.queries.conditions import ChosenNeurons, neurons_where
 from catalog.queries.neuron_record import chosen_corpus
 from catalog.queries.records import Corpus, record_of
@@ -81,6 +81,6 @@ def _corpus(catalog: Handle, chosen: ChosenNeurons, name: str | None) -> Corpus:
         raise NotFoundError(
             f"{alias} has no activations yet, so there is no exemplar.",
             "Run: ",
-            Command("ingest", (chosen.model.source, "--corpus", "TEXTS")),
+            Command("ingest", (chosen.model.source,), (Option("corpus", "TEXTS"),)),
         )
     return found
