@@ -92,7 +92,10 @@ def read_neuron(
             _check_windows(exemplars, entry.model)
             cases = _cases(rows(CaseStatistics, **on), exemplars)
         cutoffs = rows(RoleCutoffs, model=entry.model)
-        neighbours = rows(Neighbour, **at)
+        (wiring,) = run_for_dicts(
+            connection, sql_text("is_wired"), {"model": entry.model}, catalog.location
+        )
+        neighbours = rows(Neighbour, **at) if wiring["is_wired"] else []
         record = NeuronRecord(
             neuron_id,
             entry,
