@@ -39,6 +39,20 @@ class Texts:
         """The entry's alias."""
         return self._entry.model
 
+    def check(self, texts: Sequence[str], neurons: Sequence[str] = ()) -> None:
+        """Refuse texts and neurons that cannot be read, all of them before a model is loaded.
+
+        Raises:
+            CorpusError, UsageError, NotFoundError: one cannot be read.
+        """
+        from catalog.queries.neuron_record import check_in_range
+        from catalog.queries.own_text import require_text
+
+        for neuron in neurons:
+            check_in_range(NeuronId.parse(neuron), self._entry)
+        for text in texts:
+            require_text(text)
+
     def run(self, text: str, neuron_id: str) -> "NeuronOnText":
         """gate, in and post of a neuron at every token of a text.
 
@@ -46,13 +60,8 @@ class Texts:
             CorpusError, UsageError, NotFoundError: text or neuron cannot be read.
             CheckpointError: the checkpoint is gone, or not the one that was ingested.
         """
-        from catalog.queries.neuron_record import check_in_range
-        from catalog.queries.own_text import require_text
-
-        asked = NeuronId.parse(neuron_id)
-        check_in_range(asked, self._entry)
-        require_text(text)
-        return self._opened().neuron(text, asked)
+        self.check([text], [neuron_id])
+        return self._opened().neuron(text, NeuronId.parse(neuron_id))
 
     def top(
         self,
@@ -85,15 +94,12 @@ class Texts:
         Raises:
             CheckpointError, CorpusError, UsageError, NotFoundError: as `run`.
         """
-        from catalog.queries.neuron_record import check_in_range
-        from catalog.queries.own_text import changed_rows, require_text
+        from catalog.queries.own_text import changed_rows
 
-        asked = [NeuronId.parse(each) for each in neurons]
-        if not asked:
+        if not neurons:
             raise UsageError("Which neurons? Name some, as layer.neuron.")
-        for each in asked:
-            check_in_range(each, self._entry)
-        require_text(text)
+        self.check([text], neurons)
+        asked = [NeuronId.parse(each) for each in neurons]
         reader = self._opened()
         from catalog.ingest.own_text_effects import ablated_text
 
@@ -107,9 +113,11 @@ class Texts:
         Raises:
             CheckpointError, CorpusError, UsageError: as `run`.
         """
-        from catalog.queries.own_text import attributed_rows, require_text
+        from catalog.queries.own_text import attributed_rows
 
-        require_text(text)
+        self.check([text])
+        if not next_text:
+            raise UsageError("The token to attribute is empty: write the text that comes next.")
         reader = self._opened()
         from catalog.ingest.own_text_effects import attributed_text
 

@@ -32,6 +32,7 @@ def answer(reader: "Texts", texts: Sequence[str], asked: Asked, output: Output) 
     """Write the rows of all texts as one table, a column `text` telling several apart."""
     import pyarrow as pa
 
+    reader.check(texts, asked.neurons)
     tables = []
     notes: list[str] = []
     for number, text in enumerate(texts, 1):

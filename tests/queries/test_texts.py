@@ -93,6 +93,10 @@ def test_what_cannot_be_read_is_refused_before_the_model_is_looked_for(
         texts.run("\udcff", "0.1")
     with pytest.raises(UsageError, match="layers go from 0 to 2"):
         texts.top("a", first_layer=1, last_layer=3)
+    with pytest.raises(UsageError, match="token to attribute is empty"):
+        texts.attributed("a", "")
+    assert "The text is empty" in cli("run", "a", "", "--db", gone).err
+    assert cli("run", "a", "--neuron", "0.1", "--neuron", "9.9", "--db", gone).code == 3
     assert cli("run", "a", "--neuron", "9.9", "--db", gone).code == 3
     assert cli("run", "a", "--neuron", "0.1", "--by", "post", "--db", gone).code == 2
 

@@ -87,7 +87,8 @@ def _samples(data: FigureData, record: NeuronRecord) -> npt.NDArray[np.float64]:
         )
     except NotFoundError:
         return np.zeros(0)
-    return rows["post"].to_numpy().astype(np.float64)
+    posts: npt.NDArray[np.float64] = rows["post"].to_numpy().astype(np.float64)
+    return posts
 
 
 def _histogram(axes: Axes, samples: npt.NDArray[np.float64], edge: float) -> None:
@@ -108,9 +109,10 @@ def _cases(axes: Axes, cases: dict[str, SignCase]) -> None:
     axes.axvline(0, color=FAINT, linewidth=0.5, zorder=0)
     for y, case in enumerate(cases.values()):
         statistics = case.statistics
-        colour = _POSITIVE if (statistics.extreme_post or 0) > 0 else _NEGATIVE
-        axes.plot((0, statistics.extreme_post), (y, y), color=colour, linewidth=0.8)
-        axes.plot(statistics.mean_post, y, "o", color=colour, markersize=3.5)
+        extreme, mean = statistics.extreme_post or 0.0, statistics.mean_post or 0.0
+        colour = _POSITIVE if extreme > 0 else _NEGATIVE
+        axes.plot((0, extreme), (y, y), color=colour, linewidth=0.8)
+        axes.plot(mean, y, "o", color=colour, markersize=3.5)
         posts = [each.post for each in case.exemplars]
         strokes: dict[str, Any] = {"marker": "|", "markersize": 5, "markeredgewidth": 0.4}
         axes.plot(posts, [y] * len(posts), color=INK, linestyle="none", **strokes)
