@@ -46,11 +46,9 @@ class Texts:
             CorpusError, UsageError, NotFoundError: text or neuron cannot be read.
             CheckpointError: the checkpoint is gone, or not the one that was ingested.
         """
-        from catalog.queries.neuron_record import check_in_range
         from catalog.queries.own_text import require_text
 
-        asked = NeuronId.parse(neuron_id)
-        check_in_range(asked, self._entry)
+        asked = NeuronId.parse(neuron_id).resolved(self._entry.sizes, self.model)
         require_text(text)
         return self._opened().neuron(text, asked)
 
@@ -85,14 +83,12 @@ class Texts:
         Raises:
             CheckpointError, CorpusError, UsageError, NotFoundError: as `run`.
         """
-        from catalog.queries.neuron_record import check_in_range
         from catalog.queries.own_text import changed_rows, require_text
 
-        asked = [NeuronId.parse(each) for each in neurons]
+        sizes = self._entry.sizes
+        asked = [NeuronId.parse(each).resolved(sizes, self.model) for each in neurons]
         if not asked:
             raise UsageError("Which neurons? Name some, as layer.neuron.")
-        for each in asked:
-            check_in_range(each, self._entry)
         require_text(text)
         reader = self._opened()
         from catalog.ingest.own_text_effects import ablated_text

@@ -79,7 +79,7 @@ def read_neuron(
             return rows(kind, **parameters) if kind.STAGE in stages else []
 
         entry = chosen_model(connection, catalog.location, model)
-        check_in_range(neuron_id, entry)
+        neuron_id = neuron_id.resolved(entry.sizes, entry.model)
         of_model = {"model": entry.model}
         at = {**of_model, "layer": neuron_id.layer, "neuron": neuron_id.neuron}
         found = rows(Neuron, **at)
@@ -166,26 +166,10 @@ def read_entry(catalog: Handle, alias: str | None, neuron_id: NeuronId | None = 
     with catalog.tables() as connection:
         entry = chosen_model(connection, catalog.location, alias)
         if neuron_id is not None:
-            check_in_range(neuron_id, entry)
+            neuron_id.resolved(entry.sizes, entry.model)
         parameters = {"model": entry.model}
         (row,) = run_for_dicts(connection, sql_text("fingerprint"), parameters, catalog.location)
         return record_of(Entry, vars(entry) | row)
-
-
-def check_in_range(neuron_id: NeuronId, model: Model) -> None:
-    """Refuse a neuron that the model does not have.
-
-    Raises:
-        NotFoundError: the layer or the neuron is beyond the last one.
-    """
-    for what, value, count in (
-        ("layer", neuron_id.layer, model.n_layers),
-        ("neuron", neuron_id.neuron, model.d_mlp),
-    ):
-        if value >= count:
-            raise NotFoundError(
-                f"There is no {what} {value} in {model.model}: {what}s go from 0 to {count - 1}."
-            )
 
 
 def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:

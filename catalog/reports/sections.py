@@ -43,10 +43,12 @@ def title(record: NeuronRecord) -> Iterator[Block]:
     """Id and model, and one sentence: class, role, what it writes and what follows."""
     model, neuron = record.model, record.neuron
     quantized = f", {model.quantization}" if model.quantization else ""
+    in_expert = record.id.in_expert(model.sizes)
+    counted_through = "" if in_expert == record.id else f" ({record.id})"
     yield Line.of(
-        Span(str(record.id), bold=True),
-        f"  {model.model}  {model.family}, {model.n_layers} layers x "
-        f"{model.d_mlp:,} neurons, {model.weights} weights{quantized}",
+        Span(str(in_expert), bold=True),
+        f"{counted_through}  {model.model}  {model.family}, {model.shape}, {model.weights} weights"
+        f"{quantized}",
         is_title=True,
     )
     yield summary(record)

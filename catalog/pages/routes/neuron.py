@@ -73,7 +73,7 @@ def _neighbours(asked: Asked, record: "NeuronRecord") -> dict[str, str]:
     return {
         name: address("m", model.model, *place, parameters=asked.parameters)
         for name, place in places.items()
-        if 0 <= place[0] < model.n_layers and 0 <= place[1] < model.d_mlp
+        if 0 <= place[0] < model.n_layers and 0 <= place[1] < model.sizes.of_layer(place[0])
     }
 
 
