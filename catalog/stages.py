@@ -36,7 +36,7 @@ STAGES: Final = (
     Stage(
         "wiring", needs=("weights",), by_default=False, falls_with_weights=True, of_experts=False
     ),
-    Stage("activations", of_corpus=True, sample_code="logarithmic", of_experts=False),
+    Stage("activations", of_corpus=True, sample_code="logarithmic"),
     Stage(
         "attribution",
         of_corpus=True,

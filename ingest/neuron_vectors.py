@@ -80,7 +80,7 @@ class NeuronVectors:
             )
         self.folding = Folding(checkpoint, self.family, kind)
         self.n_layers = self.family.n_layers(checkpoint.config)
-        self.d_model, self.sizes = _sizes(checkpoint, self.family, self.n_layers)
+        self.d_model, self.sizes = _shape(checkpoint, self.family)
         self.activation_fn = self.family.activation_fn(checkpoint.config)
         self.embedding_name = self.family.embedding_name(checkpoint)
         self.unembedding_name = self.family.unembedding_name(checkpoint)
@@ -295,8 +295,14 @@ class NeuronVectors:
         yield part.tensor(self.family, mlp.writes), stack + (self.d_model, part.n)[::turn]
 
 
-def _sizes(checkpoint: Checkpoint, family: Family, n_layers: int) -> tuple[int, LayerSizes]:
-    """d_model, and the neurons of every layer, from the tensors of the first of each kind."""
+def layer_sizes(checkpoint: Checkpoint, family: Family) -> LayerSizes:
+    """The neurons of every layer, from the tensors of the first of each kind."""
+    return _shape(checkpoint, family)[1]
+
+
+def _shape(checkpoint: Checkpoint, family: Family) -> tuple[int, LayerSizes]:
+    """d_model and the sizes of the layers."""
+    n_layers = family.n_layers(checkpoint.config)
     experts, sparse = family.experts, family.sparse_layers(checkpoint.config)
     if experts is None or not sparse:
         shape = _matrix_shape(checkpoint, family.weight(family.mlp.writes, 0))

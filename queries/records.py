@@ -233,6 +233,7 @@ class CaseStatistics:
     extreme_gate: float | None
     mean_in: float | None
     extreme_in: float | None
+    routed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ class Exemplar:
     text: str
     window_start: int
     window_tokens: list[str]
-    window_post: list[float]
+    window_post: list[float | None]
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ PUBLIC_VIEWS = {
     "weights quantization n_experts d_expert d_shared d_dense dense_layers wire_floor chance_95 "
     "chance_999 ingested_at",
     "neurons": "model layer neuron neuron_id expert cos_gate_in cos_gate_out cos_in_out flipped "
-    "norm_gate norm_in norm_out io_class atypical vocab_variance vocab_skew vocab_kurtosis null_space_share "
-    "functional_role",
+    "norm_gate norm_in norm_out io_class atypical vocab_variance vocab_skew vocab_kurtosis "
+    "null_space_share functional_role",
     "top_tokens": "model layer neuron vector basis sign rank token_id token score",
     "attention_scores": "model layer neuron head_layer head cosine",
     "wires": "model layer neuron to_layer to_neuron reads cosine rank_to rank_from",

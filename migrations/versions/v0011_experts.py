@@ -6,8 +6,8 @@ computes something at the positions routed to it only. Entries made before have 
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 STATEMENTS = (
     # A table that an earlier migration of the same transaction changed rows of can be replaced, but
