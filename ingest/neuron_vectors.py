@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil
 from typing import Any, TypeAlias
 
 import torch
@@ -179,6 +180,10 @@ class NeuronVectors:
                 self.checkpoint.release()
                 n_mapped = 0
         self.checkpoint.release()
+
+    def n_blocks(self, layer: int, size: int = BLOCK_SIZE) -> int:
+        """How many blocks a layer has."""
+        return sum(ceil(part.n / size) for part in self.parts(layer))
 
     def blocks_of(
         self, part: Part, device: torch.device | str = "cpu", size: int = BLOCK_SIZE

@@ -90,7 +90,7 @@ class RolesStage(Stage):
 
     @property
     def n_bytes(self) -> int:
-        return 40 * self.weights.n_layers * self.weights.d_mlp
+        return 40 * self.weights.sizes.n_neurons
 
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
         layers = range(self.weights.n_layers)

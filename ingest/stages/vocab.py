@@ -1,7 +1,6 @@
 """Stage `vocab`: the tokens that each weight vector points at, and the moments of w_out."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -60,7 +59,7 @@ class VocabStage(LayerwiseStage):
     @property
     def n_bytes(self) -> int:
         n_lists = len(self.weights.vectors) * len(BASES) * len(SIGNS)
-        return 10 * n_lists * self.k * self.weights.n_layers * self.weights.d_mlp
+        return 10 * n_lists * self.k * self.weights.sizes.n_neurons
 
     def units(self) -> Sequence[LayerUnit]:
         # A worker holds one basis at a time, so all layers come in one basis before the other.
@@ -103,7 +102,7 @@ class VocabStage(LayerwiseStage):
         tops: list[LayerTop] = []
         moments: list[Moments] = []
         blocks = self.weights.blocks(layer, self.device, n_rows)
-        for _, block in told(blocks, ceil(self.weights.d_mlp / n_rows)):
+        for _, block in told(blocks, self.weights.n_blocks(layer, n_rows)):
             stacked = torch.cat(list(block.values()))  # [v n, d_model]
             norms = torch.linalg.vector_norm(stacked, dim=1, dtype=torch.float64)
             scores = vectors.scores(stacked)  # [v n, d_vocab]

@@ -114,7 +114,9 @@ def sizes_of(model: nn.Module) -> LayerSizes:
         return LayerSizes(n_layers, written.shape[0 if family.transposed else 1])
     sparse = family.sparse_layers(config.to_dict())
     experts = model.get_submodule(family.experts.module.format(layer=sparse[0]))
-    n_experts, _, d_expert = experts.down_proj.shape  # type: ignore[union-attr]
+    stack = experts.down_proj
+    assert isinstance(stack, torch.Tensor)
+    n_experts, _, d_expert = stack.shape
     dense = tuple(layer for layer in range(n_layers) if layer not in sparse)
     d_shared = config.shared_expert_intermediate_size if family.experts.shared else 0
     d_dense = config.intermediate_size if dense else 0
@@ -250,7 +252,7 @@ def asked_eagerly(model: nn.Module, tap: Tap) -> Iterator[None]:
         with tap_mlps(layers_of(model), tap):
             yield
         return
-    before = model.get_experts_implementation()[""]
+    before = str(model.get_experts_implementation()[""])
     model.set_experts_implementation("eager")
     handles = []
     for layer in range(sizes.n_layers):
