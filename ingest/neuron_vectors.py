@@ -248,6 +248,18 @@ class NeuronVectors:
                 return name
         raise CheckpointError(f"{self.checkpoint.source} has no tensor named {names[0]}.")
 
+    def router(
+        self, layer: int, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "n_experts d_model"]:
+        """The rows that choose among the routed experts, folded as w_in; none in dense layers."""
+        if self.family.experts is None or self.sizes.is_dense(layer):
+            return torch.zeros(0, self.d_model, device=device)
+        name = self.router_name(layer)
+        rows = as_float32(self.checkpoint.rows(name, 0, self.sizes.n_experts), device)
+        if self.kind != "raw":
+            self.folding.fold_reader(rows, layer)
+        return rows
+
     def query_rows(self, config: Mapping[str, Any]) -> int:
         """Rows of the matrix that makes queries, with keys and values where it is fused."""
         n_heads, n_key_heads, head_dim = self.family.heads(config)

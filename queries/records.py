@@ -159,6 +159,30 @@ class TopToken:
 
 
 @dataclass(frozen=True)
+class RouterToken:
+    """A row of `router_tokens`."""
+
+    QUERY: ClassVar[str] = "router_tokens"
+
+    basis: Basis
+    sign: Sign
+    rank: int
+    token_id: int
+    token: str
+    score: float
+
+
+@dataclass(frozen=True)
+class AskedExpert:
+    """How often an expert of a layer is asked on a corpus; None where nothing was counted."""
+
+    QUERY: ClassVar[str] = "asked_experts"
+
+    expert: int
+    routed: float | None
+
+
+@dataclass(frozen=True)
 class Neighbour:
     """A row of `wires` or `twins`: another neuron of the model, seen from the one that is read.
 
@@ -310,8 +334,9 @@ class NeuronRecord:
     """One neuron: its model's entry, its row of `neurons`, and what other views hold of it.
 
     `cases`: by sign case, empty if no corpus was ingested. `wires` (readers, then writers) and
-    `twins` are empty too until the stage wiring ran. `is_canonical`: signs are those of the
-    canonical reading (docs/definitions.md), in the places among the layer too.
+    `twins` are empty too until the stage wiring ran. `router_tokens`, of the neuron's expert, and
+    `asked_experts`, all of its layer, are empty in dense layers. `is_canonical`: signs are those of
+    the canonical reading (docs/definitions.md), in the places among the layer too.
     """
 
     id: NeuronId
@@ -325,6 +350,8 @@ class NeuronRecord:
     wires: list[Neighbour]
     twins: list[Neighbour]
     descriptions: list[Described]
+    router_tokens: list[RouterToken] = dataclasses.field(default_factory=list)
+    asked_experts: list[AskedExpert] = dataclasses.field(default_factory=list)
     is_canonical: bool = False
 
     def __repr__(self) -> str:

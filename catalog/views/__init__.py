@@ -100,6 +100,14 @@ VIEWS: Final = (
         122_880,
     ),
     View(
+        "router_tokens",
+        "One row per routed expert and listed token: the k highest and k lowest scores of its row "
+        "of the router over the vocabulary.",
+        ("router_token", "token"),
+        ("layer", "expert", "basis", "sign", "rank"),
+        _OF_ENTRY,
+    ),
+    View(
         "attention_scores",
         "One row per neuron and attention head kept: cosine of w_out with what the head's "
         "queries compare to the start token's key.",

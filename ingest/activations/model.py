@@ -35,11 +35,7 @@ class LoadedModel(NamedTuple):
         """
         dense = [layer for layer in self.layers if isinstance(layer, TappedMlp)]
         if len(dense) < len(self.layers):
-            raise UsageError(
-                f"{type(self.model).__name__} is a mixture of experts. Texts, ablations, "
-                "attribution and recomputed exemplars do not know experts yet; the stage "
-                "activations does."
-            )
+            raise _unknown_experts(type(self.model).__name__)
         return dense
 
 
@@ -81,6 +77,19 @@ def load_model(
         read_experts(model)
     layers = find_layers(model, family, sizes)
     return LoadedModel(model.eval(), layers, str(model.config._attn_implementation))  # type: ignore[union-attr]
+
+
+def refuse_experts(checkpoint: Checkpoint) -> None:
+    """Raise UsageError for a mixture of experts, before its model is loaded for nothing."""
+    if layer_sizes(checkpoint, family_of(checkpoint)).n_experts:
+        raise _unknown_experts(checkpoint.source)
+
+
+def _unknown_experts(named: str) -> UsageError:
+    return UsageError(
+        f"{named} is a mixture of experts. Texts of your own, ablations, attribution and recomputed "
+        "exemplars do not know experts yet; the stage activations does."
+    )
 
 
 def gpus_needed(n_bytes: int, gpu_bytes: int) -> int:

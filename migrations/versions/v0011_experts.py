@@ -1,7 +1,8 @@
 """Experts: how the neurons of a layer part into them, and how often they are asked.
 
 Reason: layers of a mixture of experts need not have equally many neurons, and a neuron of an expert
-computes something at the positions routed to it only. Entries made before have no experts.
+computes something at the positions routed to it only. What the router's rows point at says when an
+expert is asked. Entries made before have no experts.
 """
 
 from alembic import op
@@ -44,6 +45,18 @@ STATEMENTS = (
     "drop table model",
     "alter table model_with_experts rename to model",
     "alter table activation_stat add column n_routed bigint",
+    """
+    create table router_token (
+        run_id integer not null,
+        layer smallint not null,
+        expert smallint not null,
+        basis text not null,
+        sign text not null,
+        rank smallint not null,
+        token_id integer not null,
+        score float not null
+    )
+    """,
 )
 
 

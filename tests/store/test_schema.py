@@ -30,6 +30,7 @@ PUBLIC_VIEWS = {
     "norm_gate norm_in norm_out io_class atypical vocab_variance vocab_skew vocab_kurtosis "
     "null_space_share functional_role",
     "top_tokens": "model layer neuron vector basis sign rank token_id token score",
+    "router_tokens": "model layer expert basis sign rank token_id token score",
     "attention_scores": "model layer neuron head_layer head cosine",
     "wires": "model layer neuron to_layer to_neuron reads cosine rank_to rank_from",
     "twins": "model layer neuron vector other_layer other_neuron cosine rank",
