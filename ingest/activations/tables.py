@@ -139,13 +139,13 @@ def _lists(values: Int[ndarray, "r w"], inside: Bool[ndarray, "r w"]) -> pa.List
 def sample_table(state: ActivationState, layer: int) -> pa.Table:
     """Rows of `activation_sample`, sorted by neuron; not finite values read 0.
 
-    NULL where an expert was not asked.
+    `NOT_ASKED` where an expert was not asked, which reads NULL.
     """
     kept = state.sample[layer, :, _of_layer(state, layer)].float().T  # [n, s]
     post = kept.nan_to_num(0.0, 0.0, 0.0)
     scale, values = logarithmic(post)
-    unasked = None if state.plan.sizes.is_dense(layer) else kept.isnan().flatten().cpu().numpy()
-    posts = pa.array(values.flatten().cpu().numpy(), mask=unasked)
+    if not state.plan.sizes.is_dense(layer):
+        values[kept.isnan()] = NOT_ASKED
     n, s = post.shape
     offsets = pa.array(np.arange(0, n * s + 1, s, dtype=np.int32) if s else np.zeros(n + 1, "i4"))
     return pa.table(
@@ -153,7 +153,7 @@ def sample_table(state: ActivationState, layer: int) -> pa.Table:
             "layer": pa.array(np.full(n, layer, np.int16)),
             "neuron": pa.array(np.arange(n, dtype=np.int32)),
             "scale": pa.array(scale.cpu().numpy()),
-            "post": pa.ListArray.from_arrays(offsets, posts),
+            "post": pa.ListArray.from_arrays(offsets, pa.array(values.flatten().cpu().numpy())),
         }
     )
 
