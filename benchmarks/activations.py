@@ -30,7 +30,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan_units, read_batch
-from catalog.ingest.activations.hooks import find_mlps, tap_mlps
+from catalog.ingest.activations.hooks import find_mlps
 from catalog.ingest.activations.kernel import Kernel, compiled_kernel, plain_kernel
 from catalog.ingest.activations.run import (
     ActivationPass,
@@ -38,6 +38,7 @@ from catalog.ingest.activations.run import (
     UnitDone,
     forward,
     read_units,
+    recording,
     synchronise,
 )
 from catalog.ingest.activations.state import ActivationState, PassPlan
@@ -135,8 +136,8 @@ def bench(work: ActivationPass, n_early: int, rounds: int, clock: Callable[[], f
     def timed(i: int, tapped: bool) -> float:
         synchronise(work.device)
         start = clock()
-        with torch.inference_mode(), tap_mlps(work.mlps, recorder) if tapped else nullcontext():
-            forward(work, recorder, batches[i], 0)
+        with torch.inference_mode(), recording(work, recorder) if tapped else nullcontext():
+            forward(work, recorder, batches[i])
         synchronise(work.device)
         return clock() - start
 

@@ -39,19 +39,21 @@ class Texts:
         """The entry's alias."""
         return self._entry.model
 
-    def check(self, texts: Sequence[str], neurons: Sequence[str] = ()) -> None:
+    def check(self, texts: Sequence[str], neurons: Sequence[str] = ()) -> list[NeuronId]:
         """Refuse texts and neurons that cannot be read, all of them before a model is loaded.
+
+        Returns the neurons, counted through their layers.
 
         Raises:
             CorpusError, UsageError, NotFoundError: one cannot be read.
         """
-        from catalog.queries.neuron_record import check_in_range
         from catalog.queries.own_text import require_text
 
-        for neuron in neurons:
-            check_in_range(NeuronId.parse(neuron), self._entry)
+        sizes = self._entry.sizes
+        asked = [NeuronId.parse(each).resolved(sizes, self.model) for each in neurons]
         for text in texts:
             require_text(text)
+        return asked
 
     def run(self, text: str, neuron_id: str) -> "NeuronOnText":
         """gate, in and post of a neuron at every token of a text.
@@ -60,8 +62,8 @@ class Texts:
             CorpusError, UsageError, NotFoundError: text or neuron cannot be read.
             CheckpointError: the checkpoint is gone, or not the one that was ingested.
         """
-        self.check([text], [neuron_id])
-        return self._opened().neuron(text, NeuronId.parse(neuron_id))
+        (asked,) = self.check([text], [neuron_id])
+        return self._opened().neuron(text, asked)
 
     def top(
         self,
@@ -98,8 +100,7 @@ class Texts:
 
         if not neurons:
             raise UsageError("Which neurons? Name some, as layer.neuron.")
-        self.check([text], neurons)
-        asked = [NeuronId.parse(each) for each in neurons]
+        asked = self.check([text], neurons)
         reader = self._opened()
         from catalog.ingest.own_text_effects import ablated_text
 

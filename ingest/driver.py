@@ -11,7 +11,7 @@ from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.request import IngestOutcome, IngestRequest
 from catalog.ingest.running import EntryRuns
-from catalog.ingest.stages.finding import stage_class, with_needed
+from catalog.ingest.stages.finding import refuse_of_experts, stage_class, with_needed
 from catalog.ingest.stages.stage import StageContext
 from catalog.stages import stage_named
 from catalog.store.reroling import upgraded
@@ -31,7 +31,8 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
         CheckpointError, NotFoundError: the checkpoint cannot be read, or its norms are not those
             that its family names.
         AliasTaken, DatabaseError: the catalog cannot take it.
-        UsageError: options that do not go together, an alias that nobody could type.
+        UsageError: options that do not go together, an alias that nobody could type, a stage that
+            a mixture of experts cannot have.
         EnvironmentFault: no network, space, permission, device or cluster.
     """
     with (
@@ -46,6 +47,7 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
         )
         _note_passed_over(checkpoint, progress)
         weights = NeuronVectors(checkpoint, request.weights)
+        refuse_of_experts(request.stages, checkpoint.source, weights.sizes.n_experts)
         model_id, entry = enter_model(request.catalog, request.alias, weights, progress)
         context = StageContext(
             weights=weights,

@@ -1,11 +1,14 @@
 """A checkpoint as an entry of the catalog: its alias, its shape, its norms checked."""
 
+from typing import Any
+
 from scipy.special import betaincinv
 
 from catalog.errors import Option, UsageError
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.paths import user_path
 from catalog.ingest.progress import Progress
+from catalog.layers import LayerSizes
 from catalog.store.handle import Handle
 from catalog.store.lake.manifest import fits_a_folder
 from catalog.store.writing import ModelEntry, known_entry, register_model
@@ -31,7 +34,20 @@ def chance_level(d_model: int, probability: float) -> float:
 
 def wire_floor(weights: NeuronVectors) -> float:
     """|cosine| that a random pair of vectors exceeds once in as many as the entry has neurons."""
-    return chance_level(weights.d_model, 1 / (weights.n_layers * weights.d_mlp))
+    return chance_level(weights.d_model, 1 / weights.sizes.n_neurons)
+
+
+def _experts(sizes: LayerSizes) -> dict[str, Any]:
+    """Columns about experts; none where there are no experts."""
+    if sizes.n_experts == 0:
+        return {}
+    return {
+        "n_experts": sizes.n_experts,
+        "d_expert": sizes.d_expert,
+        "d_shared": sizes.d_shared,
+        "d_dense": sizes.d_dense,
+        "dense_layers": tuple(sizes.dense_layers),
+    }
 
 
 def enter_model(
@@ -74,6 +90,7 @@ def enter_model(
         chance_95=chance_level(weights.d_model, 0.05),
         chance_999=chance_level(weights.d_model, 0.001),
         wire_floor=wire_floor(weights),
+        **_experts(weights.sizes),
     )
     with catalog.tables("") as connection:
         seen = known_entry(connection, entry)

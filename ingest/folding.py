@@ -33,6 +33,14 @@ class Folding:
         weight = as_float32(self.checkpoint.tensor(self.family.weight(norm, layer)), device)
         return weight.add_(1.0) if self.family.gain == "one_plus_weight" else weight
 
+    def fold_reader(self, rows: Float[Tensor, "n d_model"], layer: int) -> None:
+        """Fold the norm before the MLP into what reads from it, in place; not for raw."""
+        gain = self.gain(self.family.mlp_norm, layer, rows.device)
+        if gain is not None:
+            rows.mul_(gain)
+        if self.centres:
+            centre(rows)
+
     def fold_block(self, block: dict[Vector, Float[Tensor, "n d_model"]], layer: int) -> None:
         """Fold the norms around the MLP into the vectors of some neurons, in place; not for raw."""
         device = block["out"].device

@@ -5,6 +5,7 @@ gain (docs/definitions.md), must equal what the MLP's projections put out.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
 from catalog.ingest.families import Family, Mlp
-from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.one_layer import layer_state, model_of, one_layer_config
+from catalog.ingest.neuron_vectors import NeuronVectors, Part
+from catalog.ingest.one_layer import layer_state, model_of, one_layer_config, serve_experts
+from catalog.ingest.routed import RoutedValues, tapped
 from catalog.taxonomy import Vector
 
 TOLERANCE = 1e-4
@@ -44,7 +46,7 @@ def check_norms(weights: NeuronVectors) -> NormCheck:
     own input takes the place of x. Raises CheckpointError naming layer and quantity where they
     differ by more than 1e-4 of the largest magnitude, or where transformers has no such model.
     """
-    layers = tuple(sorted({0, weights.n_layers - 1}))
+    layers = _to_look_at(weights)
     largest = 0.0
     for layer in layers:
         with (
@@ -66,37 +68,89 @@ def check_norms(weights: NeuronVectors) -> NormCheck:
     return NormCheck(largest, layers)
 
 
+def _to_look_at(weights: NeuronVectors) -> tuple[int, ...]:
+    """The first and the last layer, and one with experts if neither has some."""
+    ends, sizes = {0, weights.n_layers - 1}, weights.sizes
+    if sizes.n_experts and all(map(sizes.is_dense, ends)):
+        ends.add(next(at for at in range(weights.n_layers) if not sizes.is_dense(at)))
+    return tuple(sorted(ends))
+
+
 def _deviations(weights: NeuronVectors, layer: int) -> dict[str, float]:
-    family, mlp = weights.family, weights.family.mlp
+    family, block = weights.family, weights.family.mlp.module
     model = _one_layer_model(weights, layer)
-    read_from = mlp.module if weights.kind == "raw" else family.mlp_norm or mlp.module
-    watched = {mlp.module, *mlp.reads.values(), mlp.writes, read_from, family.post_mlp_norm}
-    seen = _forward(model, _stream(weights), {name for name in watched if name is not None})
+    parts = list(weights.parts(layer))
+    apart = [part for part in parts if not weights.is_routed(part)]
+    read_from = block if weights.kind == "raw" else family.mlp_norm or block
+    watched = {block, read_from, family.post_mlp_norm}
+    for part in apart:
+        watched |= {*part.mlp.reads.values(), part.mlp.writes}
+    names = {name for name in watched if name is not None}
+    seen, asked = _forward(weights, model, layer, names)
     x = seen[read_from].inputs
-    if read_from != mlp.module:
+    if read_from != block:
         x = _normalised(x, family, model.config)
+    norm = model.get_submodule(read_from.format(layer=0)) if read_from != block else None
+    made = [_of_modules(weights, part, x, seen, model, norm) for part in apart]
+    made += [
+        _of_expert(weights, part, x, asked[part.expert]) for part in parts if part.expert in asked
+    ]
+    deviations = {what: max(each[what] for each in made) for what in made[0]}
+    if family.post_mlp_norm is not None:
+        deviations["what the norm after the MLP reads"] = _relative(
+            seen[block].outputs, seen[family.post_mlp_norm].inputs
+        )
+    return deviations
+
+
+def _of_modules(
+    weights: NeuronVectors,
+    part: Part,
+    x: Float[Tensor, "n_tokens d_model"],
+    seen: Mapping[str, _Seen],
+    model: nn.Module,
+    norm: nn.Module | None,
+) -> dict[str, float]:
+    """Deviations of an MLP that has modules of its own; `norm` is the one before it."""
+    family, mlp = weights.family, part.mlp
     put_out = _split(mlp, {module: seen[module].outputs for module in mlp.reads.values()})
-    norm = model.get_submodule(read_from.format(layer=0)) if read_from != mlp.module else None
     unbiased = {
         module: seen[module].outputs - _put_out_by_biases(model, module, norm, family)
         for module in mlp.reads.values()
     }
-    expected = _split(mlp, unbiased)
+    expected, written = _split(mlp, unbiased), seen[mlp.writes]
+    added = written.outputs - _put_out_by_biases(model, mlp.writes, None, family)
+    return _compared(weights, part, x, expected, put_out, _Seen(written.inputs, added))
+
+
+def _of_expert(
+    weights: NeuronVectors, part: Part, x: Float[Tensor, "n_tokens d_model"], values: RoutedValues
+) -> dict[str, float]:
+    """Deviations of a routed expert, at the positions that were routed to it."""
+    put_out: dict[Vector, Tensor] = {"gate": values.gate, "in": values.x_in}
+    written = _Seen(values.post, values.written)
+    return _compared(weights, part, x[values.positions], put_out, put_out, written)
+
+
+def _compared(
+    weights: NeuronVectors,
+    part: Part,
+    x: Float[Tensor, "n_tokens d_model"],
+    expected: Mapping[Vector, Tensor],
+    put_out: Mapping[Vector, Tensor],
+    written: _Seen,
+) -> dict[str, float]:
+    """What reads, the activation and what writes; `expected` is `put_out` without biases."""
     deviations = {
         f"w_{vector}·x": _relative(ours, expected[vector])
-        for vector, ours in _projections(weights, layer, x).items()
+        for vector, ours in _projections(weights, part, x).items()
     }
-    act = _activation(weights.activation_fn)
-    post = act(put_out["gate"]) * put_out["in"] if mlp.gated else act(put_out["in"])
-    formula = f"{weights.activation_fn}(gate) * in" if mlp.gated else f"{weights.activation_fn}(in)"
-    deviations[formula] = _relative(post, seen[mlp.writes].inputs)
-    written = seen[mlp.writes].inputs @ weights.writers(mlp.writes, layer, 0, weights.d_mlp)
-    added = seen[mlp.writes].outputs - _put_out_by_biases(model, mlp.writes, None, family)
-    deviations["post·w_out"] = _relative(written, added)
-    if family.post_mlp_norm is not None:
-        deviations["what the norm after the MLP reads"] = _relative(
-            seen[mlp.module].outputs, seen[family.post_mlp_norm].inputs
-        )
+    act, name = _activation(weights.activation_fn), weights.activation_fn
+    post = act(put_out["gate"]) * put_out["in"] if part.mlp.gated else act(put_out["in"])
+    formula = f"{name}(gate) * in" if part.mlp.gated else f"{name}(in)"
+    deviations[formula] = _relative(post, written.inputs)
+    ours = written.inputs @ weights.unfolded(part, 0, part.n)["out"]
+    deviations["post·w_out"] = _relative(ours, written.outputs)
     return deviations
 
 
@@ -107,6 +161,7 @@ def _one_layer_model(weights: NeuronVectors, layer: int) -> nn.Module:
     logging.set_verbosity_error()  # of what it would say, nothing concerns the one layer
     model = model_of(one_layer_config(weights, layer))
     model.load_state_dict(layer_state(weights, model, layer), strict=False, assign=True)
+    serve_experts(weights, model, layer)
     return model
 
 
@@ -119,9 +174,12 @@ def _stream(weights: NeuronVectors) -> Float[Tensor, "n_tokens d_model"]:
 
 
 def _forward(
-    model: nn.Module, stream: Float[Tensor, "n_tokens d_model"], modules: set[str]
-) -> dict[str, _Seen]:
+    weights: NeuronVectors, model: nn.Module, layer: int, modules: set[str]
+) -> tuple[dict[str, _Seen], dict[int | None, RoutedValues]]:
+    """What passed through some modules, and what the experts of the layer computed, by expert."""
     seen: dict[str, _Seen] = {}
+    asked: dict[int | None, RoutedValues] = {}
+    experts = weights.family.experts
 
     def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def record(_: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
@@ -132,8 +190,12 @@ def _forward(
 
     for name in modules:
         model.get_submodule(name.format(layer=0)).register_forward_hook(recorder(name))
-    model(inputs_embeds=stream[None], use_cache=False)
-    return seen
+    with ExitStack() as taps:
+        if experts is not None and not weights.sizes.is_dense(layer):
+            routed = model.get_submodule(experts.module.format(layer=0))
+            taps.enter_context(tapped(routed, asked.__setitem__))
+        model(inputs_embeds=_stream(weights)[None], use_cache=False)
+    return seen, asked
 
 
 def _normalised(
@@ -156,12 +218,12 @@ def _split(mlp: Mlp, by_module: Mapping[str, Tensor]) -> dict[Vector, Tensor]:
 
 
 def _projections(
-    weights: NeuronVectors, layer: int, x: Float[Tensor, "n_tokens d_model"]
-) -> dict[Vector, Float[Tensor, "n_tokens d_mlp"]]:
-    blocks = [block for _, block in weights.blocks(layer)]
+    weights: NeuronVectors, part: Part, x: Float[Tensor, "n_tokens d_model"]
+) -> dict[Vector, Float[Tensor, "n_tokens n"]]:
+    blocks = [block for _, block in weights.blocks_of(part)]
     return {
         vector: torch.cat([x @ block[vector].T for block in blocks], dim=1)
-        for vector in weights.family.mlp.reads
+        for vector in part.mlp.reads
     }
 
 

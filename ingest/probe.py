@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
-from catalog.ingest.activations.model import load_model
+from catalog.ingest.activations.model import load_model, refuse_experts
 from catalog.ingest.checkpoint import Checkpoint
 from catalog.ingest.checkpoint.ingested import checkpoint_of
 from catalog.queries.records import DrawnExemplar, Entry
@@ -70,7 +70,9 @@ def open_probe(
 
     Raises:
         CheckpointError: the checkpoint has changed since it was ingested, or is gone.
+        UsageError: it is a mixture of experts.
     """
     checkpoint = checkpoint_of(entry, tokenizer, at)
+    refuse_experts(checkpoint)
     loaded = load_model(checkpoint, getattr(torch, dtype), device)
     return Probe(checkpoint, loaded.model, loaded.mlps, device)

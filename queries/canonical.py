@@ -100,5 +100,5 @@ def _flipped_case(behaviour: SignCase) -> SignCase:
 
 
 def _flipped_exemplar(exemplar: Exemplar, case: str) -> Exemplar:
-    window = [-post for post in exemplar.window_post]
+    window = [None if post is None else -post for post in exemplar.window_post]
     return replace(_negated(exemplar, "post", "x_in"), sign_case=case, window_post=window)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import duckdb
 
 from catalog.errors import SqlError, UsageError
-from catalog.neuron_id import NamedNeuron
+from catalog.neuron_id import NamedNeuron, NeuronId
+from catalog.queries.neuron_record import chosen_model
 from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
@@ -218,17 +219,18 @@ def _among(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The list that the search is confined to as parameters, and a note on who is not there."""
     named = [NamedNeuron.parse(each) for each in sought.neurons or ()]
+    asked = [(each, *_counted(each, connection, catalog, sought.model)) for each in named]
     rows: list[dict[str, Any]] = []
     if named:
-        asked = {
+        parameters = {
             "model": sought.model,
-            "models": [each.model for each in named],
-            "layers": [each.id.layer for each in named],
-            "neurons": [each.id.neuron for each in named],
+            "models": [model for _, model, _ in asked],
+            "layers": [neuron.layer for *_, neuron in asked],
+            "neurons": [neuron.neuron for *_, neuron in asked],
         }
-        rows = run_for_dicts(connection, sql_text("listed_neurons"), asked, catalog)
+        rows = run_for_dicts(connection, sql_text("listed_neurons"), parameters, catalog)
     found = {(row["named"], row["layer"], row["neuron"]) for row in rows}
-    lost = [each for each in named if (each.model, each.id.layer, each.id.neuron) not in found]
+    lost = [each for each, model, n in asked if (model, n.layer, n.neuron) not in found]
     notes = []
     if lost:
         more = ", ..." if len(lost) > _N_NAMED else "."
@@ -241,6 +243,20 @@ def _among(
         "in_neurons": [row["neuron"] for row in rows],
     }
     return among, tuple(notes)
+
+
+def _counted(
+    named: NamedNeuron, connection: duckdb.DuckDBPyConnection, catalog: Location, model: str | None
+) -> tuple[str | None, NeuronId]:
+    """The model of a neuron in a list, and its id counted through the layer, if it names an expert.
+
+    Raises:
+        NotFoundError, UsageError: no such expert, or it is not clear of which model.
+    """
+    if named.id.expert is None:
+        return named.model, named.id
+    entry = chosen_model(connection, catalog, named.model or model)
+    return entry.model, named.id.resolved(entry.sizes, entry.model)
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought) -> list[str]:

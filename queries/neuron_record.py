@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import duckdb
 
@@ -10,6 +10,7 @@ from catalog.errors import Command, DatabaseError, NotFoundError, Option, UsageE
 from catalog.neuron_id import NeuronId
 from catalog.queries.canonical import canonical_reading
 from catalog.queries.records import (
+    AskedExpert,
     CaseStatistics,
     Corpus,
     Described,
@@ -23,6 +24,7 @@ from catalog.queries.records import (
     Place,
     Queried,
     RoleCutoffs,
+    RouterToken,
     SignCase,
     TopToken,
     record_of,
@@ -46,6 +48,8 @@ _KINDS: Final = (
     RoleCutoffs,
     Neighbour,
     Described,
+    RouterToken,
+    AskedExpert,
 )
 """What a report is read from, besides the row of the model."""
 
@@ -79,7 +83,7 @@ def read_neuron(
             return rows(kind, **parameters) if kind.STAGE in stages else []
 
         entry = chosen_model(connection, catalog.location, model)
-        check_in_range(neuron_id, entry)
+        neuron_id = neuron_id.resolved(entry.sizes, entry.model)
         of_model = {"model": entry.model}
         at = {**of_model, "layer": neuron_id.layer, "neuron": neuron_id.neuron}
         found = rows(Neuron, **at)
@@ -107,8 +111,25 @@ def read_neuron(
             [each for each in neighbours if each.side != "twin"],
             [each for each in neighbours if each.side == "twin"],
             rows_of_stage(Described, **at),
+            *_of_expert(entry, neuron_id, rows, shown),
         )
     return canonical_reading(record) if canonical else record
+
+
+class _Rows(Protocol):
+    def __call__(self, kind: type[_Queried], **parameters: Any) -> list[_Queried]: ...
+
+
+def _of_expert(
+    entry: Model, at: NeuronId, rows: _Rows, shown: Corpus | None
+) -> tuple[list[RouterToken], list[AskedExpert]]:
+    """What the router row of a neuron's expert points at, and how often experts are asked."""
+    expert = entry.sizes.expert_of(at.layer, at.neuron)
+    if expert is None:
+        return [], []
+    of_layer = {"model": entry.model, "layer": at.layer}
+    asked = rows(AskedExpert, **of_layer, corpus=shown.corpus) if shown else []
+    return rows(RouterToken, **of_layer, expert=expert), asked
 
 
 def _no_neurons_yet(entry: Model) -> NotFoundError:
@@ -166,26 +187,10 @@ def read_entry(catalog: Handle, alias: str | None, neuron_id: NeuronId | None = 
     with catalog.tables() as connection:
         entry = chosen_model(connection, catalog.location, alias)
         if neuron_id is not None:
-            check_in_range(neuron_id, entry)
+            neuron_id.resolved(entry.sizes, entry.model)
         parameters = {"model": entry.model}
         (row,) = run_for_dicts(connection, sql_text("fingerprint"), parameters, catalog.location)
         return record_of(Entry, vars(entry) | row)
-
-
-def check_in_range(neuron_id: NeuronId, model: Model) -> None:
-    """Refuse a neuron that the model does not have.
-
-    Raises:
-        NotFoundError: the layer or the neuron is beyond the last one.
-    """
-    for what, value, count in (
-        ("layer", neuron_id.layer, model.n_layers),
-        ("neuron", neuron_id.neuron, model.d_mlp),
-    ):
-        if value >= count:
-            raise NotFoundError(
-                f"There is no {what} {value} in {model.model}: {what}s go from 0 to {count - 1}."
-            )
 
 
 def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:

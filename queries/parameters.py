@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import duckdb
 
-from catalog.errors import UsageError
+from catalog.errors import NotFoundError, UsageError
 from catalog.neuron_id import NeuronId
-from catalog.queries.neuron_record import check_in_range, chosen_model, unknown_corpus
+from catalog.queries.neuron_record import chosen_model, unknown_corpus
 from catalog.queries.records import Model, record_of
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
@@ -223,15 +223,48 @@ def require_known(
         elif kind in ("layer", "neuron"):
             neuron_id = NeuronId(value, 0) if kind == "layer" else NeuronId.parse(value)
             models = [record_of(Model, row) for row in rows("select * from models")]
-            _require_neuron(neuron_id, models)
+            found_in(neuron_id, models)
 
 
-def _require_neuron(neuron_id: NeuronId, models: Sequence[Model]) -> None:
-    """Refuse a neuron that none of the models has; the last of them has the most layers."""
-    fitting = [
-        model
-        for model in models
-        if neuron_id.layer < model.n_layers and neuron_id.neuron < model.d_mlp
-    ]
-    if models and not fitting:
-        check_in_range(neuron_id, models[-1])
+def found_in(neuron_id: NeuronId, models: Sequence[Model]) -> dict[str, NeuronId]:
+    """The neuron, counted through its layer, in each of the models that has it.
+
+    Raises:
+        NotFoundError: none has; the message is about the last, which has the most layers.
+    """
+    found, refusal = {}, None
+    for model in models:
+        try:
+            found[model.model] = neuron_id.resolved(model.sizes, model.model)
+        except NotFoundError as error:
+            refusal = error
+    if not found and refusal is not None:
+        raise refusal
+    return found
+
+
+def counted_through(
+    connection: duckdb.DuckDBPyConnection,
+    given: Mapping[str, tuple[str, Any]],
+    catalog: Location,
+) -> dict[str, Any]:
+    """Values by the names of parameters, ids of experts' neurons as `layer.neuron`.
+
+    `given` are pairs of a type and a value by name.
+
+    Raises:
+        NotFoundError: an id that no model has.
+        UsageError: an expert's id that is another neuron in each of several models.
+    """
+    values = {name: value for name, (_, value) in given.items()}
+    named = next((value for kind, value in given.values() if kind == "model"), None)
+    for name, (kind, value) in given.items():
+        if kind != "neuron" or value is None or (at := NeuronId.parse(value)).expert is None:
+            continue
+        rows = run_for_dicts(connection, "from models order by model", (), catalog)
+        models = [record_of(Model, row) for row in rows if named in (None, row["model"])]
+        ids = {str(each) for each in found_in(at, models).values()}
+        if len(ids) > 1:
+            raise UsageError(f"{value} is another neuron in each of several models; name one.")
+        values[name] = next(iter(ids), value)
+    return values

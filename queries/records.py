@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
+from catalog.layers import LayerSizes
 from catalog.neuron_id import NeuronId
 from catalog.taxonomy import VECTORS, Basis, Sign, Vector, WeightKind
 
@@ -47,6 +48,36 @@ class Model:
     chance_95: float
     chance_999: float
     ingested_at: datetime
+    n_experts: int | None = None
+    d_expert: int | None = None
+    d_shared: int | None = None
+    d_dense: int | None = None
+    dense_layers: list[int] | None = None
+
+    @property
+    def sizes(self) -> LayerSizes:
+        """The neurons of its layers."""
+        if self.n_experts is None or self.d_expert is None:
+            return LayerSizes(self.n_layers, self.d_mlp)
+        return LayerSizes(
+            self.n_layers,
+            self.d_dense or 0,
+            self.n_experts,
+            self.d_expert,
+            self.d_shared or 0,
+            self.dense_layers or (),
+        )
+
+    @property
+    def shape(self) -> str:
+        """Layers and neurons in words."""
+        if self.n_experts is None:
+            return f"{self.n_layers} layers x {self.d_mlp:,} neurons"
+        shared = " and a shared one" if self.d_shared else ""
+        return (
+            f"{self.n_layers} layers of up to {self.d_mlp:,} neurons, {self.n_experts} experts "
+            f"x {self.d_expert:,}{shared}"
+        )
 
     @property
     def vectors(self) -> tuple[Vector, ...]:
@@ -54,7 +85,7 @@ class Model:
         return tuple(vector for vector in VECTORS if self.gated or vector != "gate")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry(Model):
     """A row of `models`, and the digest that identifies its checkpoint."""
 
@@ -85,6 +116,7 @@ class Neuron:
     vocab_kurtosis: float | None
     null_space_share: float | None
     functional_role: str | None
+    expert: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +156,30 @@ class TopToken:
     token_id: int
     token: str
     score: float
+
+
+@dataclass(frozen=True)
+class RouterToken:
+    """A row of `router_tokens`."""
+
+    QUERY: ClassVar[str] = "router_tokens"
+
+    basis: Basis
+    sign: Sign
+    rank: int
+    token_id: int
+    token: str
+    score: float
+
+
+@dataclass(frozen=True)
+class AskedExpert:
+    """How often an expert of a layer is asked on a corpus; None where nothing was counted."""
+
+    QUERY: ClassVar[str] = "asked_experts"
+
+    expert: int
+    routed: float | None
 
 
 @dataclass(frozen=True)
@@ -201,6 +257,7 @@ class CaseStatistics:
     extreme_gate: float | None
     mean_in: float | None
     extreme_in: float | None
+    routed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -224,7 +281,7 @@ class Exemplar:
     text: str
     window_start: int
     window_tokens: list[str]
-    window_post: list[float]
+    window_post: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -277,8 +334,9 @@ class NeuronRecord:
     """One neuron: its model's entry, its row of `neurons`, and what other views hold of it.
 
     `cases`: by sign case, empty if no corpus was ingested. `wires` (readers, then writers) and
-    `twins` are empty too until the stage wiring ran. `is_canonical`: signs are those of the
-    canonical reading (docs/definitions.md), in the places among the layer too.
+    `twins` are empty too until the stage wiring ran. `router_tokens`, of the neuron's expert, and
+    `asked_experts`, all of its layer, are empty in dense layers. `is_canonical`: signs are those of
+    the canonical reading (docs/definitions.md), in the places among the layer too.
     """
 
     id: NeuronId
@@ -292,6 +350,8 @@ class NeuronRecord:
     wires: list[Neighbour]
     twins: list[Neighbour]
     descriptions: list[Described]
+    router_tokens: list[RouterToken] = dataclasses.field(default_factory=list)
+    asked_experts: list[AskedExpert] = dataclasses.field(default_factory=list)
     is_canonical: bool = False
 
     def __repr__(self) -> str:

@@ -3,15 +3,21 @@
 Weights are random, norm gains are not one and biases not zero, so that a folding left out shows.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
 
+_EXPERT = re.compile(
+    r"model\.layers\.(?P<layer>\d+)\.\w+\.experts\.(?P<expert>\d+)\.(?P<module>\w+)\.weight"
+)
+_KIND = {"w1": "gate_proj", "w3": "up_proj", "w2": "down_proj"}
 D_VOCAB = 320
 N_LAYERS = 3
 _COMMON: dict[str, Any] = {
@@ -78,6 +84,7 @@ def _gemma3_with_vision(**overrides: Any) -> nn.Module:
 
 
 _HEADS = {"head_dim": 16}
+_EXPERTS = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 _GPT2_NAMES: dict[str, str | None] = {
     "hidden_size": "n_embd",
     "intermediate_size": "n_inner",
@@ -113,9 +120,15 @@ TINY: dict[str, Callable[..., nn.Module]] = {
     "gptj": _plain_model("GPTJConfig", "GPTJForCausalLM", _GPT2_NAMES, rotary_dim=4),
     "llama": _text_model("LlamaConfig", "LlamaForCausalLM"),
     "mistral": _text_model("MistralConfig", "MistralForCausalLM"),
+    "mixtral": _text_model(
+        "MixtralConfig", "MixtralForCausalLM", num_local_experts=5, num_experts_per_tok=2
+    ),
     "olmo": _text_model("OlmoConfig", "OlmoForCausalLM", clip_qkv=0.5),
     "olmo2": _text_model("Olmo2Config", "Olmo2ForCausalLM"),
     "olmo3": _text_model("Olmo3Config", "Olmo3ForCausalLM", sliding_window=8),
+    "olmoe": _text_model(
+        "OlmoeConfig", "OlmoeForCausalLM", clip_qkv=0.5, num_experts=5, num_experts_per_tok=2
+    ),
     "opt": _plain_model(
         "OPTConfig",
         "OPTForCausalLM",
@@ -124,7 +137,17 @@ TINY: dict[str, Callable[..., nn.Module]] = {
     "phi": _text_model("PhiConfig", "PhiForCausalLM"),
     "phi3": _text_model("Phi3Config", "Phi3ForCausalLM"),
     "qwen2": _text_model("Qwen2Config", "Qwen2ForCausalLM"),
+    "qwen2_moe": _text_model(
+        "Qwen2MoeConfig",
+        "Qwen2MoeForCausalLM",
+        shared_expert_intermediate_size=40,
+        mlp_only_layers=[2],
+        **_EXPERTS,
+    ),
     "qwen3": _text_model("Qwen3Config", "Qwen3ForCausalLM", **_HEADS),
+    "qwen3_moe": _text_model(
+        "Qwen3MoeConfig", "Qwen3MoeForCausalLM", mlp_only_layers=[0], **_EXPERTS, **_HEADS
+    ),
     "smollm3": _text_model("SmolLM3Config", "SmolLM3ForCausalLM"),
     "starcoder2": _text_model("Starcoder2Config", "Starcoder2ForCausalLM"),
 }
@@ -149,6 +172,29 @@ def build(
     randomise(model)
     model.to(dtype).save_pretrained(folder, max_shard_size=max_shard_size)  # type: ignore[operator]
     return folder
+
+
+def stack_experts(folder: Path, target: Path) -> Path:
+    """The same checkpoint in `target`, its experts in the stacks in which transformers holds them.
+
+    Returns `target`.
+    """
+    tensors = load_file(folder / "model.safetensors")
+    of_layers: dict[str, dict[tuple[int, str], torch.Tensor]] = {}
+    for name, match in [(name, _EXPERT.fullmatch(name)) for name in tensors]:
+        if match is not None:
+            at = int(match["expert"]), _KIND.get(match["module"], match["module"])
+            of_layers.setdefault(match["layer"], {})[at] = tensors.pop(name)
+    for layer, parts in of_layers.items():
+        experts = sorted({expert for expert, _ in parts})
+        read = [torch.cat([parts[e, "gate_proj"], parts[e, "up_proj"]]) for e in experts]
+        place = f"model.layers.{layer}.mlp.experts"
+        tensors[f"{place}.gate_up_proj"] = torch.stack(read)
+        tensors[f"{place}.down_proj"] = torch.stack([parts[e, "down_proj"] for e in experts])
+    renamed = {name.replace(".block_sparse_moe.", ".mlp."): t for name, t in tensors.items()}
+    save_file(renamed, target / "model.safetensors")
+    (target / "config.json").write_bytes((folder / "config.json").read_bytes())
+    return target
 
 
 def randomise(model: nn.Module) -> None:

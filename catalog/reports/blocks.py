@@ -102,18 +102,19 @@ class TokenLists:
 class Piece:
     """Characters that one token stands for, or several that share a character.
 
-    `strength` is |post| as a share of the largest that is known of the neuron, in [0, 1].
+    `post` is None where the neuron's expert was not asked. `strength` is |post| as a share of the
+    largest that is known of the neuron, in [0, 1].
     """
 
     text: str
-    post: float
+    post: float | None
     strength: float
     is_peak: bool
 
     @property
     def direction(self) -> Literal[1, -1]:
         """The sign of post."""
-        return 1 if self.post > 0 else -1
+        return -1 if self.post is not None and self.post <= 0 else 1
 
 
 @dataclass(frozen=True)

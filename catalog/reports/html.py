@@ -270,7 +270,8 @@ def _piece(piece: Piece) -> str:
     shade = round(piece.strength * SHADES)
     name = f"shade-{'p' if piece.direction > 0 else 'n'}{shade}" if shade else "shade-0"
     tag = "mark" if piece.is_peak else "span"
-    return f'<{tag} class="{name}" title="{piece.post:+.3g}">{escaped(piece.text)}</{tag}>'
+    said = "expert not asked" if piece.post is None else f"{piece.post:+.3g}"
+    return f'<{tag} class="{name}" title="{said}">{escaped(piece.text)}</{tag}>'
 
 
 def _following(block: ShadedText, around: Surroundings) -> Iterator[str]:

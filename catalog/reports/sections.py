@@ -38,6 +38,7 @@ Section = Callable[[NeuronRecord], Iterator[Block]]
 SHOWN_DESCRIPTIONS: Final = 12
 SHOWN_WIRES: Final = 6
 SHOWN_TWINS: Final = 2
+SHOWN_ROUTER_TOKENS: Final = 8
 """So many wires of a side, and twins of a vector; JSON has all."""
 
 
@@ -45,10 +46,12 @@ def title(record: NeuronRecord) -> Iterator[Block]:
     """Id and model, and one sentence: class, role, what it writes and what follows."""
     model, neuron = record.model, record.neuron
     quantized = f", {model.quantization}" if model.quantization else ""
+    in_expert = record.id.in_expert(model.sizes)
+    counted_through = "" if in_expert == record.id else f" ({record.id})"
     yield Line.of(
-        Span(str(record.id), bold=True),
-        f"  {model.model}  {model.family}, {model.n_layers} layers x "
-        f"{model.d_mlp:,} neurons, {model.weights} weights{quantized}",
+        Span(str(in_expert), bold=True),
+        f"{counted_through}  {model.model}  {model.family}, {model.shape}, {model.weights} weights"
+        f"{quantized}",
         is_title=True,
     )
     yield summary(record)
@@ -157,6 +160,55 @@ def activations(record: NeuronRecord) -> Iterator[Block]:
     )
 
 
+def experts(record: NeuronRecord) -> Iterator[Block]:
+    """How often the neuron's expert is asked, and what its row of the router points at."""
+    sizes = record.model.sizes
+    expert = sizes.expert_of(record.id.layer, record.id.neuron)
+    if expert is None:
+        return
+    is_shared = expert == sizes.n_experts
+    which = "the shared one" if is_shared else f"one of {sizes.n_experts} routed ones"
+    yield Heading(f"Expert {expert} of layer {record.id.layer}, {which}")
+    if is_shared:
+        yield Line.of("It is asked at every position. Its own gate comes after what is shown here.")
+    elif said := _how_often(record, expert):
+        yield Line.of(said)
+    if not record.router_tokens:
+        return
+    yield Line.of("Its row of the router points towards (+) and away from (-):")
+    names = {"unembed": "W_U", "embed": "W_E"}
+    rows = []
+    for basis in BASES:
+        for sign in SIGNS:
+            listed = [t for t in record.router_tokens if (t.basis, t.sign) == (basis, sign)]
+            shown = "  ".join(f'"{each.token}"' for each in listed[:SHOWN_ROUTER_TOKENS])
+            rows.append((names[basis], sign, shown))
+    yield Table(("basis", "sign", "tokens"), tuple(rows))
+
+
+def _how_often(record: NeuronRecord, expert: int) -> str | None:
+    """A sentence on how often a routed expert is asked; None without activations."""
+    routed = {
+        each.expert: each.routed
+        for each in record.asked_experts
+        if each.routed is not None and each.expert < record.model.sizes.n_experts
+    }
+    if record.corpus is None or expert not in routed:
+        return None
+    own, corpus = routed[expert], record.corpus.corpus
+    if own == 0:
+        return (
+            f"The router sends no position of {corpus} to it: its neurons compute nothing there, "
+            "and have no statistics."
+        )
+    place = 1 + sum(other > own for other in routed.values())
+    return (
+        f"Asked at {meaningful(100 * own, 3)}% of the positions of {corpus}, place {place} of "
+        f"{len(routed)}; evenly spread it would be "
+        f"{meaningful(100 * sum(routed.values()) / len(routed), 3)}%."
+    )
+
+
 def wiring(record: NeuronRecord) -> Iterator[Block]:
     """Who reads this neuron, whom it reads, and which neurons point the same way."""
     if not record.wires and not record.twins:
@@ -201,6 +253,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     vocabulary,
     tokens,
     descriptions,
+    experts,
     wiring,
     activations,
 )

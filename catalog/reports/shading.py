@@ -26,18 +26,18 @@ def shaded_exemplar(exemplar: Exemplar, strongest: float) -> ShadedText:
 def shaded(
     text: str,
     tokens: Sequence[str],
-    posts: Sequence[float],
+    posts: Sequence[float | None],
     peak: int,
     strongest: float | None = None,
 ) -> tuple[Piece, ...]:
     """The text in pieces, each with |post| as a share of `strongest`, by default its own."""
     if strongest is None:
-        strongest = max((abs(post) for post in posts), default=0.0)
+        strongest = max(map(_magnitude, posts), default=0.0)
     return tuple(
         Piece(
             part.text,
             part.post,
-            min(1.0, abs(part.post) / strongest) if strongest else 0.0,
+            min(1.0, _magnitude(part.post) / strongest) if strongest else 0.0,
             part.is_peak,
         )
         for part in _parts(text, tokens, posts, peak)
@@ -47,11 +47,18 @@ def shaded(
 @dataclass
 class _Part:
     text: str
-    post: float
+    post: float | None
     is_peak: bool
 
 
-def _parts(text: str, tokens: Sequence[str], posts: Sequence[float], peak: int) -> Iterator[_Part]:
+def _magnitude(post: float | None) -> float:
+    """|post|, 0 where the neuron's expert was not asked."""
+    return 0.0 if post is None else abs(post)
+
+
+def _parts(
+    text: str, tokens: Sequence[str], posts: Sequence[float | None], peak: int
+) -> Iterator[_Part]:
     """The tokens as they follow each other in `text`, without a gap.
 
     A character of several bytes may be split into several tokens, each of which stands for it: it
@@ -63,7 +70,7 @@ def _parts(text: str, tokens: Sequence[str], posts: Sequence[float], peak: int) 
         end += len(token) - overlap
         if part is not None and overlap:
             part.text += token[overlap:]
-            part.post = max(part.post, post, key=abs)
+            part.post = max(part.post, post, key=_magnitude)
             part.is_peak |= at == peak
             continue
         if part is not None:

@@ -107,7 +107,7 @@ def _indexes(chosen: ChosenNeurons) -> Iterator[tuple[str, str]]:
 
 def _list_page(chosen: ChosenNeurons, title: str, table: str, above: str = "") -> str:
     n = len(chosen.neurons)
-    n_all = chosen.model.n_layers * chosen.model.d_mlp
+    n_all = chosen.model.sizes.n_neurons
     said = f"{n:,} of {n_all:,} neurons" + (
         "" if chosen.where is None else f": those with <code>{escaped(chosen.where.strip())}</code>"
     )

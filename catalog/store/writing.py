@@ -5,7 +5,7 @@ current and deletes those they replace. A load that dies is carried on where it 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +33,8 @@ class ModelEntry:
     """What the catalog states of one checkpoint read with one kind of weights.
 
     `quantization` names the type of its MLP's tensors, None where they are not quantized.
-    `wire_floor` is the |cosine| above which wires are kept.
+    `wire_floor` is the |cosine| above which wires are kept. What follows is about experts
+    (`catalog.layers.LayerSizes`), and None without.
     """
 
     alias: str
@@ -52,6 +53,11 @@ class ModelEntry:
     quantization: str | None = None
     gated: bool = True
     wire_floor: float | None = None
+    n_experts: int | None = None
+    d_expert: int | None = None
+    d_shared: int | None = None
+    d_dense: int | None = None
+    dense_layers: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)

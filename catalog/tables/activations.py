@@ -40,6 +40,12 @@ ACTIVATION_TABLES: Final = (
             ),
             Column("mean_in", "FLOAT", "mean of in in this case", nullable=True),
             Column("extreme_in", "FLOAT", "in of largest magnitude in this case", nullable=True),
+            Column(
+                "n_routed",
+                "BIGINT",
+                "counted positions routed to the neuron's expert; NULL in dense layers",
+                nullable=True,
+            ),
         ),
         ("activations",),
         parted_by="layer",

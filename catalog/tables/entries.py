@@ -27,7 +27,9 @@ ENTRY_TABLES: Final = (
             ),
             Column("n_layers", "INTEGER", "number of layers"),
             Column("d_model", "INTEGER", "width of the residual stream"),
-            Column("d_mlp", "INTEGER", "neurons per layer"),
+            Column(
+                "d_mlp", "INTEGER", "neurons per layer; of the largest where layers have experts"
+            ),
             Column("d_vocab", "INTEGER", "columns of W_U, padding included"),
             Column("gated", "BOOLEAN", "whether the MLP has a gate; a plain one has none"),
             Column("weights", "TEXT", "folded, effective or raw"),
@@ -55,6 +57,32 @@ ENTRY_TABLES: Final = (
                 "DOUBLE",
                 "|cosine| that random vectors of length d_model exceed once in as many pairs as "
                 "the entry has neurons; wires lie above it",
+                nullable=True,
+            ),
+            Column(
+                "n_experts",
+                "INTEGER",
+                "routed experts of a layer that has experts; NULL where no layer has",
+                nullable=True,
+            ),
+            Column("d_expert", "INTEGER", "neurons of a routed expert", nullable=True),
+            Column(
+                "d_shared",
+                "INTEGER",
+                "neurons of the shared expert, which are numbered on from the routed ones; 0 "
+                "without",
+                nullable=True,
+            ),
+            Column(
+                "d_dense",
+                "INTEGER",
+                "neurons of a layer without experts, in models that have experts; 0 if all have",
+                nullable=True,
+            ),
+            Column(
+                "dense_layers",
+                "INTEGER[]",
+                "layers without experts, in models that have experts",
                 nullable=True,
             ),
         ),

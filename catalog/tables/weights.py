@@ -3,7 +3,7 @@
 from typing import Final
 
 from catalog.declaration import Column, Table
-from catalog.tables.columns import NEURON, UNCOMPRESSED
+from catalog.tables.columns import NEURON, RUN_ID, UNCOMPRESSED
 
 WEIGHT_TABLES: Final = (
     Table(
@@ -70,6 +70,23 @@ WEIGHT_TABLES: Final = (
             Column("rank", "SMALLINT", "from 1, the most extreme first"),
             Column("token_id", "INTEGER", "id of the token in the vocabulary"),
             Column("score", UNCOMPRESSED, "dot product of the vector with the token's column"),
+        ),
+        ("vocab",),
+        parted_by="layer",
+    ),
+    Table(
+        "router_token",
+        "One row per expert and listed token of its router row.",
+        "run",
+        (
+            RUN_ID,
+            Column("layer", "SMALLINT", "layer, from 0"),
+            Column("expert", "SMALLINT", "routed expert within the layer, from 0"),
+            Column("basis", "TEXT", "unembed: scores with W_U (logit lens); embed: with W_E"),
+            Column("sign", "TEXT", "+ for the highest scores, - for the lowest"),
+            Column("rank", "SMALLINT", "from 1, the most extreme first"),
+            Column("token_id", "INTEGER", "id of the token in the vocabulary"),
+            Column("score", "FLOAT", "dot product of the router row with the token's column"),
         ),
         ("vocab",),
         parted_by="layer",

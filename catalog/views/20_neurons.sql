@@ -4,6 +4,10 @@ select
     n.layer,
     n.neuron,
     n.layer || '.' || n.neuron as neuron_id,
+    case
+        when m.n_experts is not null and not list_contains(m.dense_layers, n.layer)
+            then least(n.neuron // m.d_expert, m.n_experts)
+    end as expert,
     n.cos_gate_in,
     n.cos_gate_out,
     n.cos_in_out,

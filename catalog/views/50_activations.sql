@@ -36,6 +36,7 @@ select
     s.sign_case,
     s.n_positions,
     s.n_in_case / nullif(s.n_positions, 0) as frequency,
+    s.n_routed / nullif(s.n_positions, 0) as routed,
     s.mean_post,
     s.extreme_post,
     s.mean_gate,

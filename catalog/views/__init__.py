@@ -79,6 +79,8 @@ VIEWS: Final = (
         {
             **_OF_ENTRY,
             "neuron_id": "layer.neuron, for reading; look up by (model, layer, neuron)",
+            "expert": "expert within the layer, the shared one after the routed; NULL in dense "
+            "layers",
             "flipped": "cos_gate_in < 0: the canonical reading negates w_in and w_out; NULL "
             "without a gate",
             "io_class": "IO class at threshold 0.5 (paper, section 4)",
@@ -96,6 +98,14 @@ VIEWS: Final = (
         _OF_ENTRY,
         _NEURON,
         122_880,
+    ),
+    View(
+        "router_tokens",
+        "One row per routed expert and listed token: the k highest and k lowest scores of its row "
+        "of the router over the vocabulary.",
+        ("router_token", "token"),
+        ("layer", "expert", "basis", "sign", "rank"),
+        _OF_ENTRY,
     ),
     View(
         "attention_scores",
@@ -137,7 +147,12 @@ VIEWS: Final = (
         "occurs, and how strongly.",
         ("activation_stat",),
         (*_NEURON, "corpus", "sign_case"),
-        {**_OF_CORPUS, "frequency": "share of the counted positions in this case"},
+        {
+            **_OF_CORPUS,
+            "frequency": "share of the counted positions in this case",
+            "routed": "share of the counted positions at which the neuron's expert was asked; NULL "
+            "in dense layers, 1 for a shared expert",
+        },
         _NEURON,
         65_536,
     ),

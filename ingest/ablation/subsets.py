@@ -12,7 +12,6 @@ from numpy import ndarray
 from catalog.errors import Command, NotFoundError, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.queries.conditions import ids_where, neuron_condition
-from catalog.queries.neuron_record import check_in_range
 from catalog.queries.records import Entry
 from catalog.store.location import Location
 from catalog.store.reading import run_query
@@ -183,6 +182,5 @@ def _own_ids(texts: Sequence[str], entry: Entry) -> list[NeuronId]:
                 f"{text.strip()} is a neuron of {model.strip()}; only neurons of {entry.model} can "
                 "be ablated in it."
             )
-        ids.append(NeuronId.parse(rest))
-        check_in_range(ids[-1], entry)
+        ids.append(NeuronId.parse(rest).resolved(entry.sizes, entry.model))
     return ids

@@ -4,15 +4,17 @@ The three are TransformerLens' hook_pre, hook_pre_linear and hook_post.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Self
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from catalog.errors import CheckpointError
-from catalog.ingest.families import Family
+from catalog.ingest.families import Family, Mlp
+from catalog.ingest.routed import RoutedValues, tapped
+from catalog.layers import LayerSizes
 
 
 class MlpValues(NamedTuple):
@@ -52,39 +54,130 @@ class TappedMlp(NamedTuple):
     block: nn.Module
 
 
+class TappedExperts(NamedTuple):
+    """The experts of one layer: the module of the routed ones, and the shared MLP if there is one,
+    whose neurons begin at `first_shared`."""
+
+    routed: nn.Module
+    shared: TappedMlp | None
+    first_shared: int
+
+
+class ExpertValues(NamedTuple):
+    """What one expert computed for one batch; its neurons begin at `first` within the layer.
+
+    `positions` of the batch, its contexts in a row, are those that were routed to it, ascending,
+    and the values are `[r, n]`; None for a shared expert, whose values are `[b, t, n]`.
+    """
+
+    first: int
+    positions: Int[Tensor, " r"] | None
+    values: MlpValues
+
+
+ExpertTap = Callable[[int, ExpertValues], None]
+"""Called once per layer and expert, also those that no position is routed to."""
+
+
+def find_layers(
+    model: nn.Module, family: Family, sizes: LayerSizes
+) -> list[TappedMlp | TappedExperts]:
+    """The MLPs of `model` by layer, and its experts, at the modules that the family names.
+
+    Raises CheckpointError unless every layer has what it should.
+    """
+    experts = family.experts
+    if experts is None or sizes.n_experts == 0:
+        return list(find_mlps(model, family, sizes.n_layers))
+    found: list[TappedMlp | TappedExperts] = []
+    for layer in range(sizes.n_layers):
+        if sizes.is_dense(layer):
+            found.append(_find_mlp(model, family.mlp, layer))
+            continue
+        shared = None if experts.shared is None else _find_mlp(model, experts.shared, layer)
+        try:
+            routed = model.get_submodule(experts.module.format(layer=layer))
+        except AttributeError as error:
+            raise _no_such_mlp(model, [experts.module]) from error
+        found.append(TappedExperts(routed, shared, sizes.n_experts * sizes.d_expert))
+    return found
+
+
 def find_mlps(model: nn.Module, family: Family, n_layers: int) -> list[TappedMlp]:
     """The MLPs of `model` by layer, at the modules that the family names.
 
     Raises CheckpointError unless every layer has them.
     """
-    mlp = family.mlp
+    return [_find_mlp(model, family.mlp, layer) for layer in range(n_layers)]
+
+
+def _find_mlp(model: nn.Module, mlp: Mlp, layer: int) -> TappedMlp:
+    block = layer_of(mlp.module).format(layer=layer)
     try:
-        return [
-            TappedMlp(
-                tuple(
-                    map(model.get_submodule, (m.format(layer=layer) for m in mlp.reads.values()))
-                ),
-                model.get_submodule(mlp.writes.format(layer=layer)),
-                model.get_submodule(mlp.module.format(layer=layer).rpartition(".")[0]),
-            )
-            for layer in range(n_layers)
-        ]
+        return TappedMlp(
+            tuple(map(model.get_submodule, (m.format(layer=layer) for m in mlp.reads.values()))),
+            model.get_submodule(mlp.writes.format(layer=layer)),
+            model.get_submodule(block),
+        )
     except AttributeError as error:
-        raise CheckpointError(
-            f"{type(model).__name__} has no such MLP in every layer: looked for modules named "
-            f"{', '.join(dict.fromkeys([*mlp.reads.values(), mlp.writes]))}."
-        ) from error
+        raise _no_such_mlp(model, [*mlp.reads.values(), mlp.writes]) from error
+
+
+def layer_of(module: str) -> str:
+    """The module of the layer that a module is in: `layers.{layer}` of `layers.{layer}.mlp`."""
+    before, _, _ = module.partition("{layer}")
+    return before + "{layer}"
+
+
+def _no_such_mlp(model: nn.Module, modules: Sequence[str]) -> CheckpointError:
+    return CheckpointError(
+        f"{type(model).__name__} has no such MLP in every layer: looked for modules named "
+        f"{', '.join(dict.fromkeys(modules))}."
+    )
 
 
 @contextmanager
-def tap_mlps(mlps: Sequence[TappedMlp], tap: Tap) -> Iterator[None]:
-    """Within the context, every forward pass of their model calls `tap` once per layer."""
-    handles = [handle for layer, mlp in enumerate(mlps) for handle in _tap_one(layer, mlp, tap)]
+def tap_mlps(
+    mlps: Sequence[TappedMlp | TappedExperts], tap: Tap, expert_tap: ExpertTap | None = None
+) -> Iterator[None]:
+    """Within the context, every forward pass of their model calls `tap` once per layer.
+
+    In layers with experts it calls `expert_tap`, once for each of them.
+    """
+    with ExitStack() as taps:
+        for layer, mlp in enumerate(mlps):
+            if isinstance(mlp, TappedMlp):
+                taps.enter_context(_tapped(layer, mlp, tap))
+                continue
+            assert expert_tap is not None, "no pass over experts without one"
+            taps.enter_context(_experts_tapped(layer, mlp, expert_tap))
+        yield
+
+
+@contextmanager
+def _tapped(layer: int, mlp: TappedMlp, tap: Tap) -> Iterator[None]:
+    handles = _tap_one(layer, mlp, tap)
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _experts_tapped(layer: int, experts: TappedExperts, tap: ExpertTap) -> Iterator[None]:
+    def routed(expert: int, seen: RoutedValues) -> None:
+        values = MlpValues(seen.gate, seen.x_in, seen.post)
+        tap(layer, ExpertValues(expert * seen.post.shape[1], seen.positions, values))
+
+    def shared(layer: int, values: MlpValues) -> None:
+        tap(layer, ExpertValues(experts.first_shared, None, values))
+
+    with ExitStack() as taps:
+        taps.enter_context(tapped(experts.routed, routed))
+        if experts.shared is not None:
+            taps.enter_context(_tapped(layer, experts.shared, shared))
+        yield
 
 
 def _tap_one(layer: int, mlp: TappedMlp, tap: Tap) -> list[RemovableHandle]:

@@ -17,7 +17,7 @@ from catalog.ingest.activations.contexts import (
     Unit,
     plan_units,
 )
-from catalog.ingest.activations.kernel import choose_kernel
+from catalog.ingest.activations.kernel import choose_kernel, plain_kernel
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import ActivationPass, Estimate, measure, read_units
 from catalog.ingest.activations.state import ActivationState, PassPlan
@@ -65,9 +65,13 @@ class PassJob:
         """Load the model, ready to run the units over `reader`."""
         dtype, device, weights = getattr(torch, self.dtype), self.device, self.weights
         loaded = load_model(weights.checkpoint, dtype, device)
-        kernel = choose_kernel(
-            self.n_tokens, weights.n_layers, weights.d_mlp, weights.family.mlp, dtype, device
-        )
+        sizes = weights.sizes
+        if sizes.n_experts:
+            kernel = plain_kernel("experts are read one by one")
+        else:
+            kernel = choose_kernel(
+                self.n_tokens, weights.n_layers, weights.d_mlp, weights.family.mlp, dtype, device
+            )
         plan = PassPlan(
             model=weights.checkpoint.fingerprint,
             corpus=self.corpus,
@@ -82,9 +86,14 @@ class PassJob:
             device=device.type,
             kernel=kernel.name,
             gated=weights.family.mlp.gated,
+            n_experts=sizes.n_experts,
+            d_expert=sizes.d_expert,
+            d_shared=sizes.d_shared,
+            d_dense=sizes.d_dense if sizes.n_experts else 0,
+            dense_layers=tuple(sizes.dense_layers),
         )
         work = ActivationPass(
-            loaded.model, loaded.mlps, reader, self.units, self.samples, self.rule, kernel, plan
+            loaded.model, loaded.layers, reader, self.units, self.samples, self.rule, kernel, plan
         )
         notes = {"attention_implementation": loaded.attention, "kernel": kernel.name}
         description = f"{kernel.name} reading of the sign cases ({kernel.reason})"

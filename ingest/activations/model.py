@@ -6,11 +6,13 @@ from typing import Final, NamedTuple
 import torch
 from torch import nn
 
-from catalog.errors import EnvironmentFault, Option
-from catalog.ingest.activations.hooks import TappedMlp, find_mlps
+from catalog.errors import EnvironmentFault, Option, UsageError
+from catalog.ingest.activations.hooks import TappedExperts, TappedMlp, find_layers
 from catalog.ingest.checkpoint import Checkpoint, DeviceMap
 from catalog.ingest.families import family_of
 from catalog.ingest.known_faults import refuse_known_faults
+from catalog.ingest.neuron_vectors import layer_sizes
+from catalog.ingest.routed import read_experts
 
 ROOM_FOR_WEIGHTS: Final = 0.7
 """Share of a GPU's memory that weights may take; the rest is for the state and the activations."""
@@ -19,11 +21,22 @@ _MEMORY: Final = Path("/proc/meminfo")
 
 
 class LoadedModel(NamedTuple):
-    """A base model without LM head, its MLPs by layer, and its attention implementation."""
+    """A base model without LM head, its MLPs or experts by layer, and its attention."""
 
     model: nn.Module
-    mlps: list[TappedMlp]
+    layers: list[TappedMlp | TappedExperts]
     attention: str
+
+    @property
+    def mlps(self) -> list[TappedMlp]:
+        """The MLPs by layer, for what asks no expert.
+
+        Raises UsageError where a layer has experts.
+        """
+        dense = [layer for layer in self.layers if isinstance(layer, TappedMlp)]
+        if len(dense) < len(self.layers):
+            raise _unknown_experts(type(self.model).__name__)
+        return dense
 
 
 def load_model(
@@ -59,8 +72,24 @@ def load_model(
         model = getattr(model, family.decoder, model)  # text alone of an image-text model
     if device_map is None:
         model = model.to(device)
-    mlps = find_mlps(model, family, family.n_layers(checkpoint.config))
-    return LoadedModel(model.eval(), mlps, str(model.config._attn_implementation))  # type: ignore[union-attr]
+    sizes = layer_sizes(checkpoint, family)
+    if sizes.n_experts:
+        read_experts(model)
+    layers = find_layers(model, family, sizes)
+    return LoadedModel(model.eval(), layers, str(model.config._attn_implementation))  # type: ignore[union-attr]
+
+
+def refuse_experts(checkpoint: Checkpoint) -> None:
+    """Raise UsageError for a mixture of experts, before its model is loaded for nothing."""
+    if layer_sizes(checkpoint, family_of(checkpoint)).n_experts:
+        raise _unknown_experts(checkpoint.source)
+
+
+def _unknown_experts(named: str) -> UsageError:
+    return UsageError(
+        f"{named} is a mixture of experts. Texts of your own, ablations, attribution and "
+        "recomputed exemplars do not know experts yet; the stage activations does."
+    )
 
 
 def gpus_needed(n_bytes: int, gpu_bytes: int) -> int:

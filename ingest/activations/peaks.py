@@ -1,5 +1,6 @@
 """Exemplars as rows of tensors: where a context's best |post| is, and the window around it."""
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import torch
@@ -15,6 +16,11 @@ WINDOW: Final = WINDOW_BEFORE + 1 + WINDOW_AFTER
 """Slots of a window; slot WINDOW_BEFORE is the peak."""
 
 BYTE_MAX: Final = 127
+
+NOT_ASKED: Final = -128
+"""The byte of a position at which a neuron's expert was not asked: no value has it."""
+
+_OFFSETS: Final = torch.arange(-WINDOW_BEFORE, WINDOW_AFTER + 1)
 
 GATHER_VALUES: Final = {"cpu": 2**18, "cuda": 2**24}
 """Values gathered at a time while looking for positions: bounds the memory of the first batches,
@@ -56,14 +62,20 @@ def find_peaks(
     context_rows: Int[Tensor, " m"],
     case_neurons: Int[Tensor, " m"],  # case * n + neuron
     keys: Int[Tensor, " m"],
+    asked: Bool[Tensor, "b t"] | None = None,
 ) -> Peaks:
-    """Position, values and window of exemplars whose |post| is known from their rank keys."""
+    """Position, values and window of exemplars whose |post| is known from their rank keys.
+
+    `asked`: where the expert was asked, if the neurons are those of one.
+    """
+    if asked is not None:
+        batch = replace(batch, counted=batch.counted & asked)
     columns = values.post.transpose(1, 2)  # [b, n, t]
     if len(keys) > columns[..., 0].numel() // DENSE_SHARE:
         columns = columns.contiguous()
     chunk = max(1, GATHER_VALUES[columns.device.type] // columns.shape[-1])
     parts = [
-        _find_chunk(batch, values, columns, *part)
+        _find_chunk(batch, values, columns, asked, *part)
         for part in zip(*(x.split(chunk) for x in (context_rows, case_neurons, keys)), strict=True)
     ]
     return Peaks(*(torch.cat(of_field) for of_field in zip(*parts, strict=True)))
@@ -73,6 +85,7 @@ def _find_chunk(
     batch: Batch,
     values: MlpValues,
     columns: Float[Tensor, "b n t"],
+    asked: Bool[Tensor, "b t"] | None,
     b: Int[Tensor, " m"],
     case_neurons: Int[Tensor, " m"],
     keys: Int[Tensor, " m"],
@@ -98,6 +111,9 @@ def _find_chunk(
         t[wrong] = _first(at_peak[wrong] & fits)
     peak = torch.stack([x[b, t, n].float() for x in (post, *reads)], 1)
     scale, window = quantise(_window(batch, post, b, t, n))
+    if asked is not None:
+        steps = (t[:, None] + _OFFSETS.to(t.device)).clamp(0, post.shape[1] - 1)
+        window[~asked[b[:, None], steps]] = NOT_ASKED
     return Peaks(keys, peak, t.int(), scale, window)
 
 
@@ -114,8 +130,7 @@ def _window(
     n: Int[Tensor, " m"],
 ) -> Float[Tensor, "m w"]:
     """post around each peak, 0 outside the context and where it is not finite."""
-    offsets = torch.arange(-WINDOW_BEFORE, WINDOW_AFTER + 1, device=post.device)
-    steps = t[:, None] + offsets
+    steps = t[:, None] + _OFFSETS.to(post.device)
     inside = (steps >= 0) & (steps < batch.lengths[b, None])
     values = post[b[:, None], steps.clamp(0, post.shape[1] - 1), n[:, None]].float()
     return torch.where(inside & values.isfinite(), values, 0.0)

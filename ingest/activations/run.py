@@ -2,12 +2,12 @@
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -24,13 +24,23 @@ from catalog.ingest.activations.contexts import (
     Unit,
     read_batch,
 )
-from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
+from catalog.ingest.activations.hooks import (
+    ExpertValues,
+    MlpValues,
+    TappedExperts,
+    TappedMlp,
+    tap_mlps,
+)
 from catalog.ingest.activations.kernel import EMPTY, Kernel
+from catalog.ingest.activations.packed import Packed
 from catalog.ingest.activations.state import ActivationState, PassPlan, require_same_plan
 from catalog.ingest.within import tell_done
 
 MEASURED_SHARE: Final = 32
 """At most one context of so many is measured with before a pass."""
+
+Place: TypeAlias = tuple[int, int]
+"""A layer, and the first neuron of the MLP or expert within it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class ActivationPass:
     """A model, a corpus, and how the one reads the other."""
 
     model: nn.Module  # base model without LM head, in eval mode
-    mlps: Sequence[TappedMlp]  # of the model, by layer
+    mlps: Sequence[TappedMlp | TappedExperts]  # of the model, by layer
     reader: ContextReader
     units: Sequence[Unit]
     samples: SampledPositions
@@ -83,42 +93,111 @@ class Recorder:
     ) -> None:
         self.work, self.state, self.least = work, state, least
 
-    def begin(self, batch: Batch, first_layer: int) -> None:
-        """Expect the layers of `batch`; those before `first_layer` are in the state already."""
-        self.batch, self.next_layer = batch, first_layer
-        self.nonfinite: list[Int[Tensor, " b"]] = []
+    def begin(self, batch: Batch, done: Collection[Place] = ()) -> None:
+        """Expect the layers of `batch`; those in `done` are in the state already."""
+        self.batch, self.done = batch, set(done)
+        self.nonfinite: list[tuple[int, Int[Tensor, " b"]]] = []
         rows = {context: row for row, context in enumerate(batch.context_ids.tolist())}
         samples = enumerate(zip(*map(ndarray.tolist, self.work.samples), strict=True))
         here = [(rows[c], p, s) for s, (c, p) in samples if c in rows]
         self.samples = torch.tensor(here, dtype=torch.int64, device=self.work.device).view(-1, 3).T
 
     def __call__(self, layer: int, values: MlpValues) -> None:
-        if layer != self.next_layer:
-            return
-        batch, state = self.batch, self.state
-        # A model spread over several devices computes some layers elsewhere.
-        values = MlpValues.of(value.to(self.work.device) for value in values.tensors)
-        floor = state.floor(layer)
-        if self.least is not None:
-            floor = torch.maximum(floor, self.least[layer])
+        """Read a layer that has no experts."""
+        self._read(layer, 0, values)
+
+    def expert(self, layer: int, seen: ExpertValues) -> None:
+        """Read one expert of a layer."""
+        n_asked = self.batch.counted.sum()
+        if seen.positions is None:
+            fresh = self._read(layer, seen.first, seen.values)
+        else:
+            positions = seen.positions.to(self.work.device)
+            n_asked = self.batch.counted.flatten()[positions].sum()
+            fresh = self._read_routed(layer, seen.first, positions, seen.values)
+        if fresh and self.state.asked is not None:
+            n = seen.values.post.shape[-1]
+            self.state.asked[layer, seen.first : seen.first + n] += n_asked
+
+    def _read(self, layer: int, first: int, values: MlpValues) -> bool:
+        """Bring neurons from `first` on into the state, unless they are there; whether so."""
+        if (layer, first) in self.done:
+            return False
+        batch, values = self.batch, self._here(values)
+        floor = self._floor(layer, first, values)
         reading = self.work.kernel.read(values, batch.counted, batch.context_ids, floor)
-        state.update(layer, batch, values, reading)
+        self.state.update(layer, batch, values, reading, first)
         if self.samples.shape[1]:
             row, position, sample = self.samples
-            state.sample[layer, sample] = values.post[row, position]
-        self.nonfinite.append(reading.n_nonfinite)
-        self.next_layer += 1
-        tell_done(self.next_layer / self.work.plan.n_layers)
+            n = values.post.shape[-1]
+            post = values.post[row, position].nan_to_num(0.0, 0.0, 0.0)
+            self.state.sample[layer, sample, first : first + n] = post
+        self._finish(layer, first, reading.n_nonfinite)
+        return True
+
+    def _read_routed(
+        self, layer: int, first: int, positions: Int[Tensor, " r"], values: MlpValues
+    ) -> bool:
+        """As `_read`, of an expert that some positions are routed to: these alone are read."""
+        if (layer, first) in self.done:
+            return False
+        batch, values = self.batch, self._here(values)
+        if len(positions) == 0:
+            self._finish(layer, first, None)
+            return True
+        packed = Packed.of(batch, positions)
+        floor = self._floor(layer, first, values)
+        read = self.work.kernel.read(
+            packed.packed(values), packed.counted, packed.context_ids(batch), floor
+        )
+        reading = packed.unpacked(read, batch)
+        there, asked = values, None
+        if bool(reading.enters.any()):
+            there, asked = packed.spread(values, batch)
+        self.state.update(layer, batch, there, reading, first, asked)
+        self._sample_routed(layer, first, positions, values)
+        self._finish(layer, first, reading.n_nonfinite)
+        return True
+
+    def _sample_routed(
+        self, layer: int, first: int, positions: Int[Tensor, " r"], values: MlpValues
+    ) -> None:
+        row, position, sample = self.samples
+        if len(sample) == 0:
+            return
+        wanted = row * self.batch.tokens.shape[1] + position
+        at = torch.searchsorted(positions, wanted).clamp(max=len(positions) - 1)
+        routed = positions[at] == wanted
+        n = values.post.shape[-1]
+        post = values.post[at[routed]].nan_to_num(0.0, 0.0, 0.0)
+        self.state.sample[layer, sample[routed], first : first + n] = post
+
+    def _here(self, values: MlpValues) -> MlpValues:
+        # A model spread over several devices computes some layers elsewhere.
+        return MlpValues.of(value.to(self.work.device) for value in values.tensors)
+
+    def _floor(self, layer: int, first: int, values: MlpValues) -> Int[Tensor, "case n"]:
+        floor = self.state.floor(layer)
+        if self.least is not None:
+            floor = torch.maximum(floor, self.least[layer])
+        return floor[:, first : first + values.post.shape[-1]].contiguous()
+
+    def _finish(self, layer: int, first: int, n_nonfinite: Int[Tensor, " b"] | None) -> None:
+        if n_nonfinite is not None:
+            self.nonfinite.append((layer, n_nonfinite))
+        self.done.add((layer, first))
+        plan = self.work.plan
+        tell_done((layer + plan.sizes.is_dense(layer)) / plan.n_layers)
 
     def end(self) -> None:
         """Note what was not finite in the layers read since `begin`."""
         if not self.nonfinite:
             return
-        first = self.next_layer - len(self.nonfinite)
-        counts = torch.stack(self.nonfinite).cpu()
+        layers = [layer for layer, _ in self.nonfinite]
+        counts = torch.stack([n for _, n in self.nonfinite]).cpu()
         ids = self.batch.context_ids.tolist()
         places = counts.nonzero().tolist()
-        self.state.add_nonfinite(((first + i, ids[row]), int(counts[i, row])) for i, row in places)
+        self.state.add_nonfinite(((layers[i], ids[row]), int(counts[i, row])) for i, row in places)
 
 
 def read_units(
@@ -141,7 +220,7 @@ def read_units(
     started = time.monotonic()
     n_tokens = 0
     recorder = Recorder(work, state, least)
-    with tap_mlps(work.mlps, recorder), closing(_read_ahead(work, todo)) as batches:
+    with recording(work, recorder), closing(_read_ahead(work, todo)) as batches:
         for unit, batch in batches:
             with torch.inference_mode():
                 n_parts = _run_unit(work, state, recorder, unit, batch)
@@ -173,7 +252,7 @@ def _run_unit(
     work: ActivationPass, state: ActivationState, recorder: Recorder, u: int, on_host: Batch
 ) -> int:
     batch = on_host.to(work.device)
-    n_parts = forward(work, recorder, batch, 0)
+    n_parts = forward(work, recorder, batch)
     sampled = np.isin(work.samples.context_ids, work.units[u].context_ids)
     state.sampled |= torch.from_numpy(sampled).to(work.device)
     state.n_positions += int(on_host.counted.sum())
@@ -183,12 +262,19 @@ def _run_unit(
     return n_parts
 
 
-def forward(work: ActivationPass, recorder: Recorder, batch: Batch, first_layer: int) -> int:
+def recording(work: ActivationPass, recorder: Recorder) -> AbstractContextManager[None]:
+    """Within the context, forward passes of the model are read by `recorder`."""
+    return tap_mlps(work.mlps, recorder, recorder.expert)
+
+
+def forward(
+    work: ActivationPass, recorder: Recorder, batch: Batch, done: Collection[Place] = ()
+) -> int:
     """Forward `batch`, in halves where memory runs out; returns the number of parts.
 
     The state then holds the layers that were read before, so the halves go on after them.
     """
-    recorder.begin(batch, first_layer)
+    recorder.begin(batch, done)
     try:
         work.model(input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False)
     except RuntimeError as error:
@@ -204,7 +290,7 @@ def forward(work: ActivationPass, recorder: Recorder, batch: Batch, first_layer:
         recorder.end()
     if work.device.type == "cuda":
         torch.cuda.empty_cache()
-    half, reached = len(batch.context_ids) // 2, recorder.next_layer
+    half, reached = len(batch.context_ids) // 2, frozenset(recorder.done)
     parts = (batch.rows(slice(None, half)), batch.rows(slice(half, None)))
     return sum(forward(work, recorder, part, reached) for part in parts)
 
@@ -225,8 +311,8 @@ def measure(work: ActivationPass, unit: int = 0) -> Estimate:
         state.key.fill_(floor)
         synchronise(work.device)
         start = time.perf_counter()
-        with torch.inference_mode(), tap_mlps(work.mlps, recorder):
-            forward(work, recorder, batch, 0)
+        with torch.inference_mode(), recording(work, recorder):
+            forward(work, recorder, batch)
         synchronise(work.device)
         return time.perf_counter() - start
 

@@ -22,6 +22,7 @@ from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
 from catalog.ingest.activations.kernel import EMPTY, Reading
 from catalog.ingest.activations.peaks import WINDOW, Peaks, find_peaks
+from catalog.layers import LayerSizes
 from catalog.store.whole_files import written_whole
 from catalog.taxonomy import sign_cases
 
@@ -45,6 +46,23 @@ class PassPlan:
     device: str  # kind of device, 'cpu' or 'cuda'
     kernel: str  # 'compiled' or 'plain'
     gated: bool = True  # whether there is a gate, and with it four sign cases instead of two
+    n_experts: int = 0  # what follows is about experts (`catalog.layers.LayerSizes`), 0 without
+    d_expert: int = 0
+    d_shared: int = 0
+    d_dense: int = 0
+    dense_layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A saved plan comes back from JSON, which knows lists only.
+        object.__setattr__(self, "dense_layers", tuple(self.dense_layers))
+
+    @property
+    def sizes(self) -> LayerSizes:
+        """The neurons of the layers."""
+        if self.n_experts == 0:
+            return LayerSizes(self.n_layers, self.d_mlp)
+        experts = self.n_experts, self.d_expert, self.d_shared
+        return LayerSizes(self.n_layers, self.d_dense, *experts, self.dense_layers)
 
     @property
     def n_cases(self) -> int:
@@ -61,7 +79,7 @@ class PassPlan:
 class ActivationState:
     """Everything the pass has learned from `units`. Tensors live on one device.
 
-    l layers, n neurons of a layer, k exemplars in the order of their keys, s samples; the case
+    l layers, n neurons of the largest, k exemplars in the order of their keys, s samples; the case
     axis is in the order of the sign cases.
     """
 
@@ -76,6 +94,7 @@ class ActivationState:
     window: Int8[Tensor, "l case n k w"]  # slot WINDOW_BEFORE is the peak
     sample: Float[Tensor, "l s n"]  # post in the model's dtype
     sampled: Bool[Tensor, " s"]
+    asked: Int[Tensor, "l n"] | None = None  # int64, positions routed to the neuron's expert
     n_positions: int = 0
     units: set[int] = field(default_factory=set)
     halved: dict[int, int] = field(default_factory=dict)  # unit -> parts it had to be cut into
@@ -99,8 +118,12 @@ class ActivationState:
             position=zeros(cases, n, k, dtype=torch.int32),
             scale=zeros(cases, n, k),
             window=zeros(cases, n, k, WINDOW, dtype=torch.int8),
-            sample=zeros(plan.n_samples, n, dtype=getattr(torch, plan.dtype)),
+            # NaN where an expert is not asked; what it computes is stored finite.
+            sample=zeros(plan.n_samples, n, dtype=getattr(torch, plan.dtype)).fill_(
+                torch.nan if plan.n_experts else 0
+            ),
             sampled=torch.zeros(plan.n_samples, dtype=torch.bool, device=device),
+            asked=zeros(n, dtype=torch.int64) if plan.n_experts else None,
         )
 
     @property
@@ -129,18 +152,30 @@ class ActivationState:
         batch: Batch,
         values: MlpValues,
         reading: Reading,
+        first: int = 0,
+        asked: Bool[Tensor, "b t"] | None = None,
     ) -> None:
-        """Add what one batch says about one layer.
+        """Add what one batch says about one layer, or about one expert of it.
 
+        Its neurons begin at `first`; `asked` are the positions that were routed to it, all without.
         What takes memory comes first: running out of it leaves the layer as it was.
         """
         rows = reading.enters.flatten().nonzero()[:, 0]
-        merged = self._challenge(layer, rows, batch, values, reading)
-        self.count[layer] += reading.n_in_case
-        self.total[layer] += reading.total
-        torch.maximum(self.extreme[layer], reading.extreme, out=self.extreme[layer])
+        merged = self._challenge(layer, rows, batch, values, reading, first, asked)
+        there = slice(first, first + reading.enters.shape[1])
+        self.count[layer, :, there] += reading.n_in_case
+        self.total[layer, ..., there] += reading.total
+        extreme = self.extreme[layer, ..., there]
+        extreme.copy_(torch.maximum(extreme, reading.extreme))
         if merged is not None:
-            self._peaks(layer).put(rows, merged)
+            self._peaks(layer).put(self._through_layer(rows, reading, first), merged)
+
+    def _through_layer(
+        self, rows: Int[Tensor, " r"], reading: Reading, first: int
+    ) -> Int[Tensor, " r"]:
+        """Rows case * n + neuron of an expert as rows of its layer."""
+        n = reading.enters.shape[1]
+        return rows // n * self.plan.d_mlp + first + rows % n
 
     def _peaks(self, layer: int) -> Peaks:
         """The top-k of a layer as a view of the state, one row per (case, neuron)."""
@@ -154,17 +189,20 @@ class ActivationState:
         batch: Batch,
         values: MlpValues,
         reading: Reading,
+        first: int,
+        asked: Bool[Tensor, "b t"] | None,
     ) -> Peaks | None:
         """The new top-k of the rows that can change: the old ones against the batch's contexts."""
         if len(rows) == 0:
             return None
-        old = self._peaks(layer).take(rows)
+        old = self._peaks(layer).take(self._through_layer(rows, reading, first))
         keys = reading.key.flatten(1)[:, rows].T  # [r, b]
         order = torch.cat([old.key, keys], 1).topk(self.plan.k)
         merged = old.select(order.indices.clamp(max=self.plan.k - 1), order.values)
         new_row, rank = ((order.indices >= self.plan.k) & (order.values > EMPTY)).nonzero().T
         context_row = order.indices[new_row, rank] - self.plan.k
-        found = find_peaks(batch, values, context_row, rows[new_row], order.values[new_row, rank])
+        keys = order.values[new_row, rank]
+        found = find_peaks(batch, values, context_row, rows[new_row], keys, asked)
         merged.put((new_row, rank), found)
         return merged
 
@@ -179,6 +217,8 @@ class ActivationState:
         self.count += other.count
         self.total += other.total
         torch.maximum(self.extreme, other.extreme, out=self.extreme)
+        if self.asked is not None and other.asked is not None:
+            self.asked += other.asked
         for layer in range(self.plan.n_layers):
             mine, theirs = self._peaks(layer), other._peaks(layer)
             rows = (theirs.key[:, 0] > mine.key[:, -1]).nonzero()[:, 0]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from catalog.ingest.activations.contexts import SampledPositions, WholeContextReader
 from catalog.ingest.activations.kernel import EMPTY, SUM_STEP, case_signs, context_of
+from catalog.ingest.activations.peaks import NOT_ASKED
 from catalog.ingest.activations.sample_code import logarithmic
 from catalog.ingest.activations.state import ActivationState
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE, sign_cases
@@ -31,18 +32,35 @@ def _neuron_columns(
     }
 
 
+def _of_layer(state: ActivationState, layer: int) -> slice:
+    """The neurons that the layer has, of as many as the largest."""
+    return slice(state.plan.sizes.of_layer(layer))
+
+
+def _n_routed(state: ActivationState, layer: int) -> pa.Array:
+    """Positions routed to the expert of each row's neuron; NULL in dense layers."""
+    sizes, n_cases = state.plan.sizes, state.plan.n_cases
+    if state.asked is None or sizes.is_dense(layer):
+        return pa.nulls(n_cases * sizes.of_layer(layer), pa.int64())
+    asked = state.asked[layer, _of_layer(state, layer)].cpu().numpy()
+    return pa.array(np.repeat(asked, n_cases))
+
+
 def stat_table(state: ActivationState, layer: int) -> pa.Table:
     """Rows of `activation_stat`, sorted by neuron and sign case; NULL where a case never occurs."""
-    count = _rows(state.count[layer])
+    there = _of_layer(state, layer)
+    count = _rows(state.count[layer][:, there])
     never = count == 0
 
     def column(values: Num[ndarray, " r"]) -> pa.Array:
         return pa.array(values.astype(np.float32), mask=never)
 
     # [n * case, quantity]; quantities are post and reads
-    means = _rows(state.total[layer].movedim(0, -1)) * SUM_STEP / np.maximum(count, 1)[:, None]
-    signs = np.tile(case_signs(gated=state.plan.gated), (state.plan.d_mlp, 1))
-    extremes = [_rows(x) * signs[:, at] for at, x in enumerate(state.extreme[layer])]
+    total = state.total[layer][..., there]
+    means = _rows(total.movedim(0, -1)) * SUM_STEP / np.maximum(count, 1)[:, None]
+    signs = np.tile(case_signs(gated=state.plan.gated), (total.shape[-1], 1))
+    extreme = state.extreme[layer][..., there]
+    extremes = [_rows(x) * signs[:, at] for at, x in enumerate(extreme)]
     gate = dict.fromkeys(("mean_gate", "extreme_gate"), pa.nulls(len(count), pa.float32()))
     if state.plan.gated:
         gate = {"mean_gate": column(means[:, 1]), "extreme_gate": column(extremes[0])}
@@ -52,10 +70,11 @@ def stat_table(state: ActivationState, layer: int) -> pa.Table:
             "n_positions": pa.array(np.full(len(count), state.n_positions, np.int64)),
             "n_in_case": pa.array(count),
             "mean_post": column(means[:, 0]),
-            "extreme_post": column(_rows(state.peak[layer, :, :, 0, 0])),
+            "extreme_post": column(_rows(state.peak[layer, :, there, 0, 0])),
             **gate,
             "mean_in": column(means[:, -1]),
             "extreme_in": column(extremes[-1]),
+            "n_routed": _n_routed(state, layer),
         }
     )
 
@@ -65,11 +84,12 @@ def exemplar_table(state: ActivationState, layer: int, reader: WholeContextReade
 
     `reader` gives the tokens at and after the peaks, so it must be the corpus of the pass.
     """
-    key = _rows(state.key[layer])
+    there = _of_layer(state, layer)
+    key = _rows(state.key[layer][:, there])
     row, rank = (key != EMPTY).nonzero()
-    peak = _rows(state.peak[layer])[row, rank]
-    position = _rows(state.position[layer])[row, rank]
-    context = _rows(context_of(state.key[layer]))[row, rank].astype(np.int32)
+    peak = _rows(state.peak[layer][:, there])[row, rank]
+    position = _rows(state.position[layer][:, there])[row, rank]
+    context = _rows(context_of(state.key[layer][:, there]))[row, rank].astype(np.int32)
     length = reader.lengths[context]
     token, following = _tokens_at(reader, context, position)
     offsets = np.arange(-WINDOW_BEFORE, WINDOW_AFTER + 1)
@@ -87,8 +107,8 @@ def exemplar_table(state: ActivationState, layer: int, reader: WholeContextReade
             "position": pa.array(position),
             "token_id": pa.array(token),
             "next_token_id": pa.array(following, mask=following < 0),
-            "window_scale": pa.array(_rows(state.scale[layer])[row, rank]),
-            "window_post": _lists(_rows(state.window[layer])[row, rank], inside),
+            "window_scale": pa.array(_rows(state.scale[layer][:, there])[row, rank]),
+            "window_post": _lists(_rows(state.window[layer][:, there])[row, rank], inside),
         }
     )
 
@@ -110,15 +130,22 @@ def _tokens_at(
 
 
 def _lists(values: Int[ndarray, "r w"], inside: Bool[ndarray, "r w"]) -> pa.ListArray:
-    """Each row's values that are `inside`, as a list."""
+    """Each row's values that are `inside`, as a list; NULL where an expert was not asked."""
     offsets = np.concatenate([[0], np.cumsum(inside.sum(1))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values[inside]))
+    found = values[inside]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(found, mask=found == NOT_ASKED))
 
 
 def sample_table(state: ActivationState, layer: int) -> pa.Table:
-    """Rows of `activation_sample`, sorted by neuron; not finite values read 0."""
-    post = state.sample[layer].float().T.nan_to_num(0.0, 0.0, 0.0)  # [n, s]
+    """Rows of `activation_sample`, sorted by neuron; not finite values read 0.
+
+    `NOT_ASKED` where an expert was not asked, which reads NULL.
+    """
+    kept = state.sample[layer, :, _of_layer(state, layer)].float().T  # [n, s]
+    post = kept.nan_to_num(0.0, 0.0, 0.0)
     scale, values = logarithmic(post)
+    if not state.plan.sizes.is_dense(layer):
+        values[kept.isnan()] = NOT_ASKED
     n, s = post.shape
     offsets = pa.array(np.arange(0, n * s + 1, s, dtype=np.int32) if s else np.zeros(n + 1, "i4"))
     return pa.table(

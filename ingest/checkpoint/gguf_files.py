@@ -120,18 +120,22 @@ class GgufFiles:
         self._found(name)
         return torch.float32
 
-    def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
+    def rows(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "n columns"]:
         order = self._order(name)
         wanted = slice(start, stop) if order is None else order[start:stop]
         return self._dequantised(
-            self.stored[name], self._found(name)[1], self._raw_rows(name)[wanted]
+            self.stored[name], self._found(name)[1], self._raw_rows(name, of)[wanted]
         )
 
-    def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
+    def columns(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "rows n"]:
         tensor = self._found(name)[1]
         block, n_bytes = _block(tensor)
         first, last = start // block, -(-stop // block)
-        raw = self._raw_rows(name)[:, first * n_bytes : last * n_bytes]
+        raw = self._raw_rows(name, of)[:, first * n_bytes : last * n_bytes]
         order = self._order(name)
         raw = raw if order is None else raw[order]
         values = self._dequantised(self.stored[name], tensor, raw)
@@ -140,7 +144,7 @@ class GgufFiles:
     def tensor(self, name: str) -> Float[Tensor, "..."]:
         header, tensor = self._found(name)
         if len(tensor.shape) > 1:
-            return self.rows(name, 0, tensor.shape[0]).view(tensor.shape)
+            return self.rows(name, 0, math.prod(tensor.shape[:-1])).view(tensor.shape)
         values = self._vector(header, self.stored[name])
         order = self._order(name)
         values = values if order is None else values[torch.from_numpy(order)]
@@ -192,11 +196,14 @@ class GgufFiles:
         tensor = header.tensors[stored]
         return self._dequantised(stored, tensor, self._bytes(header, tensor)[None])[0]
 
-    def _raw_rows(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of a matrix, a row of it each."""
+    def _raw_rows(self, name: str, of: int | None = None) -> npt.NDArray[np.uint8]:
+        """The bytes of a matrix, or of one of a stack, a row of it each."""
         header, tensor = self._found(name)
         n_rows = math.prod(tensor.shape[:-1])
-        return self._bytes(header, tensor).reshape(n_rows, -1)
+        rows = self._bytes(header, tensor).reshape(n_rows, -1)
+        if of is None:
+            return rows
+        return rows[of * tensor.shape[-2] : (of + 1) * tensor.shape[-2]]
 
     def _bytes(self, header: GgufHeader, tensor: GgufTensor) -> npt.NDArray[np.uint8]:
         return self._map(header)[tensor.begin : tensor.begin + _n_bytes(tensor)]

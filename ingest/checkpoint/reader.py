@@ -99,13 +99,17 @@ class Checkpoint:
         """Dtype of a tensor; integer and packed ones are refused (quantised weights)."""
         return self.tensors.dtype(name)
 
-    def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
-        """Rows start..stop of a matrix."""
-        return self.tensors.rows(name, start, stop)
+    def rows(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "n columns"]:
+        """Rows start..stop of a matrix, or of one matrix of a stack."""
+        return self.tensors.rows(name, start, stop, of)
 
-    def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
-        """Columns start..stop of a matrix, strided."""
-        return self.tensors.columns(name, start, stop)
+    def columns(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "rows n"]:
+        """Columns start..stop of a matrix, or of one matrix of a stack; strided."""
+        return self.tensors.columns(name, start, stop, of)
 
     def tensor(self, name: str) -> Float[Tensor, "..."]:
         """A whole tensor."""

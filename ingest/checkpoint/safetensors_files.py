@@ -78,11 +78,19 @@ class SafetensorsFiles:
         dtype: torch.dtype = getattr(torch, FLOAT_DTYPES[stored])
         return dtype
 
-    def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
-        return self._slice(name)[start:stop]  # type: ignore[no-any-return]
+    def rows(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "n columns"]:
+        if of is None:
+            return self._slice(name)[start:stop]  # type: ignore[no-any-return]
+        return self._slice(name)[of : of + 1, start:stop][0]  # type: ignore[no-any-return]
 
-    def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
-        return self._slice(name)[:, start:stop]  # type: ignore[no-any-return]
+    def columns(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "rows n"]:
+        if of is None:
+            return self._slice(name)[:, start:stop]  # type: ignore[no-any-return]
+        return self._slice(name)[of : of + 1, :, start:stop][0]  # type: ignore[no-any-return]
 
     def tensor(self, name: str) -> Float[Tensor, "..."]:
         self.dtype(name)

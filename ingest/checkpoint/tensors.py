@@ -59,12 +59,16 @@ class TensorSource(Protocol):
         """Dtype in which a tensor is handed out, a floating one."""
         ...
 
-    def rows(self, name: str, start: int, stop: int) -> Float[Tensor, "n columns"]:
-        """Rows start..stop of a matrix."""
+    def rows(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "n columns"]:
+        """Rows start..stop of a matrix, or of matrix `of` of a stack of them."""
         ...
 
-    def columns(self, name: str, start: int, stop: int) -> Float[Tensor, "rows n"]:
-        """Columns start..stop of a matrix, which may be strided."""
+    def columns(
+        self, name: str, start: int, stop: int, of: int | None = None
+    ) -> Float[Tensor, "rows n"]:
+        """Columns start..stop of a matrix or of one of a stack; they may be strided."""
         ...
 
     def tensor(self, name: str) -> Float[Tensor, "..."]:

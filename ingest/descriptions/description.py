@@ -22,7 +22,8 @@ class Description:
     """What a file says of one neuron.
 
     `model` is the name that the file has for the model, None where it names none. `key` is the
-    source's own for the description; without one its text is the key.
+    source's own for the description; without one its text is the key. With an `expert`, `neuron` is
+    counted within it.
     """
 
     layer: int
@@ -35,6 +36,7 @@ class Description:
     scorer: str | None = None
     score: float | None = None
     key: str | None = None
+    expert: int | None = None
 
     def __post_init__(self) -> None:
         if self.sign_case not in DESCRIBED_CASES:

@@ -172,12 +172,13 @@ def table(path: Path) -> Iterator[Found]:
     """
     for where, row in table_rows(path):
         require(row, ("description",), where)
+        expert = None
         if "neuron_id" in row and not ("layer" in row and "neuron" in row):
             try:
                 at = NeuronId.parse(str(row["neuron_id"]))
             except UsageError as error:
                 raise unreadable(where, error.said.removesuffix(".")) from None
-            row = {**row, "layer": at.layer, "neuron": at.neuron}
+            row, expert = {**row, "layer": at.layer, "neuron": at.neuron}, at.expert
         require(row, ("layer", "neuron"), where)
         yield _description(
             where,
@@ -191,6 +192,7 @@ def table(path: Path) -> Iterator[Found]:
             scorer=row.get("scorer"),
             score=row.get("score"),
             key=row.get("source_key"),
+            expert=expert,
         )
 
 
@@ -217,6 +219,7 @@ def _description(
     scorer: Any = None,
     score: Any = None,
     key: Any = None,
+    expert: int | None = None,
 ) -> Description:
     """A description of what a file says, checked; an error names the place in the file."""
     try:
@@ -233,6 +236,7 @@ def _description(
             as_text(scorer),
             as_score(score),
             as_text(key),
+            expert,
         )
     except ValueError as error:
         raise unreadable(where, error) from None

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from catalog.errors import Command, NotFoundError, Option, UsageError
 from catalog.ingest.descriptions.description import ANY, Description, NotANeuron
 from catalog.ingest.descriptions.formats import FORMATS, Found
 from catalog.ingest.versions import versions
+from catalog.layers import LayerSizes
 from catalog.neuron_id import NeuronId
 from catalog.store.descriptions import BY_HAND, add_descriptions
 from catalog.store.handle import Handle
@@ -62,8 +63,7 @@ class _Entry:
     model_id: int
     alias: str
     source: str
-    n_layers: int
-    d_mlp: int
+    sizes: LayerSizes
 
 
 @dataclass
@@ -148,7 +148,8 @@ def describe(
     with catalog.writing() as connection:
         entry = _Names(_entries(connection), {}, model, catalog).named(None)
         assert entry is not None
-        _require_neuron(entry, at)
+        at = at.resolved(entry.sizes, entry.alias)
+        said = replace(said, layer=at.layer, neuron=at.neuron)
         rows = pa.Table.from_pylist([_row(said, 0)], schema=_SCHEMA)
         return bool(add_descriptions(connection, entry.model_id, rows, BY_HAND, versions(), {}))
 
@@ -205,20 +206,14 @@ class _Names:
 
 def _entries(connection: duckdb.DuckDBPyConnection) -> list[_Entry]:
     rows = connection.execute(
-        "select model_id, alias, source, n_layers, d_mlp from model order by alias"
+        "select model_id, alias, source, n_layers, case when n_experts is null then d_mlp "
+        "else d_dense end, coalesce(n_experts, 0), coalesce(d_expert, 0), coalesce(d_shared, 0), "
+        "coalesce(dense_layers, []) from model order by alias"
     ).fetchall()
-    return [_Entry(*row) for row in rows]
-
-
-def _require_neuron(entry: _Entry, at: NeuronId) -> None:
-    for what, value, count in (
-        ("layer", at.layer, entry.n_layers),
-        ("neuron", at.neuron, entry.d_mlp),
-    ):
-        if value >= count:
-            raise NotFoundError(
-                f"There is no {what} {value} in {entry.alias}: {what}s go from 0 to {count - 1}."
-            )
+    return [
+        _Entry(model_id, alias, source, LayerSizes(*sizes))
+        for model_id, alias, source, *sizes in rows
+    ]
 
 
 def _sorted(found: Iterable[Found], names: _Names) -> _Sorted:
@@ -249,10 +244,15 @@ def _sorted(found: Iterable[Found], names: _Names) -> _Sorted:
             entry = names.named(each.model)
             if entry is None:
                 _count(given.strangers, each.model or "")
-            elif each.layer >= entry.n_layers or each.neuron >= entry.d_mlp:
-                _count(given.unknown, f"{each.layer}.{each.neuron} of {entry.alias}")
-            else:
-                rows.setdefault(entry.model_id, []).append(_row(each, given.n))
+                continue
+            asked = NeuronId(each.layer, each.neuron, each.expert)
+            try:
+                at = asked.resolved(entry.sizes, entry.alias)
+            except NotFoundError:
+                _count(given.unknown, f"{asked} of {entry.alias}")
+                continue
+            found_at = replace(each, layer=at.layer, neuron=at.neuron)
+            rows.setdefault(entry.model_id, []).append(_row(found_at, given.n))
         for model_id, of_entry in rows.items():
             made = pa.RecordBatch.from_pylist(of_entry, schema=_SCHEMA)
             given.batches.setdefault(model_id, []).append(made)

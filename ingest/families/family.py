@@ -6,43 +6,12 @@ from typing import Any, Literal
 
 from catalog.errors import CheckpointError
 from catalog.ingest.checkpoint import Checkpoint
-from catalog.taxonomy import VECTORS, Vector
+from catalog.ingest.families.experts import Experts
+from catalog.ingest.families.mlp import Mlp
 
 NormKind = Literal["rms", "layer"]
 Gain = Literal["weight", "one_plus_weight", "one"]
 _MOST = 2**31
-
-
-def _gated() -> dict[Vector, str]:
-    return {"gate": "layers.{layer}.mlp.gate_proj", "in": "layers.{layer}.mlp.up_proj"}
-
-
-@dataclass(frozen=True)
-class Mlp:
-    """Modules of the MLP: those whose rows are the vectors that a neuron reads with, in the order
-    of `VECTORS`, and the one whose columns it writes.
-
-    Equal modules mean one fused matrix whose rows are those of the vectors one after another.
-    """
-
-    reads: Mapping[Vector, str] = field(default_factory=_gated)
-    writes: str = "layers.{layer}.mlp.down_proj"
-    module: str = "layers.{layer}.mlp"
-
-    @property
-    def vectors(self) -> tuple[Vector, ...]:
-        """The vectors that each neuron has, in the order of `VECTORS`."""
-        return tuple(vector for vector in VECTORS if vector in self.reads or vector == "out")
-
-    @property
-    def gated(self) -> bool:
-        """Whether a neuron has a gate."""
-        return "gate" in self.reads
-
-    @property
-    def fused(self) -> bool:
-        """Whether one matrix holds all that the MLP reads with."""
-        return len(self.reads) > 1 and len(set(self.reads.values())) == 1
 
 
 @dataclass(frozen=True)
@@ -73,7 +42,8 @@ class Attention:
 class Family:
     """One family. Modules are named inside the decoder; `prefix` is where the decoder lies.
 
-    `mlp_norm` is the norm whose output the MLP reads, `post_mlp_norm` the one over its output;
+    `experts` says what stands in place of `mlp` in sparse layers. `mlp_norm` is the norm whose
+    output the MLP reads, `post_mlp_norm` the one over its output;
     None where there is none. `epsilon_key` names the norms' epsilon in config.json, `epsilon` is it
     where config.json does not. `raw_only` says why norms cannot be folded, where they cannot.
     `transposed`: the matrices of a layer are stored [in, out] (GPT-2's Conv1D). `project_in` and
@@ -88,6 +58,7 @@ class Family:
     name: str
     model_types: tuple[str, ...]
     mlp: Mlp = field(default_factory=Mlp)
+    experts: Experts | None = None
     attention: Attention | None = field(default_factory=Attention)
     mlp_norm: str | None = "layers.{layer}.post_attention_layernorm"
     post_mlp_norm: str | None = None
@@ -121,13 +92,20 @@ class Family:
         Raises CheckpointError when no prefix fits.
         """
         family = self if self.adapted is None else self.adapted(self, checkpoint.config)
-        down = self.mlp.writes.format(layer=0) + ".weight"
+        sparse = family.sparse_layers(checkpoint.config)
+        if family.experts is None or not sparse:
+            probes: list[tuple[str, Experts | None]] = [
+                (family.mlp.tensor(family.mlp.writes, layer=0), None)
+            ]
+        else:
+            probes = [*family.experts.probes(sparse[0])]
         for prefix in self.prefixes:
-            if prefix + down in checkpoint:
-                return replace(family, prefix=prefix)
+            for name, experts in probes:
+                if prefix + name in checkpoint:
+                    return replace(family, prefix=prefix, experts=experts)
         raise CheckpointError(
-            f"{checkpoint.source} has no tensor named {self.prefixes[0]}{down}, which every "
-            f"{self.name} checkpoint has."
+            f"{checkpoint.source} has no tensor named {self.prefixes[0]}{probes[0][0]}, which "
+            f"every {self.name} checkpoint has."
         )
 
     def weight(self, module: str, layer: int | None = None) -> str:
@@ -176,20 +154,27 @@ class Family:
 
     def heads(self, config: Mapping[str, Any]) -> tuple[int, int, int]:
         """Number of query heads, of key heads, and the length of a head."""
-        queries = self._whole(config, "num_attention_heads")
-        keys = self._whole(config, "num_key_value_heads", queries)
+        queries = self.whole(config, "num_attention_heads")
+        keys = self.whole(config, "num_key_value_heads", queries)
         if self.setting(config, "head_dim") is None:
-            return queries, keys, self._whole(config, "hidden_size") // queries
-        return queries, keys, self._whole(config, "head_dim")
+            return queries, keys, self.whole(config, "hidden_size") // queries
+        return queries, keys, self.whole(config, "head_dim")
 
     def n_layers(self, config: Mapping[str, Any]) -> int:
         """Number of decoder layers."""
-        return self._whole(config, "num_hidden_layers")
+        return self.whole(config, "num_hidden_layers")
+
+    def sparse_layers(self, config: Mapping[str, Any]) -> tuple[int, ...]:
+        """Layers with experts."""
+        experts = self.experts
+        if experts is None:
+            return ()
+        return tuple(at for at in range(self.n_layers(config)) if experts.is_sparse(config, at))
 
     def context_limit(self, config: Mapping[str, Any]) -> int | None:
         """Most tokens that the model takes, None where config does not say."""
         key = "max_position_embeddings"
-        return None if self.setting(config, key) is None else self._whole(config, key)
+        return None if self.setting(config, key) is None else self.whole(config, key)
 
     def _embeddings(self) -> tuple[str, ...]:
         return (self.weight(self.embedding),)
@@ -207,7 +192,11 @@ class Family:
         reason = "" if may_be_tied else ", and its config says that the embedding is not tied"
         raise CheckpointError(f"{checkpoint.source} has no tensor named {own[0]}{reason}.")
 
-    def _whole(self, config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    def whole(self, config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+        """A positive whole number of the text model's config.
+
+        Raises CheckpointError where it is none, or is not said.
+        """
         value = self.setting(config, key, default)
         if value is None:
             raise CheckpointError(f"config.json does not say {key}.")

@@ -3,7 +3,8 @@
 import re
 
 from catalog.ingest.checkpoint import Checkpoint
-from catalog.ingest.families.family import Family, Mlp
+from catalog.ingest.families.family import Family
+from catalog.ingest.families.mlp import Mlp
 
 # (gate, up, down) as projections are called; equal names mean one fused matrix.
 _PROJECTIONS = (

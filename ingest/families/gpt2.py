@@ -1,6 +1,7 @@
 """GPT-2 and DistilGPT-2: no gate; matrices stored [in, out]; positions are learned."""
 
-from catalog.ingest.families.family import Attention, Family, Mlp
+from catalog.ingest.families.family import Attention, Family
+from catalog.ingest.families.mlp import Mlp
 
 GPT2 = Family(
     name="GPT-2",

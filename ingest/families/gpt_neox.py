@@ -1,6 +1,7 @@
 """GPT-NeoX and Pythia: no gate; the MLP's norm is its own, also where it runs beside attention."""
 
-from catalog.ingest.families.family import Attention, Family, Mlp
+from catalog.ingest.families.family import Attention, Family
+from catalog.ingest.families.mlp import Mlp
 
 GPT_NEOX = Family(
     name="GPT-NeoX",

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from catalog.ingest.families import gpt2
-from catalog.ingest.families.family import Attention, Mlp
+from catalog.ingest.families.family import Attention
+from catalog.ingest.families.mlp import Mlp
 
 GPTJ = replace(
     gpt2.GPT2,

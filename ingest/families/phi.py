@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from catalog.ingest.families.family import Family, Mlp
+from catalog.ingest.families.family import Family
+from catalog.ingest.families.mlp import Mlp
 
 
 def _adapted(family: Family, config: Mapping[str, Any]) -> Family:

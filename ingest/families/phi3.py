@@ -1,6 +1,7 @@
 """Phi 3 and Phi 4: gate and up in one matrix, queries, keys and values in another."""
 
-from catalog.ingest.families.family import Attention, Family, Mlp
+from catalog.ingest.families.family import Attention, Family
+from catalog.ingest.families.mlp import Mlp
 
 PHI3 = Family(
     name="Phi 3",

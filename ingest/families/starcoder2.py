@@ -1,6 +1,7 @@
 """StarCoder 2: no gate; GPT-2's names for the MLP, but matrices stored [out, in]."""
 
-from catalog.ingest.families.family import Family, Mlp
+from catalog.ingest.families.family import Family
+from catalog.ingest.families.mlp import Mlp
 
 STARCODER2 = Family(
     name="StarCoder 2",

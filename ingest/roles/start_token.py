@@ -14,7 +14,7 @@ from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
 from catalog.ingest.known_faults import refuse_known_faults
 from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.one_layer import layer_state, model_of, one_layer_config
+from catalog.ingest.one_layer import layer_state, model_of, one_layer_config, serve_experts
 
 
 def start_keys(
@@ -70,7 +70,9 @@ class _StartTokenWalk:
         model = self._models[key]
         state = layer_state(self._weights, model, layer)
         state[f"{family.embedding}.weight"] = self._embedding
-        model.load_state_dict(state, assign=True)
+        # Routed experts are served, all else is there.
+        served = serve_experts(self._weights, model, layer)
+        model.load_state_dict(state, assign=True, strict=served is None)
         checkpoint.release()
         return model
 

@@ -46,7 +46,7 @@ class CorpusStage(Stage, Generic[StateT]):
     @property
     def n_rows(self) -> int:
         """Rows that will be made of the pass, at most."""
-        return self.weights.n_layers * self.weights.d_mlp
+        return self.weights.sizes.n_neurons
 
     @abstractmethod
     def corpus_pass(self) -> Pass[StateT]:

@@ -90,7 +90,7 @@ class RolesStage(Stage):
 
     @property
     def n_bytes(self) -> int:
-        return 40 * self.weights.n_layers * self.weights.d_mlp
+        return 40 * self.weights.sizes.n_neurons
 
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
         layers = range(self.weights.n_layers)
@@ -103,8 +103,11 @@ class RolesStage(Stage):
             self._stage_directions(staging, progress)
         self._stage_scores(staging, progress)
         roles = self._roles(staging)
+        first = 0
         for layer in layers:
-            staging.write(layer, "neuron", self._neuron_rows(staging, layer, roles.rows))
+            of_layer = roles.rows.slice(first, self.weights.sizes.of_layer(layer))
+            staging.write(layer, "neuron", _neuron_rows(staging, layer, of_layer))
+            first += of_layer.num_rows
         return self._notes(staging, roles) | ({"attention_scores": unscored} if unscored else {})
 
     def layer_rows(
@@ -198,10 +201,10 @@ class RolesStage(Stage):
             ),
         }
 
-    def _neuron_rows(self, staging: Staging, layer: int, roles: pa.Table) -> pa.Table:
-        n = self.weights.d_mlp
-        role = roles["functional_role"].slice(layer * n, n)
-        return staging.read(layer, _SHARES).append_column("functional_role", role)
+
+def _neuron_rows(staging: Staging, layer: int, roles: pa.Table) -> pa.Table:
+    role = roles["functional_role"]
+    return staging.read(layer, _SHARES).append_column("functional_role", role)
 
 
 def _share_rows(layer: int, shares: Float[Tensor, " n"]) -> pa.Table:

@@ -1,7 +1,6 @@
 """Stage `vocab`: the tokens that each weight vector points at, and the moments of w_out."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -25,6 +24,18 @@ SCORES_PER_TILE = 2**26
 """Scores held at once (256 MiB): enough rows to keep the product at full speed."""
 
 MOMENT_COLUMNS = ("vocab_variance", "vocab_skew", "vocab_kurtosis")
+
+_NO_ROUTER = pa.schema(
+    {
+        "layer": pa.int16(),
+        "expert": pa.int16(),
+        "basis": pa.string(),
+        "sign": pa.string(),
+        "rank": pa.int16(),
+        "token_id": pa.int32(),
+        "score": pa.float32(),
+    }
+).empty_table()
 
 # A table of the staging folder that is not loaded: columns of zero norm, by basis.
 _ZERO_VECTORS = "zero_vectors"
@@ -60,7 +71,7 @@ class VocabStage(LayerwiseStage):
     @property
     def n_bytes(self) -> int:
         n_lists = len(self.weights.vectors) * len(BASES) * len(SIGNS)
-        return 10 * n_lists * self.k * self.weights.n_layers * self.weights.d_mlp
+        return 10 * n_lists * self.k * self.weights.sizes.n_neurons
 
     def units(self) -> Sequence[LayerUnit]:
         # A worker holds one basis at a time, so all layers come in one basis before the other.
@@ -69,7 +80,12 @@ class VocabStage(LayerwiseStage):
 
     def unit_tables(self, unit: LayerUnit) -> Sequence[str]:
         moments = ("neuron",) if unit.basis == "unembed" else ()
-        return (*moments, "top_token", *((_ZERO_VECTORS,) if unit.layer == 0 else ()))
+        return (
+            *moments,
+            "top_token",
+            "router_token",
+            *((_ZERO_VECTORS,) if unit.layer == 0 else ()),
+        )
 
     def compute_unit(self, unit: LayerUnit) -> LayerRows:
         basis: Basis = "embed" if unit.basis == "embed" else "unembed"
@@ -103,7 +119,7 @@ class VocabStage(LayerwiseStage):
         tops: list[LayerTop] = []
         moments: list[Moments] = []
         blocks = self.weights.blocks(layer, self.device, n_rows)
-        for _, block in told(blocks, ceil(self.weights.d_mlp / n_rows)):
+        for _, block in told(blocks, self.weights.n_blocks(layer, n_rows)):
             stacked = torch.cat(list(block.values()))  # [v n, d_model]
             norms = torch.linalg.vector_norm(stacked, dim=1, dtype=torch.float64)
             scores = vectors.scores(stacked)  # [v n, d_vocab]
@@ -112,7 +128,35 @@ class VocabStage(LayerwiseStage):
                 moments.append(vectors.moments(scores[-n:], norms[-n:]))
             tops.append(LayerTop.of(*vectors.extremes(scores, self.k), norms, names))
         rows = {"neuron": _moment_rows(layer, moments)} if basis == "unembed" else {}
-        return rows | {"top_token": LayerTop.joined(tops).rows(layer, basis, names)}
+        top = LayerTop.joined(tops).rows(layer, basis, names)
+        return rows | {"top_token": top, "router_token": self._router_rows(layer, basis, vectors)}
+
+    def _router_rows(self, layer: int, basis: Basis, vectors: VocabularyBasis) -> pa.Table:
+        """What the rows of the layer's router point at; none for one that has no direction."""
+        router = self.weights.router(layer, self.device)
+        found = []
+        norms = torch.linalg.vector_norm(router, dim=1)
+        experts = (norms.isfinite() & (norms > 0)).nonzero()[:, 0]
+        if len(experts):
+            extremes = vectors.extremes(vectors.scores(router[experts]), self.k)
+            for sign, top in zip(SIGNS, extremes, strict=True):
+                ids, scores = top.token_ids.cpu().numpy(), top.scores.cpu().numpy()
+                n, k = ids.shape
+                found.append(
+                    pa.table(
+                        {
+                            "layer": np.full(n * k, layer, np.int16),
+                            "expert": np.repeat(experts.cpu().numpy().astype(np.int16), k),
+                            "basis": [basis] * (n * k),
+                            "sign": [sign] * (n * k),
+                            "rank": np.tile(np.arange(1, k + 1, dtype=np.int16), n),
+                            "token_id": ids.astype(np.int32).ravel(),
+                            "score": scores.astype(np.float32).ravel(),
+                        }
+                    )
+                )
+        rows = pa.concat_tables([_NO_ROUTER, *found])
+        return rows.sort_by([("expert", "ascending"), ("sign", "ascending"), ("rank", "ascending")])
 
     def load_references(self, catalog: Handle, model_id: int) -> None:
         load_vocabulary(catalog, model_id, self.vocabulary)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from math import ceil
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 import torch
 
 from catalog.ingest.geometry import cosines, gram, norms, pairs
-from catalog.ingest.neuron_vectors import BLOCK_SIZE, NeuronVectors
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.stages.stage import LayerRows, LayerUnit, LayerwiseStage, StageContext
 from catalog.ingest.within import told
 from catalog.store.staging import Staging
@@ -42,7 +41,7 @@ class WeightsStage(LayerwiseStage):
 
     @property
     def n_bytes(self) -> int:
-        return 40 * self.weights.n_layers * self.weights.d_mlp
+        return 40 * self.weights.sizes.n_neurons
 
     def units(self) -> Sequence[LayerUnit]:
         return [LayerUnit(layer) for layer in range(self.weights.n_layers)]
@@ -63,7 +62,7 @@ class WeightsStage(LayerwiseStage):
         """Rows of one layer: layer, neuron and `COLUMNS`; NULL for a zero or non-finite vector."""
         vectors = self.weights.vectors
         blocks = self.weights.blocks(layer, self.device)
-        n_blocks = ceil(self.weights.d_mlp / BLOCK_SIZE)
+        n_blocks = self.weights.n_blocks(layer)
         grams = torch.cat([gram(block) for _, block in told(blocks, n_blocks)])
         values = torch.cat([cosines(grams, vectors), norms(grams, vectors)], dim=1).cpu().numpy()
         there = [f"cos_{first}_{second}" for first, second in pairs(vectors)]

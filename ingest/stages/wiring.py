@@ -79,7 +79,7 @@ class WiringStage(Stage):
 
     @property
     def n_bytes(self) -> int:
-        return 230 * self.weights.n_layers * self.weights.d_mlp
+        return 230 * self.weights.sizes.n_neurons
 
     @property
     def reads(self) -> list[Vector]:

@@ -6,7 +6,11 @@ select
     m.weights,
     m.n_layers,
     m.d_mlp,
-    m.n_layers * m.d_mlp as neurons,
+    case
+        when m.n_experts is null then m.n_layers * m.d_mlp
+        else (m.n_layers - len(m.dense_layers)) * (m.n_experts * m.d_expert + m.d_shared)
+            + len(m.dense_layers) * m.d_dense
+    end as neurons,
     (
         select string_agg(
             r.stage || coalesce(' (' || r.corpus || ')', '')

@@ -73,13 +73,17 @@ def test_any_sql(walled: Path, sql: str) -> None:
 
 
 @many
-@given(text=st.one_of(texts, st.from_regex(r"-?\d{0,12}\.-?\d{0,12}"), st.text(max_size=12)))
+@given(
+    text=st.one_of(
+        texts, st.from_regex(r"-?\d{0,12}\.(e\d{0,12}\.)?-?\d{0,12}"), st.text(max_size=12)
+    )
+)
 def test_any_neuron_id(text: str) -> None:
     try:
         parsed = NeuronId.parse(text)
     except UsageError:
         return
-    assert re.fullmatch(r"0*\d+\.0*\d+", text.strip(), re.ASCII)
+    assert re.fullmatch(r"\d+\.(e\d+\.)?\d+", text.strip(), re.ASCII)
     assert min(parsed.layer, parsed.neuron) >= 0
 
 
@@ -139,12 +143,22 @@ def test_sql_that_is_refused(fault: Fault, db: Path, cli: Callable[..., Answer])
         "a neuron id that is none",
         2,
         "Error: … is not a neuron id. Write layer.neuron, both whole numbers from 0, for example "
-        "28.4737.",
+        "28.4737, or layer.eEXPERT.neuron, for example 12.e5.88.",
         "all",
     )
 )
 def test_no_neuron_id(fault: Fault, known: Path, cli: Callable[..., Answer]) -> None:
-    for text in ("28", "28.", "-1.0", "٣.٤", "1.2.3", "9" * 30 + ".0"):
+    for text in (
+        "28",
+        "28.",
+        "28.e.1",
+        "28.e1",
+        "28.f1.2",
+        "-1.0",
+        "٣.٤",
+        "1.2.3",
+        "9" * 30 + ".0",
+    ):
         fault.seen(cli("show", "--db", known, "--", text))
 
 

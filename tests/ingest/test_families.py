@@ -18,7 +18,7 @@ from catalog.ingest.geometry import cosines, gram
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.vocabulary_matrices import embedding, unembedding
 from catalog.taxonomy import VECTORS, WEIGHT_KINDS, WeightKind
-from tests.tiny_checkpoints import N_LAYERS, TINY, build
+from tests.tiny_checkpoints import N_LAYERS, TINY, build, stack_experts
 
 Matrix = NDArray[np.float64]
 LAYER = 1
@@ -41,6 +41,13 @@ class Described(NamedTuple):
     conv1d: bool = False
     act: Callable[[Tensor], Tensor] = torch.nn.functional.silu
     n_key_heads: int = 2
+    shared: str | None = None
+    router: str | None = None
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether layer LAYER has experts, in the two stacks of `mlp.experts`."""
+        return self.router is not None
 
 
 def tanh_gelu(x: Tensor) -> Tensor:
@@ -79,6 +86,7 @@ OPT = Described(
     n_key_heads=4,
 )
 FALCON = BLOOM._replace(norm="input_layernorm", act=torch.nn.functional.gelu, n_key_heads=1)
+EXPERTS = Described(router="mlp.gate")
 OF: dict[str, Described] = {
     "bloom": BLOOM,
     "codegen": GPTJ,
@@ -98,9 +106,11 @@ OF: dict[str, Described] = {
     "gptj": GPTJ,
     "llama": Described(),
     "mistral": Described(),
+    "mixtral": EXPERTS,
     "olmo": Described(norm=None, final=None, layer_norm=True),
     "olmo2": OLMO2,
     "olmo3": OLMO2,
+    "olmoe": EXPERTS,
     "opt": OPT,
     "phi": Described(
         norm="input_layernorm",
@@ -112,7 +122,9 @@ OF: dict[str, Described] = {
     ),
     "phi3": Described(reads=("mlp.gate_up_proj", "mlp.gate_up_proj")),
     "qwen2": Described(),
+    "qwen2_moe": EXPERTS._replace(shared="mlp.shared_expert"),
     "qwen3": Described(),
+    "qwen3_moe": EXPERTS,
     "smollm3": Described(),
     "starcoder2": Described(
         reads=("mlp.c_fc",), writes="mlp.c_proj", layer_norm=True, act=tanh_gelu
@@ -184,12 +196,15 @@ def expected(name: str, folder: Path, kind: WeightKind) -> dict[str, Matrix]:
         return 1.0 if module.weight is None else array(module.weight) + described.offset
 
     paths = described.reads
-    if len(set(paths)) < len(paths):
+    if described.has_experts:
+        reads, out = of_experts(layer, described)
+    elif len(set(paths)) < len(paths):
         reads = np.split(matrix(paths[0]), len(paths), axis=0)
     else:
         reads = [matrix(path) for path in paths]
     *gates, in_ = reads
-    out = matrix(described.writes).T
+    if not described.has_experts:
+        out = matrix(described.writes).T
     unembedding = array(model.get_output_embeddings().weight)
     embedding = array(model.get_input_embeddings().weight)
     if kind != "raw":
@@ -208,6 +223,25 @@ def expected(name: str, folder: Path, kind: WeightKind) -> dict[str, Matrix]:
             gates = [centred(gate) for gate in gates]
     vectors = {"gate": gates[0]} if gates else {}
     return {**vectors, "in": in_, "out": out, "W_U": unembedding, "W_E": embedding}
+
+
+def of_experts(layer: Any, described: Described) -> tuple[list[Matrix], Matrix]:
+    """w_gate, w_in, and w_out of all experts of a layer, the shared one last."""
+    experts = layer.get_submodule("mlp.experts")
+    read, written = (
+        np.asarray(each.detach(), np.float64) for each in (experts.gate_up_proj, experts.down_proj)
+    )
+    gates, ins = np.split(read, 2, axis=1)
+    found = [np.concatenate(each) for each in (gates, ins, written.transpose(0, 2, 1))]
+    if described.shared is not None:
+        gate, in_, down = (
+            np.asarray(
+                layer.get_submodule(f"{described.shared}.{name}").weight.detach(), np.float64
+            )
+            for name in ("gate_proj", "up_proj", "down_proj")
+        )
+        found = [np.concatenate(pair) for pair in zip(found, (gate, in_, down.T), strict=True)]
+    return found[:2], found[2]
 
 
 def centred(rows: Matrix) -> Matrix:
@@ -242,7 +276,11 @@ def test_weights_equal_the_oracle(name: str, kind: WeightKind, folders: dict[str
     np.testing.assert_allclose(cosines(gram(block), weights.vectors), reference, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(CHECKPOINTS))
+DENSE = sorted(name for name, (_, _, each) in CHECKPOINTS.items() if not each.has_experts)
+SPARSE = sorted(name for name, (_, _, each) in CHECKPOINTS.items() if each.has_experts)
+
+
+@pytest.mark.parametrize("name", DENSE)
 def test_orientation_agrees_with_the_forward_pass(name: str, folders: dict[str, Path]) -> None:
     described = CHECKPOINTS[name][2]
     model = load_model(name, folders[name])
@@ -275,6 +313,54 @@ def test_orientation_agrees_with_the_forward_pass(name: str, folders: dict[str, 
     torch.testing.assert_close(written, y, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", SPARSE)
+def test_experts_agree_with_the_forward_pass(name: str, folders: dict[str, Path]) -> None:
+    model = load_model(name, folders[name])
+    model.set_experts_implementation("eager")
+    layer = model.get_submodule(f"model.layers.{LAYER}")
+    seen: list[Tensor] = []
+    layer.mlp.experts.register_forward_hook(
+        lambda _, inputs, output: seen.extend([*inputs, output])
+    )
+    with torch.no_grad():
+        model(input_ids=torch.tensor([[0, 7, 300, 12, 99]]))
+    x, chosen, router, written = seen
+    weights = NeuronVectors(open_checkpoint(str(folders[name])), "raw")
+    total = torch.zeros_like(written)
+    for part in weights.parts(LAYER):
+        block = weights.block(LAYER, part.first, part.stop)
+        made = torch.nn.functional.silu(x @ block["gate"].T) * (x @ block["in"].T)
+        share = (router * (chosen == part.expert)).sum(dim=1, keepdim=True)
+        total += share * (made @ block["out"])
+    torch.testing.assert_close(total, written, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", WEIGHT_KINDS)
+@pytest.mark.parametrize("name", SPARSE)
+def test_stacks_of_experts_read_as_experts_apart(
+    name: str, kind: WeightKind, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    stacked = stack_experts(folders[name], tmp_path)
+    here = NeuronVectors(open_checkpoint(str(folders[name])), kind)
+    there = NeuronVectors(open_checkpoint(str(stacked)), kind)
+    assert there.family.experts is not None
+    assert there.family.experts.layout.stacked
+    assert here.sizes == there.sizes
+    for layer in range(N_LAYERS):
+        for (first, ours), (same, theirs) in zip(
+            here.blocks(layer, size=7), there.blocks(layer, size=7), strict=True
+        ):
+            assert first == same
+            assert all(torch.equal(ours[vector], theirs[vector]) for vector in VECTORS)
+
+
+def test_blocks_end_where_an_expert_does(folders: dict[str, Path]) -> None:
+    weights = NeuronVectors(open_checkpoint(str(folders["qwen2_moe"])), "folded")
+    starts = [start for start, _ in weights.blocks(LAYER, size=20)]
+    assert starts == [0, 20, 24, 44, 48, 68, 72, 92, 96, 116, 120, 140]
+    assert [weights.sizes.of_layer(layer) for layer in range(N_LAYERS)] == [160, 160, 48]
+
+
 def bias(layer: Any, path: str) -> Tensor | float:
     of_module = layer.get_submodule(path).bias
     return 0.0 if of_module is None else of_module.detach()
@@ -301,7 +387,7 @@ def test_dimensions_heads_and_attention_names(name: str, folders: dict[str, Path
     if attention.input_norm is not None and family.gain != "one":
         assert family.weight(attention.input_norm, LAYER) in checkpoint
     biased = family.bias(attention.query, LAYER) in checkpoint
-    expected = {"bloom", "gpt2", "gpt_neox", "opt", "phi", "qwen2", "starcoder2"}
+    expected = {"bloom", "gpt2", "gpt_neox", "opt", "phi", "qwen2", "qwen2_moe", "starcoder2"}
     assert biased == (model_type in expected or name == "falcon in sequence")
 
 
@@ -411,18 +497,27 @@ def test_opt_with_norms_after_its_blocks_is_read_raw_only(tmp_path: Path) -> Non
         torch.testing.assert_close(stream @ unembedding(weights).T, logits)
 
 
-def test_experts_are_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("config_class", "said"),
+    [
+        ("GptOssConfig", r"model type gpt_oss.*clamp gate and up.*takes mixtral, olmoe, qwen2_moe"),
+        ("Glm4MoeConfig", r"mixture of experts \(model type glm4_moe\); of those.*olmoe"),
+    ],
+)
+def test_experts_without_a_family_are_refused_by_name(
+    config_class: str, said: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
     import transformers
 
-    config = transformers.MixtralConfig(
-        vocab_size=64,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        num_local_experts=2,
-    )
-    transformers.MixtralForCausalLM(config).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match=r"mixture of experts.*mixtral"):
+    config = getattr(transformers, config_class)(num_hidden_layers=1)
+    config.save_pretrained(tmp_path)
+    tensors = (folders["llama"] / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(tensors)
+    with pytest.raises(CheckpointError, match=said):
         family_of(open_checkpoint(str(tmp_path)))
+
+
+def test_a_mixture_all_of_whose_layers_are_dense_is_a_dense_model(tmp_path: Path) -> None:
+    folder = build("qwen3_moe", tmp_path, mlp_only_layers=[0, 1, 2])
+    weights = NeuronVectors(open_checkpoint(str(folder)), "folded")
+    assert (weights.sizes.n_experts, weights.d_mlp) == (0, 48)

@@ -33,7 +33,8 @@ def test_counts_of_a_model_without_a_gate(source: str, tmp_path: Path) -> None:
         connection.register("published", published_counts())
         connection.execute(
             f"insert into model select 1, 'gpt2', '{source}', null, 'f', 'GPT-2', 'gelu_new', 12, "
-            "768, 3072, 50257, false, 'folded', 0.07, 0.12, now()::timestamp, null, null, null"
+            "768, 3072, 50257, false, 'folded', 0.07, 0.12, now()::timestamp, null, null, null, "
+            "null, null, null, null, null"
         )
         connection.execute(
             "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"
@@ -80,7 +81,8 @@ def test_moved_neurons_are_reported_by_layer(tmp_path: Path) -> None:
         connection.register("published", published_counts())
         connection.execute(
             f"insert into model select 1, 'olmo', '{OLMO}', null, 'f', 'OLMo', 'silu', 32, 4096, "
-            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null, null, null"
+            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null, null, null, "
+            "null, null, null, null, null"
         )
         connection.execute(
             "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"

@@ -113,7 +113,7 @@ def _neighbours(record: "NeuronRecord", leads: Callable[[str], str]) -> dict[str
     return {
         name: leads(f"{place[0]}.{place[1]}")
         for name, place in places.items()
-        if 0 <= place[0] < model.n_layers and 0 <= place[1] < model.d_mlp
+        if 0 <= place[0] < model.n_layers and 0 <= place[1] < model.sizes.of_layer(place[0])
     }
 
 

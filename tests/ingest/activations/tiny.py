@@ -1,7 +1,9 @@
 """Tiny models and corpora, and a batch-size-1 loop in NumPy that says what the pass must find."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -19,11 +21,21 @@ from catalog.ingest.activations.contexts import (
     draw_samples,
     plan_units,
 )
-from catalog.ingest.activations.hooks import MlpValues, TappedMlp, find_mlps, tap_mlps
+from catalog.ingest.activations.hooks import (
+    MlpValues,
+    Tap,
+    TappedExperts,
+    TappedMlp,
+    find_layers,
+    find_mlps,
+    tap_mlps,
+)
 from catalog.ingest.activations.kernel import Kernel, plain_kernel
 from catalog.ingest.activations.run import ActivationPass, read_units
 from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.ingest.families import FAMILIES
+from catalog.ingest.routed import read_experts
+from catalog.layers import LayerSizes
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE
 from tests.tiny_checkpoints import TINY, randomise
 
@@ -33,6 +45,7 @@ Exemplar = tuple[Any, ...]
 SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 PLAIN_SIGNS = ((1,), (-1,))
 PLAIN_KINDS = sorted(name for name, family in FAMILIES.items() if not family.mlp.gated)
+EXPERT_KINDS = sorted(name for name, family in FAMILIES.items() if family.experts is not None)
 
 
 class ListContexts:
@@ -59,8 +72,9 @@ def tiny_model(kind: str = "llama", d_mlp: int = 24, n_layers: int = 2) -> PreTr
     """Random weights, large enough that attention and gates are far from linear."""
     from transformers import AutoModel, Gemma2Config, LlamaConfig, Phi3Config
 
-    if kind in PLAIN_KINDS:
+    if kind in (*PLAIN_KINDS, *EXPERT_KINDS):
         torch.manual_seed(0)
+        # Of experts some are asked seldom, and one never in some contexts.
         whole = TINY[kind](vocab_size=50)
         assert isinstance(whole, PreTrainedModel)
         randomise(whole)
@@ -89,11 +103,33 @@ def tiny_model(kind: str = "llama", d_mlp: int = 24, n_layers: int = 2) -> PreTr
     return model
 
 
-def mlps_of(model: nn.Module) -> list[TappedMlp]:
-    """The MLPs of a model, where its family has them."""
+def sizes_of(model: nn.Module) -> LayerSizes:
+    """The neurons of a model's layers, by its modules."""
     assert isinstance(model, PreTrainedModel)
-    family = FAMILIES[str(model.config.model_type)]
-    return find_mlps(model, family, model.config.num_hidden_layers)
+    family, config = FAMILIES[str(model.config.model_type)], model.config
+    n_layers = config.num_hidden_layers
+    if family.experts is None:
+        written = find_mlps(model, family, n_layers)[0].writes.weight
+        assert isinstance(written, torch.Tensor)
+        return LayerSizes(n_layers, written.shape[0 if family.transposed else 1])
+    sparse = family.sparse_layers(config.to_dict())
+    experts = model.get_submodule(family.experts.module.format(layer=sparse[0]))
+    stack = experts.down_proj
+    assert isinstance(stack, torch.Tensor)
+    n_experts, _, d_expert = stack.shape
+    dense = tuple(layer for layer in range(n_layers) if layer not in sparse)
+    d_shared = config.shared_expert_intermediate_size if family.experts.shared else 0
+    d_dense = config.intermediate_size if dense else 0
+    return LayerSizes(n_layers, d_dense, n_experts, d_expert, d_shared, dense)
+
+
+def layers_of(model: nn.Module) -> list[TappedMlp | TappedExperts]:
+    """The MLPs and experts of a model, where its family has them."""
+    assert isinstance(model, PreTrainedModel)
+    family, sizes = FAMILIES[str(model.config.model_type)], sizes_of(model)
+    if sizes.n_experts:
+        read_experts(model)
+    return find_layers(model, family, sizes)
 
 
 def make_pass(
@@ -108,14 +144,12 @@ def make_pass(
     assert isinstance(model, PreTrainedModel)
     kernel = kernel or plain_kernel("asked for")
     samples = draw_samples(reader, rule, seed=7, n=20)
-    mlps, family = mlps_of(model), FAMILIES[str(model.config.model_type)]
-    written_with = mlps[0].writes.weight
-    assert isinstance(written_with, torch.Tensor)
+    mlps, family, sizes = layers_of(model), FAMILIES[str(model.config.model_type)], sizes_of(model)
     plan = PassPlan(
         model="tiny",
         corpus="random",
         n_layers=len(mlps),
-        d_mlp=written_with.shape[0 if family.transposed else 1],
+        d_mlp=sizes.d_mlp,
         k=k,
         n_samples=len(samples.positions),
         tokens_per_batch=tokens_per_batch,
@@ -125,6 +159,11 @@ def make_pass(
         device="cpu",
         kernel=kernel.name,
         gated=family.mlp.gated,
+        n_experts=sizes.n_experts,
+        d_expert=sizes.d_expert,
+        d_shared=sizes.d_shared,
+        d_dense=sizes.d_dense if sizes.n_experts else 0,
+        dense_layers=tuple(sizes.dense_layers),
     )
     units = plan_units(reader.lengths, tokens_per_batch)
     return ActivationPass(model, mlps, reader, units, samples, rule, kernel, plan)
@@ -147,7 +186,10 @@ def empty_state(work: ActivationPass) -> ActivationState:
 
 @dataclass
 class Oracle:
-    """gate, in, post [position of corpus, layer, neuron] by one forward pass per context."""
+    """gate, in, post [position of corpus, layer, neuron] by one forward pass per context.
+
+    NaN where an expert was not asked, and beyond the neurons of a smaller layer.
+    """
 
     contexts: np.ndarray
     positions: np.ndarray
@@ -157,12 +199,15 @@ class Oracle:
     @classmethod
     def run(cls, model: nn.Module, reader: ListContexts, rule: CountingRule = RULE) -> Self:
         taken: list[ndarray] = []
+        d_mlp = sizes_of(model).d_mlp
 
         def tap(_: int, values: MlpValues) -> None:
-            taken.append(torch.stack([x[0] for x in (values.post, *values.reads)]).numpy())
+            made = torch.stack([x[0] for x in (values.post, *values.reads)]).numpy()
+            missing = ((0, 0), (0, 0), (0, d_mlp - made.shape[2]))
+            taken.append(np.pad(made, missing, constant_values=np.nan))
 
         columns: tuple[list[ndarray], ...] = [], [], [], []
-        with torch.no_grad(), tap_mlps(mlps_of(model), tap):
+        with torch.no_grad(), asked_eagerly(model, tap):
             for i, tokens in enumerate(reader.contexts):
                 taken.clear()
                 model(torch.from_numpy(tokens.astype(np.int64))[None], use_cache=False)
@@ -196,6 +241,68 @@ class Oracle:
         mine = self.contexts == context
         post: ndarray = self.values[mine, 0, layer, neuron]
         return post[max(0, position - WINDOW_BEFORE) : position + WINDOW_AFTER + 1]
+
+
+@contextmanager
+def asked_eagerly(model: nn.Module, tap: Tap) -> Iterator[None]:
+    """`tap` sees what every layer computes, experts by transformers' own code, without ours."""
+    assert isinstance(model, PreTrainedModel)
+    family, sizes = FAMILIES[str(model.config.model_type)], sizes_of(model)
+    if family.experts is None:
+        with tap_mlps(layers_of(model), tap):
+            yield
+        return
+    before = str(model.get_experts_implementation()[""])
+    model.set_experts_implementation("eager")
+    handles = []
+    for layer in range(sizes.n_layers):
+        module = model.get_submodule(f"layers.{layer}.mlp")
+        handles.append(module.register_forward_hook(partial(_seen_by_hand, tap, layer, sizes)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.set_experts_implementation(before)
+
+
+def _seen_by_hand(
+    tap: Tap,
+    layer: int,
+    sizes: LayerSizes,
+    mlp: Any,
+    inputs: tuple[torch.Tensor],
+    output: torch.Tensor,
+) -> None:
+    """What the neurons of a layer compute, by its weights, from what it read; one context."""
+    x = inputs[0][0]
+    silu, linear = nn.functional.silu, nn.functional.linear
+
+    def gated(gate: torch.Tensor, up: torch.Tensor) -> list[torch.Tensor]:
+        a, b = linear(x, gate), linear(x, up)
+        return [a, b, silu(a) * b]
+
+    if sizes.is_dense(layer):
+        made = gated(mlp.gate_proj.weight, mlp.up_proj.weight)
+    else:
+        _, share, chosen = mlp.gate(x)
+        parts, written = [], torch.zeros_like(x)
+        for expert in range(sizes.n_experts):
+            asked = (chosen == expert).any(dim=1, keepdim=True)
+            values = gated(*mlp.experts.gate_up_proj[expert].chunk(2))
+            weight = (share * (chosen == expert)).sum(dim=1, keepdim=True)
+            written += weight * linear(values[2], mlp.experts.down_proj[expert])
+            parts.append([torch.where(asked, each, torch.nan) for each in values])
+        if sizes.d_shared:
+            shared = mlp.shared_expert
+            values = gated(shared.gate_proj.weight, shared.up_proj.weight)
+            open_ = torch.sigmoid(mlp.shared_expert_gate(x))
+            written += open_ * linear(values[2], shared.down_proj.weight)
+            parts.append(values)
+        # The model's own modules put out what these values make.
+        torch.testing.assert_close(written, output[0], rtol=1e-4, atol=1e-4)
+        made = [torch.cat(each, dim=1) for each in zip(*parts, strict=True)]
+    tap(layer, MlpValues.of(each[None] for each in made))
 
 
 def sampled_post(oracle: Oracle, samples: SampledPositions, layer: int) -> np.ndarray:

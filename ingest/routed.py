@@ -1,0 +1,90 @@
+"""Experts at work: transformers' computation of routed experts, replaced by one that can be read.
+
+transformers holds the experts of a layer in two stacks of matrices, [E, 2 d_expert, d_model] with
+the rows of gate first and [E, d_model, d_expert], and lets what computes them be replaced by a
+registered function. This one goes expert by expert, so it shows gate, in and post of each, and
+takes their matrices from elsewhere where they were never loaded.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+NAME: Final = "neuron_catalog"
+"""Under which the computation is registered."""
+
+_TAP: Final = "_neuron_catalog_tap"
+_MATRICES: Final = "_neuron_catalog_matrices"
+
+
+class RoutedValues(NamedTuple):
+    """What one routed expert computed: post before the router's weight, in the model's dtype."""
+
+    positions: Int[Tensor, " r"]  # of the batch, its contexts in a row
+    x: Float[Tensor, "r d_model"]
+    gate: Float[Tensor, "r n"]
+    x_in: Float[Tensor, "r n"]
+    post: Float[Tensor, "r n"]
+    written: Float[Tensor, "r d_model"]
+
+
+ExpertTap: TypeAlias = Callable[[int, RoutedValues], None]
+"""Called with every routed expert of a layer in turn, also those that no position goes to."""
+
+Matrices: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
+"""Gives gate and up, [2 n, d_model], and down, [d_model, n], of an expert."""
+
+
+def read_experts(model: nn.Module) -> None:
+    """Have a model of transformers compute its routed experts by the function of this module."""
+    from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+    ALL_EXPERTS_FUNCTIONS.register(NAME, _forward)
+    model.set_experts_implementation(NAME)  # type: ignore[operator]
+
+
+@contextmanager
+def tapped(experts: nn.Module, tap: ExpertTap) -> Iterator[None]:
+    """Within the context, the experts of one layer show `tap` what they compute."""
+    setattr(experts, _TAP, tap)
+    try:
+        yield
+    finally:
+        delattr(experts, _TAP)
+
+
+def serve(experts: nn.Module, matrices: Matrices) -> None:
+    """Let the experts of one layer take their matrices from `matrices`."""
+    setattr(experts, _MATRICES, matrices)
+
+
+def _forward(
+    experts: Any,
+    hidden_states: Float[Tensor, "t d_model"],
+    top_k_index: Int[Tensor, "t k"],
+    top_k_weights: Float[Tensor, "t k"],
+) -> Float[Tensor, "t d_model"]:
+    tap, matrices = getattr(experts, _TAP, None), getattr(experts, _MATRICES, None)
+    written = torch.zeros_like(hidden_states)
+    asked = set(top_k_index.unique().tolist())
+    for expert in range(experts.num_experts) if tap is not None else sorted(asked):
+        positions, place = (top_k_index == expert).nonzero(as_tuple=True)
+        if len(positions) == 0 and matrices is not None:
+            continue  # nothing is read for nobody
+        if matrices is None:
+            reads, writes = experts.gate_up_proj[expert], experts.down_proj[expert]
+        else:
+            reads, writes = matrices(expert)
+        x = hidden_states[positions]
+        gate, x_in = nn.functional.linear(x, reads).chunk(2, dim=-1)
+        post = experts.act_fn(gate) * x_in
+        out = nn.functional.linear(post, writes)
+        if tap is not None:
+            tap(expert, RoutedValues(positions, x, gate, x_in, post, out))
+        weighted = out * top_k_weights[positions, place, None]
+        written.index_add_(0, positions, weighted.to(written.dtype))
+    return written
