@@ -4,7 +4,6 @@ The catalog is that of `make smollm2`, or the one that CATALOG_DB names. `make d
 pages, docs/tutorial.md and docs/gallery.md.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def main(names: tuple[str, ...], output: Path) -> None:
         os.environ["CATALOG_DB"] = str(FOLDER.parent / "smollm2.duckdb")
     for name in names or NAMES:
         notebook = ran(FOLDER / f"{name}.ipynb")
-        text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
+        text: str = nbformat.writes(notebook)
         (output / f"{name}.ipynb").write_text(text + "\n", encoding="utf-8")
 
 

@@ -130,6 +130,14 @@ COMMANDS: Final = (
         for name in TEXT_FORMATS
     ),
     Killed(
+        "export site",
+        _in("export", "site", "FOLDER/t", "--model", "a", "--force", "--db", "FOLDER/both.duckdb"),
+        "t",
+        ("both.duckdb",),
+        (),
+        texts=True,
+    ),
+    Killed(
         "export duckdb",
         _in("export", "FOLDER/x.duckdb", "--format", "duckdb", "--db", "FOLDER/both.duckdb"),
         "x.duckdb",
