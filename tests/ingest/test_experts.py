@@ -316,6 +316,14 @@ def test_what_does_not_know_experts_refuses_them_by_name(
         assert "mixture of" in answer.err
 
 
+def test_a_list_of_neurons_may_name_experts(db: Path) -> None:
+    listed = ["qwen2_moe:1.e2.3", "qwen2_moe:1.51", "qwen2_moe:2.4"]
+    rows = catalog.open(db).find(neurons=listed).arrow().to_pylist()
+    assert {row["neuron_id"] for row in rows} == {"1.51", "2.4"}
+    with pytest.raises(NotFoundError, match="no expert 9"):
+        catalog.open(db).find(neurons=["qwen2_moe:1.e9.3"])
+
+
 @pytest.mark.parametrize("query_name", ["classes", "classes_by_layer", "medians", "extremes"])
 def test_named_queries_count_every_neuron(query_name: str, db: Path) -> None:
     opened = catalog.open(db)
