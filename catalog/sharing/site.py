@@ -107,8 +107,10 @@ def _indexes(chosen: ChosenNeurons) -> Iterator[tuple[str, str]]:
 
 def _list_page(chosen: ChosenNeurons, title: str, table: str, above: str = "") -> str:
     n = len(chosen.neurons)
-    n_all = chosen.model.sizes.n_neurons
-    said = f"{n:,} of {n_all:,} neurons" + (
+    model = chosen.model
+    # A layer with experts has its own number of neurons.
+    among = "" if model.n_experts is not None else f" of {model.n_layers * model.d_mlp:,}"
+    said = f"{n:,}{among} neurons" + (
         "" if chosen.where is None else f": those with <code>{escaped(chosen.where.strip())}</code>"
     )
     body = f'<div class="report"><h1><b>{escaped(title)}</b></h1><p>{said}</p>{table}</div>'
