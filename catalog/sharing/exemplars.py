@@ -106,7 +106,8 @@ def _shared(
                 each["position"],
                 each["window_start"],
                 each["window_tokens"],
-                [sign * value for value in each["window_post"]],
+                # These formats have no word for an expert that was not asked but inactivity.
+                [0.0 if value is None else sign * value for value in each["window_post"]],
             )
             for each in exemplars
         ],

@@ -373,3 +373,13 @@ def test_ids_and_places_are_inverse() -> None:
     for text in ("1.e5", "1.5.e2", "1.e-1.2", "1.E5.2", "e1.2"):
         with pytest.raises(UsageError, match="is not a neuron id"):
             NeuronId.parse(text)
+
+
+@pytest.mark.parametrize("form", ["neuronpedia", "delphi"])
+def test_exemplars_of_experts_are_handed_on(
+    form: str, db: Path, tmp_path: Path, cli: Callable[..., Answer]
+) -> None:
+    where = ("--model", "mixtral", "--where", "layer = 1 and neuron < 8")
+    done = cli("export", tmp_path / "out", "--format", form, *where, "--db", db)
+    assert done.code == 0, done.err
+    assert any((tmp_path / "out").iterdir())

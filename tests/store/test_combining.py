@@ -64,7 +64,8 @@ def test_two_catalogs_merged_are_one_that_ingested_both(
     assert combined.aliases == ("x", "y")
     assert combined.n_bytes == target.stat().st_size
     expected = public_rows(ingested / "together.duckdb")
-    assert all(expected.values())
+    # Neither has experts; test_experts merges those.
+    assert all(rows for view, rows in expected.items() if view != "router_tokens")
     assert public_rows(target) == expected
     for model in combined.aliases:
         assert all(verify_rows(Handle(target), model)["agree"].to_pylist())
