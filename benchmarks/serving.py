@@ -196,7 +196,7 @@ def main(catalog: Path, pages: int, numbers: tuple[int, ...], *, ingest: bool) -
             if ingest:
                 with ingesting(catalog) as ingests:
                     measure(port, pid, n_clients, pages)
-                click.echo(f"ingests meanwhile: {len(ingests)}, slowest {max(ingests):.1f} s")
+                click.echo(f"ingests meanwhile: {len(ingests)}, slowest {max(ingests, default=0):.1f} s")
             else:
                 measure(port, pid, n_clients, pages)
     show_machine()
