@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -170,6 +171,8 @@ def report(taken: Taken, kind: str, n_clients: int, cpu_s: float) -> None:
         for name, each in sorted(taken.seconds.items()):
             click.echo(f"    {name.strip('_'):<12} slowest {max(each):.3f} s")
     show(f"{what}: refused", len(taken.refused), 0)
+    for status, times in sorted(Counter(taken.refused).items()):
+        click.echo(f"    status {status}: {times}")
 
 
 def measure(port: int, pid: int, n_clients: int, pages: int) -> None:
@@ -196,7 +199,9 @@ def main(catalog: Path, pages: int, numbers: tuple[int, ...], *, ingest: bool) -
             if ingest:
                 with ingesting(catalog) as ingests:
                     measure(port, pid, n_clients, pages)
-                click.echo(f"ingests meanwhile: {len(ingests)}, slowest {max(ingests):.1f} s")
+                click.echo(
+                    f"ingests meanwhile: {len(ingests)}, slowest {max(ingests, default=0):.1f} s"
+                )
             else:
                 measure(port, pid, n_clients, pages)
     show_machine()
