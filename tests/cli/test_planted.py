@@ -43,6 +43,7 @@ COMMANDS: dict[str, list[list[str]]] = {
         ["export", "{out}/lake"],
         ["export", "{out}/texts", "--format", "csv"],
         ["export", "{out}/copy.duckdb", "--format", "duckdb"],
+        ["export", "site", "{out}/site", "--model", "alpha"],
     ],
     "merge": [["merge", "{db}", "--into", "{out}/merged.duckdb"]],
     "ingest": [["ingest", "demo", "--weights", "raw", "--stages", "weights", "--yes"]],
