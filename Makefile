@@ -60,8 +60,8 @@ test-attacks: .venv/ready
 # Readers also run on DuckDB 2, which these tests find before the pinned one; docs/security.md says
 # what must be true before the pin is lifted.
 DUCKDB_2 := 2.0.1
-ON_BOTH := $(addprefix tests/,store/test_sandbox.py store/test_schema.py cli/test_planted.py cli/test_formats.py \
-	queries/test_named_queries.py queries/test_neuron_record.py queries/test_finding.py)
+ON_BOTH := $(addprefix tests/,store/test_sandbox.py store/test_schema.py store/test_lake_sandbox.py store/test_lake.py \
+	cli/test_planted.py cli/test_formats.py queries/test_named_queries.py queries/test_neuron_record.py queries/test_finding.py)
 
 test-duckdb2: .venv/duckdb2/ready
 	PYTHONPATH=$(CURDIR)/.venv/duckdb2 $(BIN)/python -m pytest -n auto --dist worksteal \

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from catalog.errors import AliasTaken, DatabaseError, NotFoundError, SchemaTooNe
 from catalog.queries import named_query, query_names
 from catalog.store.handle import Handle
 from catalog.store.lake.exporting import export_lake
+from catalog.store.lake.files import LakeFiles
+from catalog.store.lake.manifest import read_manifest
 from catalog.store.lake.source import SourceRows
+from catalog.store.lake.storage import Storage
 from catalog.store.location import Location
 from catalog.store.reading import fetch
 from catalog.store.upgrading import ensure_catalog
@@ -324,3 +328,20 @@ def test_reading_leaves_a_lake_as_it_is(lake: Path) -> None:
     for view in PUBLIC:
         rows_of(lake, view)
     assert fingerprint(lake) == before
+
+
+def test_threads_read_where_each_of_them_went(lake: Path) -> None:
+    """DuckDB 2 goes to a place in one call and reads in the next, in several threads at once."""
+    name = "top_tokens/model=alpha/part-00000.parquet"
+    storage, whole = Storage(lake), (lake / name).read_bytes()
+    with (
+        LakeFiles(storage, read_manifest(storage)).open(f"lake://{name}") as stream,
+        ThreadPoolExecutor(1) as another,
+    ):
+        assert stream.seek(0, 2) == len(whole)
+        stream.seek(50)
+        assert another.submit(stream.read, 4).result() == whole[:4]
+        assert stream.read(10) == whole[50:60]
+        another.submit(stream.seek, 200).result()
+        assert stream.read(10) == whole[60:70]
+        assert another.submit(stream.read, 10).result() == whole[200:210]

@@ -1,5 +1,7 @@
 """A lake's files as DuckDB may see them: those of the manifest, for reading."""
 
+import io
+import threading
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
@@ -34,7 +36,7 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
             for view, file in files.items()
         }
 
-    def open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> IO[bytes]:
+    def open(self, path: str, mode: str = "rb", *_: Any, **__: Any) -> "PlacedByThread":
         """A stream over a file of the manifest, if it is as long as that says."""
         if mode != "rb":
             raise PermissionError(f"{path}: a lake is only read")
@@ -49,7 +51,7 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
         if found != size:
             stream.close()
             raise self._damage(name, f"{found:,} of {size:,} bytes")
-        return stream
+        return PlacedByThread(stream)
 
     def glob(self, path: str, *_: Any, **__: Any) -> list[str]:
         """The name itself, if there is such a file: names are given, never searched for."""
@@ -79,3 +81,47 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
             ".",
         )
         return self.fault
+
+
+class PlacedByThread(io.RawIOBase):
+    """A stream in which each thread has a place of its own.
+
+    DuckDB 2 reads a file from several threads at once, each of which goes to its place first and
+    reads there next; another may go elsewhere meanwhile.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        # Not threading.local, which forgets what a thread of C++ left there in an earlier call.
+        self._places: dict[int, int] = {}
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_CUR:
+            offset += self.tell()
+        elif whence == io.SEEK_END:
+            with self._lock:
+                offset = self._stream.seek(offset, whence)
+        self._places[threading.get_ident()] = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._places.get(threading.get_ident(), 0)
+
+    def read(self, size: int = -1) -> bytes:
+        place = self.tell()
+        with self._lock:
+            self._stream.seek(place)
+            found = self._stream.read(size)
+        self._places[threading.get_ident()] = place + len(found)
+        return found
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
