@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import duckdb
 
@@ -20,7 +20,6 @@ from catalog.queries.records import (
     Neighbour,
     Neuron,
     NeuronRecord,
-    OfStage,
     Place,
     Queried,
     RoleCutoffs,
@@ -35,9 +34,9 @@ from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
 
 _Queried = TypeVar("_Queried", bound=Queried)
-_OfStage = TypeVar("_OfStage", bound=OfStage)
 
 _MODELS: Final = "from models order by model"
+_FINISHED: Final = "finished_stages"
 _KINDS: Final = (
     Neuron,
     Place,
@@ -71,65 +70,68 @@ def read_neuron(
         UsageError: several models or corpora, and none was named.
         DatabaseError: its exemplars do not fit the contexts that they name.
     """
-    finished_stages = sql_text("finished_stages")
-    texts = [_MODELS, finished_stages, *(sql_text(kind.QUERY) for kind in _KINDS)]
+    texts = [_MODELS, *map(sql_text, [_FINISHED, *(kind.QUERY for kind in _KINDS)])]
     with catalog.reading(" ".join(texts)) as connection:
-
-        def rows(kind: type[_Queried], **parameters: Any) -> list[_Queried]:
-            found = run_for_dicts(connection, sql_text(kind.QUERY), parameters, catalog.location)
-            return [record_of(kind, row) for row in found]
-
-        def rows_of_stage(kind: type[_OfStage], **parameters: Any) -> list[_OfStage]:
-            return rows(kind, **parameters) if kind.STAGE in stages else []
-
         entry = chosen_model(connection, catalog.location, model)
         neuron_id = neuron_id.resolved(entry.sizes, entry.model)
-        of_model = {"model": entry.model}
-        at = {**of_model, "layer": neuron_id.layer, "neuron": neuron_id.neuron}
-        found = rows(Neuron, **at)
+        records = _Records(connection, catalog.location, entry.model)
+        at = {"layer": neuron_id.layer, "neuron": neuron_id.neuron}
+        found = records(Neuron, **at)
         if not found:
             raise _no_neurons_yet(entry)
-        stages = {
-            row["stage"]
-            for row in run_for_dicts(connection, finished_stages, of_model, catalog.location)
-        }
-        shown = chosen_corpus(rows(Corpus, **of_model), corpus, entry.model)
+        shown = chosen_corpus(records(Corpus), corpus, entry.model)
         on = {**at, "corpus": shown.corpus if shown else None}
-        exemplars = rows(Exemplar, **on) if shown else []
+        exemplars = records(Exemplar, **on) if shown else []
         _check_windows(exemplars, entry.model)
-        cutoffs = rows(RoleCutoffs, **of_model)
-        neighbours = rows_of_stage(Neighbour, **at)
+        cutoffs = records(RoleCutoffs)
+        neighbours = records(Neighbour, **at)
         record = NeuronRecord(
             neuron_id,
             entry,
             found[0],
-            rows(Place, **at, canonical=canonical),
-            rows(TopToken, **at),
+            records(Place, **at, canonical=canonical),
+            records(TopToken, **at),
             shown,
-            _cases(rows(CaseStatistics, **on), exemplars) if shown else {},
+            _cases(records(CaseStatistics, **on), exemplars) if shown else {},
             cutoffs[0] if cutoffs else None,
             [each for each in neighbours if each.side != "twin"],
             [each for each in neighbours if each.side == "twin"],
-            rows_of_stage(Described, **at),
-            *_of_expert(entry, neuron_id, rows, shown),
+            records(Described, **at),
+            *_of_expert(entry, neuron_id, records, shown),
         )
     return canonical_reading(record) if canonical else record
 
 
-class _Rows(Protocol):
-    def __call__(self, kind: type[_Queried], **parameters: Any) -> list[_Queried]: ...
+class _Records:
+    """Records of a model by their kinds; none are asked of a stage that it has not finished."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, catalog: Location, model: str
+    ) -> None:
+        self._connection = connection
+        self._catalog = catalog
+        self._model = model
+        self._finished = {row["stage"] for row in self._rows(_FINISHED)}
+
+    def __call__(self, kind: type[_Queried], **parameters: Any) -> list[_Queried]:
+        if getattr(kind, "STAGE", None) not in (None, *self._finished):
+            return []
+        return [record_of(kind, row) for row in self._rows(kind.QUERY, **parameters)]
+
+    def _rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        asked = {"model": self._model, **parameters}
+        return run_for_dicts(self._connection, sql_text(query), asked, self._catalog)
 
 
 def _of_expert(
-    entry: Model, at: NeuronId, rows: _Rows, shown: Corpus | None
+    entry: Model, at: NeuronId, records: _Records, shown: Corpus | None
 ) -> tuple[list[RouterToken], list[AskedExpert]]:
     """What the router row of a neuron's expert points at, and how often experts are asked."""
     expert = entry.sizes.expert_of(at.layer, at.neuron)
     if expert is None:
         return [], []
-    of_layer = {"model": entry.model, "layer": at.layer}
-    asked = rows(AskedExpert, **of_layer, corpus=shown.corpus) if shown else []
-    return rows(RouterToken, **of_layer, expert=expert), asked
+    asked = records(AskedExpert, layer=at.layer, corpus=shown.corpus) if shown else []
+    return records(RouterToken, layer=at.layer, expert=expert), asked
 
 
 def _no_neurons_yet(entry: Model) -> NotFoundError:

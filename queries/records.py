@@ -17,15 +17,12 @@ _Record = TypeVar("_Record")
 
 
 class Queried(Protocol):
-    """A record whose rows a query of its own gives."""
+    """A record whose rows a query of its own gives.
+
+    Its `STAGE`, if it has one, is the only stage that makes them, which few models have.
+    """
 
     QUERY: ClassVar[str]
-
-
-class OfStage(Queried, Protocol):
-    """One whose rows a single stage makes, which few models have: others are not asked for it."""
-
-    STAGE: ClassVar[str]
 
 
 @dataclass(frozen=True)
