@@ -10,6 +10,8 @@ from catalog.layers import LayerSizes
 _PATTERN = re.compile(r"(\d{1,9})\.(?:e(\d{1,9})\.)?(\d{1,9})", re.ASCII)
 _LAYERS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
 _MOST_LISTED = 10_000
+LONGEST_LIST = 4_000_000
+"""Characters of a list of neurons; no more need be read of what may have no end."""
 
 
 @dataclass(frozen=True, order=True)
@@ -104,6 +106,8 @@ def listed_neurons(text: str) -> list[str]:
     Raises:
         UsageError: a line is no neuron, or there is none, or more than a list may have.
     """
+    if len(text) > LONGEST_LIST:
+        raise UsageError(f"A list of neurons has at most {LONGEST_LIST:,} characters.")
     named: dict[str, None] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):

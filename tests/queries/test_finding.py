@@ -124,3 +124,12 @@ def test_a_pattern_that_nearly_every_piece_matches_is_refused(
     monkeypatch.setattr("catalog.queries.finding._MOST_PIECES", len(PIECES) - 1)
     with pytest.raises(UsageError, match=f"{len(PIECES)} pieces of the vocabulary match"):
         found(known, regex="")
+
+
+@pytest.mark.parametrize("list_file", ["/dev/zero", "/dev/null", "no.ids"])
+def test_a_list_is_read_with_a_bound(
+    cli: Callable[..., Answer], known: Path, list_file: str
+) -> None:
+    answer = cli("find", "--in", list_file, "--db", known)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") <= 4

@@ -1,14 +1,13 @@
 """`catalog find`: the everyday question without SQL."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from catalog.api import Catalog
 from catalog.cli.options import COUNT, layers, model_option, reading_options
 from catalog.cli.output import Output, output_options
-from catalog.neuron_id import listed_neurons
+from catalog.neuron_id import LONGEST_LIST, listed_neurons
 from catalog.taxonomy import (
     BASIS_CHOICES,
     FUNCTIONAL_ROLES,
@@ -48,7 +47,7 @@ from catalog.token_sets import TOKEN_SETS
 @click.option(
     "--in",
     "list_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.File(encoding="utf-8", errors="replace"),
     help="Only neurons of this list: one a line, 28.4737 or model:28.4737.",
 )
 @click.option(
@@ -90,7 +89,7 @@ from catalog.token_sets import TOKEN_SETS
 @output_options
 @reading_options
 def command(
-    catalog: Catalog, output: Output, list_file: Path | None, k: int | None, **sought: Any
+    catalog: Catalog, output: Output, list_file: TextIO | None, k: int | None, **sought: Any
 ) -> None:
     """Find neurons by class, role, layer and token.
 
@@ -103,5 +102,5 @@ def command(
       catalog find --set months --vector out --sign +
       catalog find --in bookmarks.ids --order cos_in_out
     """
-    listed = None if list_file is None else listed_neurons(list_file.read_text("utf-8", "replace"))
+    listed = None if list_file is None else listed_neurons(list_file.read(LONGEST_LIST + 1))
     output.write(catalog.find(neurons=listed, k=k or max(20, len(listed or ())), **sought))
