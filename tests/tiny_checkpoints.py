@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
 
+from catalog.ingest.families import FAMILIES
+
 _EXPERT = re.compile(
     r"model\.layers\.(?P<layer>\d+)\.\w+\.experts\.(?P<expert>\d+)\.(?P<module>\w+)\.weight"
 )
@@ -151,6 +153,9 @@ TINY: dict[str, Callable[..., nn.Module]] = {
     "smollm3": _text_model("SmolLM3Config", "SmolLM3ForCausalLM"),
     "starcoder2": _text_model("Starcoder2Config", "Starcoder2ForCausalLM"),
 }
+
+DENSE = sorted(name for name in TINY if name not in FAMILIES or FAMILIES[name].experts is None)
+"""Those without experts, which some stages do not know."""
 """How to make a tiny model, by the `model_type` of its config.json."""
 
 

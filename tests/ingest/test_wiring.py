@@ -17,7 +17,6 @@ from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.engines.choosing import EngineChoice
 from catalog.ingest.engines.local import LocalEngine
-from catalog.ingest.families.registry import FAMILIES
 from catalog.ingest.neuron_vectors import Block, NeuronVectors
 from catalog.ingest.progress import Silent
 from catalog.ingest.stages import wiring
@@ -223,7 +222,7 @@ def tiny(model_type: str, folder: Path) -> NeuronVectors:
     return NeuronVectors(open_checkpoint(str(checkpoint)), "folded")
 
 
-@pytest.mark.parametrize("model_type", sorted(set(FAMILIES) & set(tiny_checkpoints.TINY)))
+@pytest.mark.parametrize("model_type", tiny_checkpoints.DENSE)
 def test_every_list_of_every_family(model_type: str, tmp_path: Path) -> None:
     weights = tiny(model_type, tmp_path)
     check_all(computed(weights, tmp_path / "staged"), of_weights(weights))

@@ -12,7 +12,7 @@ from catalog.neuron_id import NeuronId
 from catalog.queries import named_query
 from catalog.queries.neuron_record import read_neuron
 from catalog.reports import report
-from catalog.reports.blocks import Table
+from catalog.reports.blocks import NeuronSpan, Span, Table
 from catalog.store.handle import Handle
 from catalog.store.reading import fetch
 from catalog.store.writing import finish_run, insert_rows, start_run, writing
@@ -166,9 +166,14 @@ def test_the_record_has_both_sides_and_the_report_shows_them(wired: Path) -> Non
     ]
     assert (record.wires[1].token, record.wires[1].sign) == ("d", "+")
     writers, twins = (block for block in report(record) if isinstance(block, Table))
-    assert writers.rows[0] == ("gate", "0.0", "+0.900", "enrichment", "prediction", "")
-    assert writers.rows[2] == ("gate", "0.1", "-0.700", "enrichment", "prediction", '+ "d"')
-    assert twins.rows == (("in", "0.0", "-0.600", "enrichment", "prediction", ""),)
+    (rows, (twin,)) = (
+        [tuple(cell if isinstance(cell, str) else cell.text for cell in row) for row in table.rows]
+        for table in (writers, twins)
+    )
+    assert rows[0] == ("gate", "0.0", "+0.900", "enrichment", "prediction", "")
+    assert rows[2] == ("gate", "0.1", "-0.700", "enrichment", "prediction", '+ "d"')
+    assert twin == ("in", "0.0", "-0.600", "enrichment", "prediction", "")
+    assert writers.rows[0][1:4:2] == (NeuronSpan("0.0"), Span("enrichment", io_class="enrichment"))
 
 
 def signs(wired: Path, neuron: NeuronId) -> Mapping[tuple[str, str], float]:

@@ -24,7 +24,8 @@ class _QueryCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # What --help is about stands among the arguments, which click reads after it.
         values, _, _ = self.make_parser(ctx).parse_args(list(args))
-        ctx.meta[_ASKED] = values.get("name")
+        name = values.get("name")
+        ctx.meta[_ASKED] = name if isinstance(name, str) else None
         return super().parse_args(ctx, args)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -103,7 +103,7 @@ def test_every_scored_position_comes_into_the_state(folder: Path) -> None:
         assert state.top[at, 0, 1] == pytest.approx(ranked[::-1][:4], abs=1e-5)
 
 
-@pytest.mark.parametrize("family", sorted(tiny_checkpoints.TINY))
+@pytest.mark.parametrize("family", tiny_checkpoints.DENSE)
 def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_path: Path) -> None:
     """A pass from a later layer is the clean pass; logits are those of the whole causal model, its
     caps and scales included."""

@@ -191,7 +191,7 @@ class Plain:
     def w_out(self, layer: int, kind: WeightKind) -> Array:
         """[d_mlp, d_model]."""
         block = self.decoder.layers[layer]
-        w_out = array(block.mlp.down_proj.weight).T
+        w_out = _down(block.mlp)
         if kind != "raw" and self.model_type == "olmo":
             w_out = w_out - w_out.mean(axis=1, keepdims=True)
         if kind == "effective" and self.model_type in _POST_NORM:
@@ -216,6 +216,17 @@ class Plain:
         last = left[:, -int(np.ceil(40 * len(W_U) / 4096)) :]
         shares: Array = np.linalg.norm(unit(self.w_out(layer, kind)) @ last, axis=1)
         return shares
+
+
+def _down(mlp: torch.nn.Module) -> Array:
+    """[d_mlp, d_model]: what an MLP writes; of experts one after another, a shared one last."""
+    experts = getattr(mlp, "experts", None)
+    if experts is None:
+        return array(mlp.get_submodule("down_proj").get_parameter("weight")).T
+    rows = [weight.T for weight in array(experts.down_proj)]
+    if hasattr(mlp, "shared_expert"):
+        rows.append(array(mlp.get_submodule("shared_expert.down_proj").get_parameter("weight")).T)
+    return np.concatenate(rows)
 
 
 class PlainWithoutGate(Plain):

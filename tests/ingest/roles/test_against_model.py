@@ -88,7 +88,7 @@ def test_attention_scores(case: str, kind: WeightKind, model: Any) -> None:
     keys = list(start_keys(weights, TOKEN))
     for layer in range(N_LAYERS - 1):
         directions = head_directions(weights, layer + 1, keys[layer + 1])
-        w_out = weights.block(layer, 0, weights.d_mlp)["out"]
+        w_out = torch.cat([block["out"] for _, block in weights.blocks(layer)])
         cosines = direction_cosines(unit_rows(w_out), directions).numpy()
         np.testing.assert_allclose(cosines, plain.cosines(layer, layer + 1, kind), atol=1e-5)
 
@@ -100,7 +100,7 @@ def test_null_space_shares(case: str, kind: WeightKind, model: Any) -> None:
     weights = weights_of(folder, kind)
     basis = null_space(unembedding(weights), n_null_directions(weights.d_model))
     for layer in range(N_LAYERS):
-        w_out = weights.block(layer, 0, weights.d_mlp)["out"]
+        w_out = torch.cat([block["out"] for _, block in weights.blocks(layer)])
         shares = null_space_shares(unit_rows(w_out), basis).numpy()
         np.testing.assert_allclose(shares, plain.shares(layer, kind), atol=1e-5)
 
