@@ -28,17 +28,22 @@ EDITS = {
     "ablation_difference": "low = high",
     "ablation_position": "position = position + 1",
     "description": "description = description || ', and more'",
+    "router_token": "score = score + 1",
 }
 SEES = (
     "Error: What is stored differs: rows of {}. Restore the catalog from a copy, or redo the stage "
     "with catalog ingest --force."
+)
+OF_TINY = (
+    "run_id in (select run_id from ingest_run join model using (model_id) where alias = 'tiny')"
 )
 CHANGED = {
     Fault(
         f"a value of `{table}` is changed behind our back", 8, SEES.format(table), "all other rows"
     ): (
         f"update {table} set {edit} where rowid = "
-        f"(select min(rowid) from {table} where run_id = (select max(run_id) from {table}))"
+        f"(select min(rowid) from {table} where run_id = (select max(run_id) from {table} "
+        f"where {OF_TINY if table != 'router_token' else True}))"
     )
     for table, edit in EDITS.items()
 }
@@ -66,15 +71,22 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
         assert answer.code == 0, answer.err
         answer = cli_process("describe", "1.1", "names a class", "--db", ingest.db)
         assert answer.code == 0, answer.err
+        experts = tiny_checkpoints.build("mixtral", folder / "experts")
+        tiny_checkpoints.save_tokenizer(experts)
+        vocab = ("--alias", "experts", "--stages", "weights,vocab", "--device", "cpu", "--yes")
+        answer = cli_process("ingest", experts, *vocab, "--db", ingest.db)
+        assert answer.code == 0, answer.err
 
     return Path(shutil.copy(once("faults-whole", make) / "c.duckdb", tmp_path / "whole.duckdb"))
 
 
 @injects(*CHANGED, LOST)
 def test_rows_that_changed(fault: Fault, whole: Path, cli: Callable[..., Answer]) -> None:
-    assert cli("verify", "tiny", "--db", whole).code == 0
-    execute(whole, CHANGED.get(fault, "delete from top_token where layer = 1 and neuron = 2"))
-    fault.seen(cli("verify", "tiny", "--rows", "--db", whole))
+    change = CHANGED.get(fault, f"delete from top_token where layer = 1 and {OF_TINY}")
+    alias = "experts" if "router_token" in change else "tiny"
+    assert cli("verify", alias, "--db", whole).code == 0
+    execute(whole, change)
+    fault.seen(cli("verify", alias, "--rows", "--db", whole))
 
 
 def test_every_bulk_table_is_among_them(whole: Path) -> None:
@@ -126,7 +138,7 @@ def test_notes_that_are_no_json(fault: Fault, whole: Path, cli: Callable[..., An
     fault.seen(cli("verify", "tiny", "--db", whole))
     for words in (
         ["models"],
-        ["show", "0.1"],
+        ["show", "0.1", "--model", "tiny"],
         ["sql", "select notes, parameters, versions from ingest_runs"],
         ["export", whole.parent / "lake"],
     ):
