@@ -142,6 +142,12 @@ def _no_neurons_yet(entry: Model) -> NotFoundError:
     )
 
 
+def read_model(catalog: Handle, alias: str | None) -> Model:
+    """The row of `models` for an alias, or the only one there is; raises as `chosen_model`."""
+    with catalog.reading(_MODELS) as connection:
+        return chosen_model(connection, catalog.location, alias)
+
+
 def chosen_model(
     connection: duckdb.DuckDBPyConnection, catalog: Location, alias: str | None
 ) -> Model:

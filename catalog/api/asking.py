@@ -75,10 +75,9 @@ class Asking(Opened):
 
     def entry(self, model: str | None = None) -> "Model":
         """The row of `models` of an alias, which may be left out where there is only one."""
-        from catalog.queries.neuron_record import chosen_model
+        from catalog.queries.neuron_record import read_model
 
-        with self._handle.reading() as connection:
-            return chosen_model(connection, self._handle.location, model)
+        return read_model(self._handle, model)
 
     def corpora(self, model: str) -> list[str]:
         """Names of the corpora on which a model's activations are shown."""

@@ -85,10 +85,13 @@ class Neurons(Opened):
 
         Raises:
             UsageError: it is no neuron id.
+            NotFoundError: there is no such model or neuron.
         """
+        from catalog.queries.neuron_record import read_model
         from catalog.queries.sql import sql_text
 
-        asked = NeuronId.parse(neuron_id)
+        sizes = read_model(self._handle, model).sizes
+        asked = NeuronId.parse(neuron_id).resolved(sizes, model)
         at = {"model": model, "corpus": corpus, "layer": asked.layer, "neuron": asked.neuron}
         return Rows(self._handle.fetch(sql_text("neuron_samples"), at))
 

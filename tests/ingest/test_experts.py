@@ -316,6 +316,14 @@ def test_what_does_not_know_experts_refuses_them_by_name(
         assert "mixture of" in answer.err
 
 
+def test_samples_are_those_of_the_neuron_within_its_expert(db: Path) -> None:
+    opened = catalog.open(db)
+    (corpus,) = opened.corpora("qwen2_moe")
+    of_expert = opened.samples("1.e2.7", "qwen2_moe", corpus).arrow()
+    assert len(of_expert)
+    assert of_expert == opened.samples("1.55", "qwen2_moe", corpus).arrow()
+
+
 def test_a_list_of_neurons_may_name_experts(db: Path) -> None:
     listed = ["qwen2_moe:1.e2.3", "qwen2_moe:1.51", "qwen2_moe:2.4"]
     rows = catalog.open(db).find(neurons=listed).arrow().to_pylist()
