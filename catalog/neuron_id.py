@@ -94,7 +94,7 @@ class NamedNeuron:
             UsageError: what follows the last colon is no neuron id.
         """
         model, colon, neuron = text.strip().rpartition(":")
-        return cls(model if colon else None, NeuronId.parse(neuron))
+        return cls(model.strip() if colon else None, NeuronId.parse(neuron))
 
     def __str__(self) -> str:
         return f"{self.model}:{self.id}" if self.model is not None else str(self.id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from catalog.formats.glyphs import UNICODE
 from catalog.formats.numbers import meaningful
-from catalog.neuron_id import NeuronId
+from catalog.neuron_id import NamedNeuron
 from catalog.queries.neuron_record import read_neuron
 from catalog.queries.records import Neuron, NeuronRecord, record_of
 from catalog.queries.sql import sql_text
@@ -62,8 +62,8 @@ def read_pair(
     """
 
     def read(text: str) -> NeuronRecord:
-        alias, colon, neuron = text.rpartition(":")
-        return read_neuron(catalog, NeuronId.parse(neuron), alias if colon else model, corpus)
+        named = NamedNeuron.parse(text)
+        return read_neuron(catalog, named.id, model if named.model is None else named.model, corpus)
 
     return Pair(read(first), read(second))
 

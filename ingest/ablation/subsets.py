@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int32
 from numpy import ndarray
 
 from catalog.errors import Command, NotFoundError, UsageError
-from catalog.neuron_id import NeuronId
+from catalog.neuron_id import NamedNeuron, NeuronId
 from catalog.queries.conditions import ids_where, neuron_condition
 from catalog.queries.records import Entry
 from catalog.store.location import Location
@@ -176,11 +176,11 @@ def _own_ids(texts: Sequence[str], entry: Entry) -> list[NeuronId]:
     """
     ids = []
     for text in texts:
-        model, colon, rest = text.rpartition(":")
-        if colon and model.strip() != entry.model:
+        named = NamedNeuron.parse(text)
+        if named.model not in (None, entry.model):
             raise UsageError(
-                f"{text.strip()} is a neuron of {model.strip()}; only neurons of {entry.model} can "
-                "be ablated in it."
+                f"{named} is a neuron of {named.model}; only neurons of {entry.model} can be "
+                "ablated in it."
             )
-        ids.append(NeuronId.parse(rest).resolved(entry.sizes, entry.model))
+        ids.append(named.id.resolved(entry.sizes, entry.model))
     return ids

@@ -5,6 +5,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from catalog.errors import Option
+from catalog.neuron_id import NamedNeuron
 from catalog.pages.addresses import address, neuron_address
 from catalog.pages.asking import Asked
 from catalog.pages.rendering import in_words
@@ -31,10 +32,10 @@ def show(asked: Asked) -> Shown:
     table = compared.arrow()
     beside = []
     for text in (first, second):
-        alias, colon, neuron = text.rpartition(":")
-        of = alias if colon else model
+        named = NamedNeuron.parse(text)
+        of = model if named.model is None else named.model
         corpora = asked.catalog.corpora(of) if of else []
-        record = asked.catalog.neuron(neuron, of, corpora[0] if len(corpora) > 1 else None)
+        record = asked.catalog.neuron(str(named.id), of, corpora[0] if len(corpora) > 1 else None)
 
         def token_address(token: str, of: str = record.model.model) -> str:
             return address("tokens", token, parameters={"model": of})
