@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from catalog.errors import Command, NotFoundError, Option, UsageError
-from catalog.queries.neuron_record import chosen_corpus, chosen_model
+from catalog.queries.neuron_record import chosen_corpus, chosen_model, known_corpora
 from catalog.queries.records import Corpus, Entry, record_of
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
@@ -50,8 +50,8 @@ def held_token(
         entry = chosen_model(connection, catalog.location, model)
         asked = {"model": entry.model}
         fingerprint = run_for_dicts(connection, sql_text("fingerprint"), asked, catalog.location)
-        known = run_for_dicts(connection, sql_text(Corpus.QUERY), asked, catalog.location)
-        shown = chosen_corpus([record_of(Corpus, row) for row in known], corpus, entry.model)
+        known = known_corpora(connection, catalog.location, entry.model)
+        shown = chosen_corpus(known, corpus, entry.model)
         if shown is None:
             raise NotFoundError(
                 f"{entry.model} has no corpus in the catalog.",

@@ -201,6 +201,14 @@ def read_entry(catalog: Handle, alias: str | None, neuron_id: NeuronId | None = 
         return record_of(Entry, vars(entry) | row)
 
 
+def known_corpora(
+    connection: duckdb.DuckDBPyConnection, catalog: Location, model: str
+) -> list[Corpus]:
+    """The corpora on which a model's activations are shown, by name."""
+    rows = run_for_dicts(connection, sql_text(Corpus.QUERY), {"model": model}, catalog)
+    return [record_of(Corpus, row) for row in rows]
+
+
 def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:
     """The corpus of that name, or the only one there is; None if there is none.
 

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import CorpusError, UsageError
-from catalog.queries.neuron_record import chosen_corpus
-from catalog.queries.records import Corpus, Entry, record_of
+from catalog.queries.neuron_record import chosen_corpus, known_corpora
+from catalog.queries.records import Entry
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
@@ -64,8 +64,7 @@ def scales(
 
     with catalog.reading() as connection:
         asked = {"model": entry.model}
-        rows = run_query(connection, sql_text(Corpus.QUERY), asked, catalog.location).to_pylist()
-        known = [record_of(Corpus, row) for row in rows]
+        known = known_corpora(connection, catalog.location, entry.model)
         shown = None
         if corpus is not None or by == "unusual" or (by is None and len(known) == 1):
             shown = chosen_corpus(known, corpus, entry.model)

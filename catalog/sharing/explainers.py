@@ -8,9 +8,8 @@ from typing import Protocol
 
 from catalog.errors import Command, NotFoundError, Option, UsageError
 from catalog.queries.conditions import ChosenNeurons, neurons_where
-from catalog.queries.neuron_record import chosen_corpus
-from catalog.queries.records import Corpus, record_of
-from catalog.queries.sql import sql_text
+from catalog.queries.neuron_record import chosen_corpus, known_corpora
+from catalog.queries.records import Corpus
 from catalog.sharing import EXPLAINERS
 from catalog.sharing.exemplars import Share
 from catalog.sharing.folder import as_folder, filled, require_few
@@ -75,8 +74,9 @@ def export_exemplars(
 
 def _corpus(catalog: Handle, chosen: ChosenNeurons, name: str | None) -> Corpus:
     alias = chosen.model.model
-    rows = catalog.rows(sql_text(Corpus.QUERY), {"model": alias})
-    found = chosen_corpus([record_of(Corpus, row) for row in rows], name, alias)
+    with catalog.reading() as connection:
+        known = known_corpora(connection, catalog.location, alias)
+    found = chosen_corpus(known, name, alias)
     if found is None:
         raise NotFoundError(
             f"{alias} has no activations yet, so there is no exemplar.",
