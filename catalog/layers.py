@@ -20,6 +20,24 @@ class LayerSizes:
     d_shared: int = 0
     dense_layers: Sequence[int] = ()
 
+    @classmethod
+    def of_entry(
+        cls,
+        n_layers: int,
+        d_mlp: int,
+        n_experts: int | None,
+        d_expert: int | None,
+        d_shared: int | None,
+        d_dense: int | None,
+        dense_layers: Sequence[int] | None,
+    ) -> "LayerSizes":
+        """From the columns of an entry; those about experts are NULL where there are none."""
+        if not n_experts:
+            return cls(n_layers, d_mlp)
+        return cls(
+            n_layers, d_dense or 0, n_experts, d_expert or 0, d_shared or 0, dense_layers or ()
+        )
+
     @property
     def d_mlp(self) -> int:
         """The most neurons of a layer."""

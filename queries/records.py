@@ -54,15 +54,14 @@ class Model:
     @property
     def sizes(self) -> LayerSizes:
         """The neurons of its layers."""
-        if self.n_experts is None or self.d_expert is None:
-            return LayerSizes(self.n_layers, self.d_mlp)
-        return LayerSizes(
+        return LayerSizes.of_entry(
             self.n_layers,
-            self.d_dense or 0,
+            self.d_mlp,
             self.n_experts,
             self.d_expert,
-            self.d_shared or 0,
-            self.dense_layers or (),
+            self.d_shared,
+            self.d_dense,
+            self.dense_layers,
         )
 
     @property

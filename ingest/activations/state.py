@@ -59,10 +59,8 @@ class PassPlan:
     @property
     def sizes(self) -> LayerSizes:
         """The neurons of the layers."""
-        if self.n_experts == 0:
-            return LayerSizes(self.n_layers, self.d_mlp)
-        experts = self.n_experts, self.d_expert, self.d_shared
-        return LayerSizes(self.n_layers, self.d_dense, *experts, self.dense_layers)
+        experts = self.n_experts, self.d_expert, self.d_shared, self.d_dense, self.dense_layers
+        return LayerSizes.of_entry(self.n_layers, self.d_mlp, *experts)
 
     @property
     def n_cases(self) -> int:

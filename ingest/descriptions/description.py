@@ -60,9 +60,9 @@ class Description:
         """What tells it from others of its source on the neuron."""
         if self.key:
             return self.key
-        stated = "\0".join([self.explainer or "", self.scorer or "", self.text.strip()])
         import hashlib
 
+        stated = "\0".join([self.explainer or "", self.scorer or "", self.text.strip()])
         return hashlib.sha256(stated.encode("utf-8", "replace")).hexdigest()[:16]
 
 

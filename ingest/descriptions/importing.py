@@ -10,12 +10,13 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from catalog.errors import Command, NotFoundError, Option, UsageError
+from catalog.errors import NotFoundError, Option, UsageError
 from catalog.ingest.descriptions.description import ANY, Description, NotANeuron
 from catalog.ingest.descriptions.formats import FORMATS, Found
 from catalog.ingest.versions import versions
 from catalog.layers import LayerSizes
 from catalog.neuron_id import NeuronId
+from catalog.queries.neuron_record import chosen_alias, no_model_yet
 from catalog.store.descriptions import BY_HAND, add_descriptions
 from catalog.store.handle import Handle
 
@@ -96,7 +97,6 @@ def import_descriptions(
     """
     if file_format not in FORMATS:
         raise UsageError(f"format is {file_format!r}; there is: {', '.join(FORMATS)}.")
-    path = Path(path)
     found = FORMATS[file_format](path)
     with catalog.tables("") as connection:
         entries = _entries(connection)
@@ -170,16 +170,11 @@ class _Names:
         catalog: Handle,
     ) -> None:
         if not entries:
-            raise NotFoundError(
-                f"{catalog} holds no model yet.", "Make a first one: ", Command("ingest", ("demo",))
-            )
+            raise no_model_yet(catalog)
         self._by_alias = {each.alias: each for each in entries}
         self._names = names
         for alias in [*names.values(), *([] if model is None else [model])]:
-            if alias not in self._by_alias:
-                raise NotFoundError(
-                    f"{catalog} holds no model {alias!r}. There is: {', '.join(self._by_alias)}."
-                )
+            chosen_alias(list(self._by_alias), catalog, alias)
         self._model = model
 
     def named(self, name: str | None) -> _Entry | None:
@@ -206,12 +201,11 @@ class _Names:
 
 def _entries(connection: duckdb.DuckDBPyConnection) -> list[_Entry]:
     rows = connection.execute(
-        "select model_id, alias, source, n_layers, case when n_experts is null then d_mlp "
-        "else d_dense end, coalesce(n_experts, 0), coalesce(d_expert, 0), coalesce(d_shared, 0), "
-        "coalesce(dense_layers, []) from model order by alias"
+        "select model_id, alias, source, n_layers, d_mlp, n_experts, d_expert, d_shared, d_dense, "
+        "dense_layers from model order by alias"
     ).fetchall()
     return [
-        _Entry(model_id, alias, source, LayerSizes(*sizes))
+        _Entry(model_id, alias, source, LayerSizes.of_entry(*sizes))
         for model_id, alias, source, *sizes in rows
     ]
 
