@@ -1,6 +1,6 @@
 """Neurons by class, role, layer and token: the everyday question without SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -10,6 +10,7 @@ from catalog.errors import SqlError, UsageError
 from catalog.neuron_id import NamedNeuron, NeuronId
 from catalog.queries.neuron_record import chosen_model
 from catalog.queries.parameters import require_gates, require_known
+from catalog.queries.records import Model
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
 from catalog.store.location import Location
@@ -219,7 +220,7 @@ def _among(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The list that the search is confined to as parameters, and a note on who is not there."""
     named = [NamedNeuron.parse(each) for each in sought.neurons or ()]
-    asked = [(each, *_counted(each, connection, catalog, sought.model)) for each in named]
+    asked = list(_counted(named, connection, catalog, sought.model))
     rows: list[dict[str, Any]] = []
     if named:
         parameters = {
@@ -246,17 +247,31 @@ def _among(
 
 
 def _counted(
-    named: NamedNeuron, connection: duckdb.DuckDBPyConnection, catalog: Location, model: str | None
-) -> tuple[str | None, NeuronId]:
-    """The model of a neuron in a list, and its id counted through the layer, if it names an expert.
+    named: Iterable[NamedNeuron],
+    connection: duckdb.DuckDBPyConnection,
+    catalog: Location,
+    model: str | None,
+) -> Iterator[tuple[NamedNeuron, str | None, NeuronId]]:
+    """The neurons of a list, each with its model and its id counted through the layer.
+
+    The model is None where none is named, and none is needed to know an expert's place.
 
     Raises:
         NotFoundError, UsageError: no such expert, or it is not clear of which model.
     """
-    if named.id.expert is None:
-        return named.model, named.id
-    entry = chosen_model(connection, catalog, named.model or model)
-    return entry.model, named.id.resolved(entry.sizes, entry.model)
+    entries: dict[str | None, Model] = {}
+    for each in named:
+        if each.id.expert is None:
+            yield each, each.model, each.id
+            continue
+        alias = model if each.model is None else each.model
+        if alias not in entries:
+            entries[alias] = chosen_model(connection, catalog, alias)
+        yield (
+            each,
+            entries[alias].model,
+            each.id.resolved(entries[alias].sizes, entries[alias].model),
+        )
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought) -> list[str]:

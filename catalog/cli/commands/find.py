@@ -47,7 +47,7 @@ from catalog.token_sets import TOKEN_SETS
 @click.option(
     "--in",
     "list_file",
-    type=click.File(encoding="utf-8", errors="replace"),
+    type=click.File(encoding="utf-8-sig", errors="replace"),
     help="Only neurons of this list: one a line, 28.4737 or model:28.4737.",
 )
 @click.option(

@@ -1,5 +1,6 @@
 """Neurons by class, role, layer and token, with counts beside every choice."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from catalog.neuron_id import parsed_layers, spelled_layers
@@ -32,7 +33,8 @@ _SMALLEST_FIRST: Final = ("model", "io_class", "role", "rank", "vector", "basis"
 
 def show(asked: Asked) -> Shown:
     """The neurons, a page at a time, and how many there are of each class, role and layer."""
-    sought = _sought(asked)
+    models = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
+    sought = _sought(asked, models)
     choices = asked.catalog.choices()
     size, number = asked.settings.per_page, asked.integer("page", 1) or 1
     k = min(asked.integer("k", size) or size, asked.settings.max_rows)
@@ -47,7 +49,7 @@ def show(asked: Asked) -> Shown:
         said={
             "sought": sought,
             "choices": choices,
-            "models": [row["model"] for row in asked.catalog.models().arrow().to_pylist()],
+            "models": models,
             "layers": spelled_layers(sought["layers"]),
             "notes": rows.notes,
             "without_list": address("find", parameters=asked.changed(**{"in": None, "page": None})),
@@ -66,7 +68,7 @@ _OF_TOKEN: Final = (
 """What counts beside the choices leave out."""
 
 
-def _sought(asked: Asked) -> dict[str, Any]:
+def _sought(asked: Asked, models: Sequence[str]) -> dict[str, Any]:
     typical = asked.text("typicality")
     layers = ",".join(asked.texts("layer"))
     tokens = {
@@ -75,9 +77,8 @@ def _sought(asked: Asked) -> dict[str, Any]:
         "token_set": asked.texts("set"),
     }
     model = asked.text("model")
-    if model is None:
-        names = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
-        model = names[0] if len(names) == 1 else None
+    if model is None and len(models) == 1:
+        model = models[0]
     return {
         "model": model,
         "io_class": asked.texts("class"),
