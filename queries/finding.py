@@ -267,11 +267,8 @@ def _counted(
         alias = model if each.model is None else each.model
         if alias not in entries:
             entries[alias] = chosen_model(connection, catalog, alias)
-        yield (
-            each,
-            entries[alias].model,
-            each.id.resolved(entries[alias].sizes, entries[alias].model),
-        )
+        entry = entries[alias]
+        yield each, entry.model, each.id.resolved(entry.sizes, entry.model)
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought) -> list[str]:

@@ -130,8 +130,8 @@ def _rendered(block: Block, around: Surroundings) -> str:
             return f"<p>{_shaded(block, around)}</p>"
         case Cases(cases):
             return f'<div class="cases">{"".join(_case(case, around) for case in cases)}</div>'
-        case Table():
-            return _table(block, around)
+        case Table(columns, rows):
+            return table(columns, ((_cell(cell, around) for cell in row) for row in rows))
 
 
 def _words(span: Span | TokenSpan | Option, around: Surroundings) -> str:
@@ -218,12 +218,12 @@ def _bases(each: TokenList) -> str:
     return ", ".join(_BASIS_LABELS[basis] for basis in (each.basis, each.also) if basis)
 
 
-def _table(block: Table, around: Surroundings) -> str:
-    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in block.columns)
-    rows = ("".join(f"<td>{_cell(cell, around)}</td>" for cell in row) for row in block.rows)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    table = f'<table class="listed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="wide">{table}</div>'
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of cells that are HTML, which scrolls where it is wider than the page."""
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    listed = f'<table class="listed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="wide">{listed}</div>'
 
 
 def _cell(cell: Cell, around: Surroundings) -> str:

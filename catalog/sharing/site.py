@@ -13,7 +13,7 @@ from catalog.neuron_id import NeuronId
 from catalog.queries.conditions import ChosenNeuron, ChosenNeurons, neurons_where
 from catalog.queries.neuron_record import read_neuron
 from catalog.reports import report
-from catalog.reports.html import class_name, document, escaped, page
+from catalog.reports.html import class_name, document, escaped, page, table
 from catalog.sharing.folder import as_folder, filled, require_few
 from catalog.store.handle import Handle
 from catalog.store.location import Location
@@ -98,27 +98,23 @@ def _indexes(chosen: ChosenNeurons) -> Iterator[tuple[str, str]]:
         layer: list(neurons) for layer, neurons in groupby(chosen.neurons, lambda each: each.layer)
     }
     rows = [[_link(_layer_file(at), str(at)), f"{len(there):,}"] for at, there in layers.items()]
-    yield _INDEX, _list_page(chosen, f"Neurons of {alias}", _table(("layer", "neurons"), rows))
+    yield _INDEX, _list_page(chosen, f"Neurons of {alias}", table(("layer", "neurons"), rows))
     above = f"<nav>{_link(_INDEX, f'Neurons of {alias}')}</nav>"
     for layer, there in layers.items():
         title = f"Neurons of layer {layer} of {alias}"
         yield _layer_file(layer), _list_page(chosen, title, _neuron_table(there), above)
 
 
-def _list_page(chosen: ChosenNeurons, title: str, table: str, above: str = "") -> str:
-    n = len(chosen.neurons)
-    model = chosen.model
-    # A layer with experts has its own number of neurons.
-    among = "" if model.n_experts is not None else f" of {model.n_layers * model.d_mlp:,}"
-    said = f"{n:,}{among} neurons" + (
+def _list_page(chosen: ChosenNeurons, title: str, listed: str, above: str = "") -> str:
+    said = f"{len(chosen.neurons):,} of {chosen.model.sizes.n_neurons:,} neurons" + (
         "" if chosen.where is None else f": those with <code>{escaped(chosen.where.strip())}</code>"
     )
-    body = f'<div class="report"><h1><b>{escaped(title)}</b></h1><p>{said}</p>{table}</div>'
+    body = f'<div class="report"><h1><b>{escaped(title)}</b></h1><p>{said}</p>{listed}</div>'
     return page(above + body, title)
 
 
 def _neuron_table(neurons: Sequence[ChosenNeuron]) -> str:
-    return _table(_COLUMNS, [_row(each) for each in neurons])
+    return table(_COLUMNS, [_row(each) for each in neurons])
 
 
 def _row(each: ChosenNeuron) -> list[str]:
@@ -132,13 +128,6 @@ def _row(each: ChosenNeuron) -> list[str]:
         *("" if cosine is None else f"{cosine:+.3f}" for cosine in cosines),
         escaped(each.description or ""),
     ]
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells that are HTML."""
-    head = "".join(f"<th>{escaped(name)}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<table class="listed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _link(file: str, text: str) -> str:

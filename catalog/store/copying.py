@@ -74,7 +74,7 @@ def hold(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source]) -> No
 
 
 def run_script(
-    connection: duckdb.DuckDBPyConnection, name: str, **variables: Sequence[str] | None
+    connection: duckdb.DuckDBPyConnection, name: str, **variables: Sequence[str] | int | None
 ) -> duckdb.DuckDBPyConnection:
     """Run an SQL script of this folder, which finds `variables` by `getvariable`."""
     for variable, value in variables.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from catalog.stages import DESCRIPTIONS
+from catalog.store.copying import run_script
 from catalog.store.digests import digest_of
 from catalog.store.sealing import sealed_columns
 from catalog.store.writing import RunStart, finish_run, insert_rows, record_loaded, start_run
@@ -23,28 +24,6 @@ BY_HAND: Final = "hand"
 
 _TABLE: Final = "description"
 _KEY: Final = "layer, neuron, sign_case, source, source_key"
-
-_NEW: Final = f"""
-create or replace temp table new_description as
-with known as (
-    select d.*
-    from description d
-    join current_rows c on c.run_id = d.run_id and c.bulk_table = '{_TABLE}'
-    join ingest_run r on r.run_id = d.run_id
-    where c.model_id = $1
-    qualify row_number() over (partition by {_KEY} order by r.finished_at desc, d.run_id desc) = 1
-),
-last_given as (
-    from staged_description
-    qualify row_number() over (partition by {_KEY} order by place desc) = 1
-)
-select * exclude (place)
-from last_given
-except
-select * exclude (run_id)
-from known
-order by {_KEY}
-"""
 
 
 def add_descriptions(
@@ -61,7 +40,7 @@ def add_descriptions(
     the format they came in, or by hand.
     """
     connection.register("staged_description", rows)
-    connection.execute(_NEW, [model_id])
+    run_script(connection, "new_descriptions.sql", model_id=model_id)
     connection.unregister("staged_description")
     columns = sealed_columns(table_named(_TABLE))
     found = digest_of(connection, "new_description", columns)
