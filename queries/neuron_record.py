@@ -185,17 +185,15 @@ def no_model_yet(catalog: object) -> NotFoundError:
     )
 
 
-def read_entry(catalog: Handle, alias: str | None, neuron_id: NeuronId | None = None) -> Entry:
-    """The row of `models` and the checkpoint's fingerprint; a neuron is checked to be in range.
+def read_entry(catalog: Handle, alias: str | None) -> Entry:
+    """The row of `models` and the checkpoint's fingerprint.
 
     Raises:
-        NotFoundError, UsageError: no such model or neuron, or it is not clear which model.
+        NotFoundError, UsageError: no such model, or it is not clear which.
         DatabaseError: the catalog is a lake, which does not hold fingerprints.
     """
     with catalog.tables() as connection:
         entry = chosen_model(connection, catalog.location, alias)
-        if neuron_id is not None:
-            neuron_id.resolved(entry.sizes, entry.model)
         parameters = {"model": entry.model}
         (row,) = run_for_dicts(connection, sql_text("fingerprint"), parameters, catalog.location)
         return record_of(Entry, vars(entry) | row)

@@ -112,15 +112,6 @@ def of_published(catalog: Handle, model: str | None) -> Verification:
     return Verification(compared.differences, (), said)
 
 
-def verify_rows(catalog: Handle, model: str | None) -> "pa.Table":
-    """One row per table of each finished stage, then per table with what else tells of the entry.
-
-    Raises:
-        NotFoundError, UsageError: no such model, or it is not clear which.
-    """
-    return _as_table(_row_checks(catalog, model))
-
-
 def _row_checks(catalog: Handle, model: str | None) -> list[RowCheck]:
     if catalog.is_lake:
         return check_files(catalog, model)

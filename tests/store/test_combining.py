@@ -17,7 +17,7 @@ from catalog.errors import (
     UsageError,
     command_line,
 )
-from catalog.queries.verification import verify_rows
+from catalog.queries.verification import of_rows
 from catalog.store.combining import copy_entries, merge
 from catalog.store.handle import Handle
 from catalog.store.writing import writing
@@ -68,7 +68,7 @@ def test_two_catalogs_merged_are_one_that_ingested_both(
     assert all(rows for view, rows in expected.items() if view != "router_tokens")
     assert public_rows(target) == expected
     for model in combined.aliases:
-        assert all(verify_rows(Handle(target), model)["agree"].to_pylist())
+        assert all(of_rows(Handle(target), model).rows["agree"].to_pylist())
 
 
 def test_rows_lie_in_the_order_in_which_an_ingest_loads_them(

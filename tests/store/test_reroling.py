@@ -15,7 +15,7 @@ import pytest
 
 from catalog.queries import named_query
 from catalog.queries.asking import answered
-from catalog.queries.verification import verify_rows
+from catalog.queries.verification import of_rows
 from catalog.role_rule import RoleRule
 from catalog.store import reroling
 from catalog.store.handle import Handle
@@ -93,7 +93,7 @@ def run_of_roles(path: Path, model: str) -> tuple[int, dict[str, object], dict[s
 def all_agree(path: Path) -> bool:
     """Whether the rows of every entry are those whose digests were noted."""
     checks = [
-        verify_rows(Handle(path), model) for (model,) in query(path, "select model from models")
+        of_rows(Handle(path), model).rows for (model,) in query(path, "select model from models")
     ]
     assert all(each.num_rows for each in checks)
     return all(all(each["agree"].to_pylist()) for each in checks)
