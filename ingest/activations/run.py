@@ -108,8 +108,8 @@ class Recorder:
 
     def expert(self, layer: int, seen: ExpertValues) -> None:
         """Read one expert of a layer."""
-        n_asked = self.batch.counted.sum()
         if seen.positions is None:
+            n_asked = self.batch.counted.sum()
             fresh = self._read(layer, seen.first, seen.values)
         else:
             positions = seen.positions.to(self.work.device)
