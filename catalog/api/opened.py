@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,10 @@ class Opened:
         """
         with self._handle.kept_open(limits) as handle:
             yield type(self)(handle)
+
+    def limited(self, limits: Limits) -> Self:
+        """The same catalog, each question of which has these limits."""
+        return type(self)(replace(self._handle, limits=limits))
 
     def interrupt(self) -> None:
         """Stop what a catalog that is kept open is asked just now; from any thread."""

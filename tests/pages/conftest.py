@@ -36,5 +36,5 @@ def served() -> Iterator[Served]:
 
 @pytest.fixture
 def client(known: Path, served: Served) -> TestClient:
-    """A client of the pages of `known`."""
-    return served(known)
+    """A client of all pages of `known`."""
+    return served(known, allow_run=True)
