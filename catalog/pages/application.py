@@ -64,11 +64,12 @@ class Answer:
 class Pages:
     """The pages of a catalog. A connection a request, closed before the answer is sent.
 
-    Answers are kept until the catalog is written to: a page seen before needs no connection.
+    Requests that follow each other closely share one open file. Answers are kept until the catalog
+    is written to: a page seen before needs no connection.
     """
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
-        self._catalog = catalog
+        self._catalog = catalog.sharing(settings.limits, settings.idle_s)
         self._settings = settings
         self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
         self._loaded = LoadedModel()
@@ -109,6 +110,7 @@ class Pages:
             running = list(self._open)
         for catalog in running:
             catalog.interrupt()
+        self._catalog.close_shared()
 
     async def _respond(self, request: Request) -> Response:
         if self._limiters is None:
@@ -172,9 +174,7 @@ class Pages:
         with self._opened(page) as catalog:
             if kept is not None:
                 request, key, mark = kept
-                state = catalog.state()
-                if mark is not None:
-                    self._state = (mark, state)
+                state = self._state_of(catalog, mark)
                 tag = _tag(state, key)
                 headers = _caching(tag)
                 if _matches(request, tag):
@@ -192,6 +192,16 @@ class Pages:
         if tag is not None:
             self._keep(tag, answer)
         return answer
+
+    def _state_of(self, catalog: Catalog, mark: tuple[int, ...] | None) -> str:
+        """The digest of what the catalog holds, asked once for each state of the file."""
+        known = self._state
+        if mark is not None and known is not None and known[0] == mark:
+            return known[1]
+        state = catalog.state()
+        if mark is not None:
+            self._state = (mark, state)
+        return state
 
     @contextmanager
     def _opened(self, page: Page) -> Iterator[Catalog]:

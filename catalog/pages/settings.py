@@ -17,6 +17,7 @@ class Settings:
     and `/run` are there; a text for the latter has at most `most_characters`.
 
     `limits` and `sql_limits` hold for each request; `max_rows` for the rows of any answer.
+    For `idle_s` seconds after a page the catalog stays open for the next one.
     """
 
     hosts: tuple[str, ...] = LOOPBACK
@@ -28,6 +29,7 @@ class Settings:
     per_page: int = 50
     at_once: int = 4
     most_characters: int = 2_000
+    idle_s: float = 0.5
 
 
 def settings_for(
