@@ -37,6 +37,7 @@ from catalog.errors import (
     ran_out_of_memory,
 )
 from catalog.pages.addresses import address, split_path
+from catalog.pages.answers import Answers
 from catalog.pages.asking import Asked
 from catalog.pages.models import LoadedModel
 from catalog.pages.registry import Page, page_at
@@ -73,6 +74,7 @@ class Pages:
         self._settings = settings
         self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
         self._loaded = LoadedModel()
+        self._answers = Answers()
         self._lock = threading.Lock()
         self._open: set[Catalog] = set()
         self._state: tuple[tuple[int, ...], str] | None = None
@@ -135,7 +137,9 @@ class Pages:
             )
         except ValueError:
             parameters = []
-        asked = Asked(self._catalog, self._settings, {}, parameters, ending, self._loaded)
+        asked = Asked(
+            self._catalog, self._settings, {}, parameters, ending, self._loaded, self._answers
+        )
         try:
             page, path = page_at(segments if segments != ["index"] else [])
             asked = replace(asked, path=path)
@@ -175,6 +179,7 @@ class Pages:
             if kept is not None:
                 request, key, mark = kept
                 state = self._state_of(catalog, mark)
+                asked = replace(asked, state=state if mark is not None else None)
                 tag = _tag(state, key)
                 headers = _caching(tag)
                 if _matches(request, tag):
