@@ -77,6 +77,7 @@ class Pages:
         self._answers = Answers()
         self._lock = threading.Lock()
         self._open: set[Catalog] = set()
+        self._is_ending = False
         self._state: tuple[tuple[int, ...], str] | None = None
         self._kept: OrderedDict[str, Answer] = OrderedDict()
         self._kept_bytes = 0
@@ -107,8 +108,9 @@ class Pages:
         return Walls(inner, self._settings.hosts)
 
     def stop(self) -> None:
-        """Stop all queries that are running."""
+        """Stop all queries that are running; what waits for its turn is refused."""
         with self._lock:
+            self._is_ending = True
             running = list(self._open)
         for catalog in running:
             catalog.interrupt()
@@ -141,6 +143,8 @@ class Pages:
             self._catalog, self._settings, {}, parameters, ending, self._loaded, self._answers
         )
         try:
+            if self._is_ending:
+                raise EnvironmentFault("The server is being stopped.")
             page, path = page_at(segments if segments != ["index"] else [])
             asked = replace(asked, path=path)
             return self._answered(page, asked, request, f"{raw}?{query}")
