@@ -11,6 +11,7 @@ import pytest
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.file_download import repo_folder_name
+from numpy.typing import NDArray
 
 from catalog.errors import CatalogError, NotFoundError, UsageError
 from catalog.ingest import drift
@@ -176,7 +177,7 @@ def test_drift_is_that_of_the_vectors_in_float64(ingested: Path) -> None:
             assert abs(cosine - exact) < 1e-6
 
 
-def _float64(alias: str, layer: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _float64(alias: str, layer: int) -> dict[str, NDArray[np.float64]]:
     step = int(alias.rpartition("@")[2])
     return handmade.vectors(handmade.tensors(step), layer, "raw")
 
@@ -218,8 +219,8 @@ def test_a_zero_or_nonfinite_vector_has_no_drift(tmp_path: Path) -> None:
     handmade.save(tmp_path / "a", edit=edit)
     handmade.save(tmp_path / "b", seed=1)
     both = [NeuronVectors(open_checkpoint(str(tmp_path / name)), "raw") for name in "ab"]
-    for pair in (both, both[::-1]):
-        rows = drift.Drift(*pair, 1, torch.device("cpu")).layer_rows(0)
+    for later, earlier in (both, both[::-1]):
+        rows = drift.Drift(later, earlier, 1, torch.device("cpu")).layer_rows(0)
         nulls = {
             vector: np.flatnonzero(np.isnan(rows[f"cos_{vector}"].to_numpy())).tolist()
             for vector in VECTORS
