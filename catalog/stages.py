@@ -44,6 +44,7 @@ STAGES: Final = (
         falls_with_weights=True,
         of_experts=False,
     ),
+    Stage("detectors", of_corpus=True, by_default=False),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""
 

@@ -1,10 +1,11 @@
 """What a page is asked: the texts in its path, its parameters, and the catalog open for it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from catalog.api import Catalog
 from catalog.errors import UsageError
+from catalog.pages.models import LoadedModel
 from catalog.pages.settings import Settings
 
 
@@ -20,6 +21,7 @@ class Asked:
     path: Mapping[str, str]
     parameters: Sequence[tuple[str, str]]
     ending: str | None = None
+    loaded: LoadedModel = field(default_factory=LoadedModel)
 
     def text(self, name: str, default: str | None = None) -> str | None:
         """A parameter as it came."""

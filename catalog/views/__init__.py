@@ -248,6 +248,21 @@ VIEWS: Final = (
         _NEURON,
     ),
     View(
+        "detectors",
+        "One row per neuron and corpus: whether it never fires, or fires on a few input tokens.",
+        ("detector",),
+        (*_NEURON, "corpus"),
+        {
+            **_OF_CORPUS,
+            "dead": "whether it never fires on this corpus; where its gate is negative, a gated "
+            "neuron still writes",
+            "n_cover_95": "how many tokens these are, at most 5",
+            "tokens": "the fewest input tokens that make 95% of its firings, most firings first; "
+            "NULL if more than 5 are needed or it fires at fewer than 20 positions",
+        },
+        _NEURON,
+    ),
+    View(
         "descriptions",
         "One row per description of a neuron: what people and explainers say of it.",
         ("description",),

@@ -7,7 +7,7 @@ together and have an order. Entries made before belong to no series.
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 STATEMENTS = (
     "alter table model add column series text",

@@ -23,6 +23,7 @@ EDITS = {
     "activation_sample": "scale = scale * 2",
     "sample_position": "position = position + 1",
     "attribution": "effect = -effect",
+    "detector": "n_fired = n_fired + 1",
     "ablation": "n_neurons = n_neurons + 1",
     "ablation_effect": "mean = -mean",
     "ablation_difference": "low = high",
@@ -61,7 +62,8 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
         # Its tokenizer has a start token, without which no attention is scored.
         model = tiny_checkpoints.build("llama", folder / "model")
         tiny_checkpoints.save_tokenizer(model)
-        options = ["weights,vocab,roles,wiring,activations,attribution", *activations.options[2:]]
+        stages = "weights,vocab,roles,wiring,activations,attribution,detectors"
+        options = [stages, *activations.options[2:]]
         ingest = replace(
             activations, checkpoint=model, db=folder / "c.duckdb", options=("--stages", *options)
         )

@@ -96,7 +96,7 @@ def test_something_else_in_the_place_of_the_catalog_is_refused(db: Path, served:
 
 @pytest.mark.slow
 def test_a_writer_is_not_kept_out_by_readers(db: Path, served: Served) -> None:
-    client = served(db)
+    client = served(db, idle_s=5.0)
     stop = threading.Event()
     statuses: set[int] = set()
 

@@ -52,6 +52,7 @@ PUBLIC_VIEWS = {
     "ablation_positions": "ablation_id model corpus metric sign rank context_id position token "
     "next_token effect",
     "attributions": "model corpus layer neuron effect magnitude",
+    "detectors": "model corpus layer neuron dead n_cover_95 tokens n_fired token_ids n_fired_on",
     "descriptions": "model layer neuron sign_case description explainer scorer score source "
     "source_key imported_at",
     "ingest_runs": "run_id model stage stage_version status started_at finished_at device dtype "
@@ -59,6 +60,8 @@ PUBLIC_VIEWS = {
     "io_classes(0.5)": "model layer neuron neuron_id io_class atypical",
 }
 PUBLIC_TYPES = {
+    ("detectors", "dead"): "BOOLEAN",
+    ("detectors", "tokens"): "VARCHAR[]",
     ("exemplars", "window_tokens"): "VARCHAR[]",
     ("exemplars", "window_post"): "FLOAT[]",
     ("ingest_runs", "parameters"): "JSON",

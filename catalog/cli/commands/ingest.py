@@ -103,6 +103,12 @@ def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
     show_default=True,
     help="Contexts kept per neuron and sign case.",
 )
+@click.option(
+    "--detectors",
+    is_flag=True,
+    help="Also count which few tokens each neuron fires on: the stage detectors, two more readings "
+    "of the corpus.",
+)
 @dtype_option
 @device_option
 @saving_option
@@ -118,6 +124,7 @@ def command(
     corpus_choice: dict[str, Any],
     corpus_name: str | None,
     engine: "EngineChoice",
+    detectors: bool,
     yes: bool,
     step: int | None,
     revisions: str | None,
@@ -159,7 +166,10 @@ def command(
                 catalog=catalog.handle,
                 source=source,
                 alias=alias,
-                stages=stages or default_stages(with_corpus=corpus is not None),
+                stages=(
+                    *(stages or default_stages(with_corpus=corpus is not None)),
+                    *(["detectors"] if detectors else []),
+                ),
                 corpus=CorpusSpec(**{**corpus_choice, "source": corpus}) if corpus else None,
                 corpus_name=corpus_name,
                 engine=engine,

@@ -8,7 +8,6 @@ import pytest
 import torch
 import transformers
 from numpy import ndarray
-from torch import Tensor
 
 from catalog.ingest.ablation.arms import Ablation
 from catalog.ingest.ablation.effects import EffectState
@@ -42,25 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def by_loop(plain: Plain, asked: Ablation) -> list[ndarray]:
     """Effects of every context, [metric, t]."""
-    signs = {"+": 1, "-": -1}
-
-    def where(layer: int, gate: Tensor, post: Tensor) -> Tensor:
-        chosen = torch.zeros(post.shape, dtype=torch.bool)
-        chosen[:, asked.subset.neurons.get(layer, np.zeros(0, np.int32)).tolist()] = True
-        if asked.gate_sign is not None:
-            chosen &= gate.sign() == signs[asked.gate_sign]
-        if asked.post_sign is not None:
-            canonical = torch.where(torch.from_numpy(FLIPPED[layer]), -post, post)
-            chosen &= canonical.sign() == signs[asked.post_sign]
-        return chosen
-
-    effects = []
-    for tokens in READER.contexts:
-        counted = RULE.counted(tokens)
-        value = MEANS if asked.kind == "mean" else None
-        ablated = plain.metrics(tokens, counted, where, value)
-        effects.append(ablated - plain.metrics(tokens, counted))
-    return effects
+    return plain.effects(asked, READER.contexts, RULE, MEANS, FLIPPED)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
