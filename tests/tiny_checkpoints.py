@@ -85,7 +85,30 @@ def _gemma3_with_vision(**overrides: Any) -> nn.Module:
     return transformers.Gemma3ForConditionalGeneration(config)
 
 
+def _qwen3_5_with_vision(**overrides: Any) -> nn.Module:
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "depth": 1,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+        "num_position_embeddings": 16,
+    }
+    text = {**_COMMON, **_DELTA, **overrides}
+    config = transformers.Qwen3_5Config(text_config=text, vision_config=vision)
+    return transformers.Qwen3_5ForConditionalGeneration(config)
+
+
 _HEADS = {"head_dim": 16}
+_DELTA = {
+    **_HEADS,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "full_attention_interval": 3,
+}
+"""Of three layers the last has attention, the others a delta rule."""
 _EXPERTS = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 _GPT2_NAMES: dict[str, str | None] = {
     "hidden_size": "n_embd",
@@ -147,6 +170,8 @@ TINY: dict[str, Callable[..., nn.Module]] = {
         **_EXPERTS,
     ),
     "qwen3": _text_model("Qwen3Config", "Qwen3ForCausalLM", **_HEADS),
+    "qwen3_5": _qwen3_5_with_vision,
+    "qwen3_5_text": _text_model("Qwen3_5TextConfig", "Qwen3_5ForCausalLM", **_DELTA),
     "qwen3_moe": _text_model(
         "Qwen3MoeConfig", "Qwen3MoeForCausalLM", mlp_only_layers=[0], **_EXPERTS, **_HEADS
     ),

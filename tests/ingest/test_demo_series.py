@@ -18,7 +18,7 @@ from catalog.store.handle import Handle
 def test_a_short_training_leaves_steps(tmp_path: Path) -> None:
     documents = [
         {"id": f"d{at}", "text": f"Value {at} is returned by the method, or None. " * 20}
-        for at in range(100)
+        for at in range(300)  # some of them are held out
     ]
     corpus = tmp_path / "corpus.jsonl.gz"
     with gzip.open(corpus, "wt", encoding="utf-8") as file:

@@ -358,6 +358,23 @@ def test_gguf_files_are_a_series(tmp_path: Path, cli: Callable[..., Answer]) -> 
     assert pairs == [("x-tiny@2", "x-tiny@1"), ("x-tiny@3", "x-tiny@1"), ("x-tiny@3", "x-tiny@2")]
 
 
+@pytest.mark.slow
+def test_steps_share_their_texts_and_vocabulary(tmp_path: Path, cli: Callable[..., Answer]) -> None:
+    for step in (1, 2):
+        model = tiny_checkpoints.build("llama", tmp_path / "run" / f"step-{step}", seed=step)
+        tiny_checkpoints.save_tokenizer(model)
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(f'{{"text": "text {at} is read"}}\n' for at in range(5)))
+    db = tmp_path / "c.duckdb"
+    words = ("--corpus", texts, "--max-tokens", 1000, "--device", "cpu", "--yes")
+    answer = cli("ingest", tmp_path / "run", *words, "--db", db)
+    assert answer.code == 0, answer.err
+    for table, n in {"vocabulary": 1, "corpus": 1, "context": 5, "model_corpus": 2}.items():
+        assert query(db, f"select count(*) from {table}") == [(n,)], table
+    stats = "select model, count(*) > 0 from activation_stats group by model order by model"
+    assert query(db, stats) == [("run@1", True), ("run@2", True)]
+
+
 def put_into_cache(cache: Path, repository: str, revisions: dict[str, Path]) -> None:
     """Folders as the Hub's client keeps what it downloaded of these revisions."""
     home = cache / repo_folder_name(repo_id=repository, repo_type="model")
