@@ -85,6 +85,13 @@ def _gemma3_with_vision(**overrides: Any) -> nn.Module:
     return transformers.Gemma3ForConditionalGeneration(config)
 
 
+def _gemma4_for_images(**overrides: Any) -> nn.Module:
+    # Where images may stand it asks for the embedding of padding.
+    text = {**_COMMON, **_GEMMA4, "pad_token_id": 0, **overrides}
+    config = transformers.Gemma4Config(text_config=text, vision_config=None, audio_config=None)
+    return transformers.Gemma4ForConditionalGeneration(config)
+
+
 def _qwen3_5_with_vision(**overrides: Any) -> nn.Module:
     vision = {
         "hidden_size": 16,
@@ -100,6 +107,12 @@ def _qwen3_5_with_vision(**overrides: Any) -> nn.Module:
 
 
 _HEADS = {"head_dim": 16}
+_GEMMA4 = {
+    **_HEADS,
+    "sliding_window": 8,
+    "global_head_dim": 16,
+    "hidden_size_per_layer_input": 0,
+}
 _DELTA = {
     **_HEADS,
     "linear_key_head_dim": 8,
@@ -140,6 +153,8 @@ TINY: dict[str, Callable[..., nn.Module]] = {
     "gemma2": _text_model("Gemma2Config", "Gemma2ForCausalLM", sliding_window=8, **_HEADS),
     "gemma3": _gemma3_with_vision,
     "gemma3_text": _text_model("Gemma3TextConfig", "Gemma3ForCausalLM", sliding_window=8, **_HEADS),
+    "gemma4": _gemma4_for_images,
+    "gemma4_text": _text_model("Gemma4TextConfig", "Gemma4ForCausalLM", **_GEMMA4),
     "gpt2": _plain_model("GPT2Config", "GPT2LMHeadModel", _GPT2_NAMES),
     "gpt_neox": _plain_model("GPTNeoXConfig", "GPTNeoXForCausalLM", {"num_key_value_heads": None}),
     "gptj": _plain_model("GPTJConfig", "GPTJForCausalLM", _GPT2_NAMES, rotary_dim=4),

@@ -20,6 +20,7 @@ QWEN3_5_TEXT = Family(
 QWEN3_5 = replace(
     QWEN3_5_TEXT,
     model_types=("qwen3_5",),
+    decoder="language_model",
     text_key="text_config",
     prefixes=("model.language_model.", "language_model.model."),
     unembedding=("lm_head", "language_model.lm_head"),

@@ -98,6 +98,10 @@ OF: dict[str, Described] = {
         layers="model.language_model.layers", final="model.language_model.norm"
     ),
     "gemma3_text": GEMMA2,
+    "gemma4": GEMMA2._replace(
+        layers="model.language_model.layers", final="model.language_model.norm", offset=0.0
+    ),
+    "gemma4_text": GEMMA2._replace(offset=0.0),
     "gpt2": GPT2,
     "gpt_neox": BLOOM._replace(
         layers="gpt_neox.layers",
@@ -379,7 +383,7 @@ def test_dimensions_heads_and_attention_names(name: str, folders: dict[str, Path
     family = family_of(checkpoint)
     attention = family.attention
     if attention is None:
-        assert family.name == "Qwen 3.5"
+        assert family.name in ("Qwen 3.5", "Gemma 4")
         return
     queries, keys, length = family.heads(checkpoint.config)
     assert (queries, keys) == (4, described.n_key_heads)
@@ -417,6 +421,15 @@ def test_the_older_prefix_of_gemma_3_with_vision(folders: dict[str, Path], tmp_p
     here = NeuronVectors(open_checkpoint(str(tmp_path)), "folded").block(0, 0, 4)
     there = NeuronVectors(open_checkpoint(str(folders["gemma3"])), "folded").block(0, 0, 4)
     assert all(torch.equal(here[vector], there[vector]) for vector in VECTORS)
+
+
+def test_gemma_4_with_an_embedding_for_each_layer_is_raw_only(tmp_path: Path) -> None:
+    folder = build(
+        "gemma4_text", tmp_path, hidden_size_per_layer_input=8, vocab_size_per_layer_input=320
+    )
+    with pytest.raises(CheckpointError, match="reads an embedding of its own as well"):
+        NeuronVectors(open_checkpoint(str(folder)), "folded")
+    assert NeuronVectors(open_checkpoint(str(folder)), "raw").d_mlp == 48
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
