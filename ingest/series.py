@@ -20,10 +20,10 @@ MANY: Final = 100
 
 _STEP: Final = re.compile(
     r"(?:(?P<before>.+?)[-_.]?)?(?:step|checkpoint)[-_]?(?P<step>\d{1,15})"
-    r"(?:[-_]?tokens(?P<tokens>\d{1,6})(?P<unit>[KMBT]))?",
+    r"(?:[-_]?tokens(?P<tokens>\d{1,15})(?P<unit>[KMBT]?))?",
     re.ASCII | re.IGNORECASE,
 )
-_UNITS: Final = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _N_NAMED: Final = 4
 
 
@@ -59,8 +59,9 @@ def step_of(name: str) -> Step | None:
     if found is None:
         return None
     before = "-".join(filter(None, (found["before"], ending))).lower()
-    unit = found["unit"]
-    tokens = int(found["tokens"]) * _UNITS[unit.upper()] if unit else None
+    tokens = int(found["tokens"]) * _UNITS[found["unit"].upper()] if found["tokens"] else None
+    if tokens is not None and tokens >= 2**63:
+        return None
     return Step(name, before, int(found["step"]), tokens)
 
 

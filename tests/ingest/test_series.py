@@ -11,6 +11,7 @@ import pytest
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.file_download import repo_folder_name
+from numpy.typing import NDArray
 
 from catalog.errors import CatalogError, NotFoundError, UsageError
 from catalog.ingest import drift
@@ -176,7 +177,7 @@ def test_drift_is_that_of_the_vectors_in_float64(ingested: Path) -> None:
             assert abs(cosine - exact) < 1e-6
 
 
-def _float64(alias: str, layer: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _float64(alias: str, layer: int) -> dict[str, NDArray[np.float64]]:
     step = int(alias.rpartition("@")[2])
     return handmade.vectors(handmade.tensors(step), layer, "raw")
 
@@ -218,8 +219,8 @@ def test_a_zero_or_nonfinite_vector_has_no_drift(tmp_path: Path) -> None:
     handmade.save(tmp_path / "a", edit=edit)
     handmade.save(tmp_path / "b", seed=1)
     both = [NeuronVectors(open_checkpoint(str(tmp_path / name)), "raw") for name in "ab"]
-    for pair in (both, both[::-1]):
-        rows = drift.Drift(*pair, 1, torch.device("cpu")).layer_rows(0)
+    for later, earlier in (both, both[::-1]):
+        rows = drift.Drift(later, earlier, 1, torch.device("cpu")).layer_rows(0)
         nulls = {
             vector: np.flatnonzero(np.isnan(rows[f"cos_{vector}"].to_numpy())).tolist()
             for vector in VECTORS
@@ -355,6 +356,23 @@ def test_gguf_files_are_a_series(tmp_path: Path, cli: Callable[..., Answer]) -> 
     assert answer.code == 0, answer.err
     pairs = query(db, "select distinct model, other_model from drifts order by all")
     assert pairs == [("x-tiny@2", "x-tiny@1"), ("x-tiny@3", "x-tiny@1"), ("x-tiny@3", "x-tiny@2")]
+
+
+@pytest.mark.slow
+def test_steps_share_their_texts_and_vocabulary(tmp_path: Path, cli: Callable[..., Answer]) -> None:
+    for step in (1, 2):
+        model = tiny_checkpoints.build("llama", tmp_path / "run" / f"step-{step}", seed=step)
+        tiny_checkpoints.save_tokenizer(model)
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(f'{{"text": "text {at} is read"}}\n' for at in range(5)))
+    db = tmp_path / "c.duckdb"
+    words = ("--corpus", texts, "--max-tokens", 1000, "--device", "cpu", "--yes")
+    answer = cli("ingest", tmp_path / "run", *words, "--db", db)
+    assert answer.code == 0, answer.err
+    for table, n in {"vocabulary": 1, "corpus": 1, "context": 5, "model_corpus": 2}.items():
+        assert query(db, f"select count(*) from {table}") == [(n,)], table
+    stats = "select model, count(*) > 0 from activation_stats group by model order by model"
+    assert query(db, stats) == [("run@1", True), ("run@2", True)]
 
 
 def put_into_cache(cache: Path, repository: str, revisions: dict[str, Path]) -> None:
