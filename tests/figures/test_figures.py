@@ -21,7 +21,7 @@ from tests.support import Answer, execute, python, query
 
 FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 FIGURES = figure_names()
-OF_WEIGHTS = [name for name in FIGURES if name not in ("ablation", "neuron", "roles")]
+OF_WEIGHTS = [n for n in FIGURES if n not in ("ablation", "gates", "neuron", "roles")]
 NEEDED: dict[str, dict[str, str]] = {"neuron": {"neuron": "28.4737"}}
 """Options that a figure cannot do without."""
 
@@ -110,6 +110,7 @@ def test_titles_name_model_and_kind_of_weights(known: Path) -> None:
         ("ablation", "What ablations do to the loss, beside random neurons"),
         ("classes", "IO classes by layer, at threshold 0.5"),
         ("cosines", "Cosines of each neuron's weight vectors, by layer"),
+        ("gates", "How often gates are open, by IO class"),
         ("medians", "Median cosine of w_in and w_out by layer"),
         ("neuron", "Neuron 28.4737 of alpha: enrichment"),
         ("roles", "Functional roles by layer"),
