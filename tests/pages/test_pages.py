@@ -18,6 +18,7 @@ from catalog.formats import FORMATS
 from catalog.pages.addresses import address, segment, split_path
 from catalog.pages.registry import page_at, pages
 from catalog.pages.rendering import MEDIA_TYPES
+from catalog.pages.settings import Settings
 from tests.pages.conftest import Served
 from tests.support import Answer, execute
 
@@ -296,6 +297,35 @@ def test_choices_have_counts_that_are_those_of_the_rows(client: TestClient) -> N
     counts = {(row["facet"], row["value"]): row["neurons"] for row in facets}
     assert counts["layer", "31"] == 1 and ("layer", "28") not in counts
     assert counts["io_class", "enrichment"] == 1
+
+
+def test_counts_lead_to_what_they_count(client: TestClient) -> None:
+    page = client.get("/m/alpha").text + client.get("/m/beta").text
+    counted = re.compile(r'href="(/find\?[^"]*role=[^"]*)">([0-9,]+)<')
+    found = [(unescape(where), int(n.replace(",", ""))) for where, n in counted.findall(page)]
+    bars = re.compile(r'href="(/find\?[^"]*)"><rect[^>]*><title>layer [0-9]+, [^:]*: ([0-9,]+)')
+    found += [(unescape(where), int(n.replace(",", ""))) for where, n in bars.findall(page)]
+    assert any("layer=0" in where for where, _ in found)
+    for where, n in found:
+        ids = client.get(where.replace("/find?", "/find.ids?")).text.split()
+        assert len(ids) == min(n, Settings().max_rows), where
+
+
+def test_no_counts_stand_beside_what_they_know_nothing_of(client: TestClient) -> None:
+    counted = "/find.json?model=alpha&table=facets"
+    assert client.get(counted).status_code == 200
+    assert client.get(f"{counted}&token=%20again").status_code == 404
+
+
+def test_a_file_of_found_neurons_is_whole(known: Path, served: Served) -> None:
+    client = served(known, per_page=3)
+    everyone = catalog.open(known).find(model="alpha", io_class=["depletion"], k=10_000)
+    assert len(client.get("/find.ids?model=alpha&class=depletion").text.split()) == len(everyone)
+
+
+def test_a_token_that_is_none_is_told_what_is_near(client: TestClient) -> None:
+    page = client.get("/tokens/%20agian").text
+    assert "is no piece of the vocabulary" in page
 
 
 def test_the_search_field_knows_neurons_models_and_tokens(client: TestClient) -> None:

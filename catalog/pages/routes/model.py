@@ -23,7 +23,9 @@ def show(asked: Asked) -> Shown:
     entries = asked.once(catalog.models).arrow().to_pylist()
     stages = [row for row in entries if row["model"] == model]
 
-    def leads(layer: int, io_class: str) -> str:
+    def leads(layer: int, io_class: str) -> str | None:
+        if float(threshold) != 0.5:  # that of lists
+            return None
         asked_for = {"model": model, "class": io_class, "layer": layer}
         return address("find", parameters=asked_for)
 
