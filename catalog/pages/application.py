@@ -37,6 +37,7 @@ from catalog.errors import (
     ran_out_of_memory,
 )
 from catalog.pages.addresses import address, split_path
+from catalog.pages.answers import Answers
 from catalog.pages.asking import Asked
 from catalog.pages.models import LoadedModel
 from catalog.pages.registry import Page, page_at
@@ -73,8 +74,10 @@ class Pages:
         self._settings = settings
         self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
         self._loaded = LoadedModel()
+        self._answers = Answers()
         self._lock = threading.Lock()
         self._open: set[Catalog] = set()
+        self._is_ending = False
         self._state: tuple[tuple[int, ...], str] | None = None
         self._kept: OrderedDict[str, Answer] = OrderedDict()
         self._kept_bytes = 0
@@ -105,8 +108,9 @@ class Pages:
         return Walls(inner, self._settings.hosts)
 
     def stop(self) -> None:
-        """Stop all queries that are running."""
+        """Stop all queries that are running; what waits for its turn is refused."""
         with self._lock:
+            self._is_ending = True
             running = list(self._open)
         for catalog in running:
             catalog.interrupt()
@@ -135,8 +139,12 @@ class Pages:
             )
         except ValueError:
             parameters = []
-        asked = Asked(self._catalog, self._settings, {}, parameters, ending, self._loaded)
+        asked = Asked(
+            self._catalog, self._settings, {}, parameters, ending, self._loaded, self._answers
+        )
         try:
+            if self._is_ending:
+                raise EnvironmentFault("The server is being stopped.")
             page, path = page_at(segments if segments != ["index"] else [])
             asked = replace(asked, path=path)
             return self._answered(page, asked, request, f"{raw}?{query}")
@@ -175,6 +183,7 @@ class Pages:
             if kept is not None:
                 request, key, mark = kept
                 state = self._state_of(catalog, mark)
+                asked = replace(asked, state=state if mark is not None else None)
                 tag = _tag(state, key)
                 headers = _caching(tag)
                 if _matches(request, tag):

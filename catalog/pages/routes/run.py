@@ -49,9 +49,9 @@ def show(asked: Asked) -> Shown:
             "catalog can do so: ",
             Command("serve", (), (Option("run"),)),
         )
-    models = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
+    models = asked.models()
     text, most = asked.text("q"), asked.settings.most_characters
-    said = {
+    said: dict[str, object] = {
         "text": text,
         "models": models,
         "model": asked.text("model") or (models[0] if models else None),
