@@ -19,6 +19,9 @@ from catalog.pages.addresses import address, segment, split_path
 from catalog.pages.registry import page_at, pages
 from catalog.pages.rendering import MEDIA_TYPES
 from catalog.pages.settings import Settings
+from catalog.store.handle import Handle
+from catalog.store.upgrading import ensure_catalog
+from tests import synthetic
 from tests.pages.conftest import Served
 from tests.support import Answer, execute
 
@@ -366,3 +369,15 @@ def test_a_model_of_any_alias_has_its_pages(db: Path, served: Served, alias: str
     assert (
         client.get(address("m", alias, 28, 4737, ending="json")).json()["model"]["model"] == alias
     )
+
+
+def test_a_series_is_one_line_with_its_steps(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "c.duckdb"
+    ensure_catalog(Handle(path))
+    for step in (0, 10, 200):
+        entry = synthetic.entry(f"run@{step}", n_layers=1, d_mlp=1, series="run", step=step)
+        synthetic.load_weights(path, entry, {"0.0": (0.1, 0.2, 0.9)})
+    synthetic.load_weights(path, synthetic.entry("z", n_layers=1, d_mlp=1), {"0.0": (0, 0, 0)})
+    home = served(path).get("/").text
+    assert home.count("<tr>") == 1 + 2
+    assert re.findall(r'href="/m/run@\d+">([^<]*)</a>', home) == ["run@200", "0", "10"]

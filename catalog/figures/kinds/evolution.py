@@ -57,7 +57,16 @@ def _areas(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
     axes.set_xlim(*ends)
     decades = [10.0**power for power in range(1, 19) if first <= 10.0**power <= ends[-1]]
-    axes.set_xticks([*places[: places[0] == 0], *(decades if len(decades) > 1 else places[1:])])
+    ticks = [*places[: places[0] == 0], *(decades if len(decades) > 1 else places[1:])]
+    axes.set_xticks(ticks, list(map(_short, ticks)))
     axes.minorticks_off()
     axes.plot(places, np.zeros(len(places)), "|", color=INK, clip_on=False, markersize=4)
     axes.set_xlabel("training step" if unit == "step" else "tokens of training")
+
+
+def _short(number: float) -> str:
+    """15,360 as 15.4K."""
+    for power, letter in ((12, "T"), (9, "B"), (6, "M"), (3, "K")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g}{letter}"
+    return f"{number:g}"
