@@ -50,6 +50,9 @@ class Model:
     d_shared: int | None = None
     d_dense: int | None = None
     dense_layers: list[int] | None = None
+    series: str | None = None
+    step: int | None = None
+    train_tokens: int | None = None
 
     @property
     def sizes(self) -> LayerSizes:

@@ -141,16 +141,27 @@ class Neurons(Opened):
         dtype: str = "auto",
         tokenizer: Path | None = None,
         checkpoint: Path | None = None,
+        *,
+        may_download: bool = True,
     ) -> "Texts":
         """What runs texts of your own through a model that is loaded once.
 
-        `checkpoint` is where the model lies now, if it was moved since it was ingested.
+        `checkpoint` is where the model lies now, if it was moved since it was ingested. Without
+        `may_download` it must be on this machine.
         """
         from catalog.queries.neuron_record import read_entry
         from catalog.texts import Texts
 
         entry = read_entry(self._handle, model)
-        return Texts(self._handle, entry, device, dtype, tokenizer, checkpoint)
+        return Texts(
+            self._handle,
+            entry,
+            device,
+            dtype,
+            tokenizer,
+            checkpoint,
+            may_download=may_download,
+        )
 
     def run(
         self, text: str, neuron_id: str, model: str | None = None, **settings: Any

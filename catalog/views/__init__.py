@@ -142,6 +142,16 @@ VIEWS: Final = (
         122_880,
     ),
     View(
+        "drifts",
+        "One row per neuron and two steps of a training series: how far its vectors turned "
+        "between them. Each step is compared with the one before, the last one with all.",
+        ("drift",),
+        (*_NEURON, "other_model"),
+        {**_OF_ENTRY, "other_model": "alias of the earlier step"},
+        _NEURON,
+        122_880,
+    ),
+    View(
         "activation_stats",
         "A row per neuron, corpus and sign case (four with a gate, two without): how often it "
         "occurs, and how strongly.",

@@ -13,8 +13,9 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import fsspec
 import pytest
@@ -96,7 +97,7 @@ def test_something_else_in_the_place_of_the_catalog_is_refused(db: Path, served:
 
 @pytest.mark.slow
 def test_a_writer_is_not_kept_out_by_readers(db: Path, served: Served) -> None:
-    client = served(db)
+    client = served(db, idle_s=5.0)
     stop = threading.Event()
     statuses: set[int] = set()
 
@@ -177,6 +178,37 @@ def test_a_signal_ends_the_server_also_during_a_query(known: Path, sign: signal.
         assert server.wait(10) in (0, 130)
         waiting.join(10)
         assert not waiting.is_alive()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_server_whose_clients_stay_and_wait(
+    known: Path, sign: signal.Signals
+) -> None:
+    """Idle ones, one in the middle of its request, and more queries than are run at once."""
+    with process(known, "--sql-seconds", "3000") as (server, address):
+        host, _, port = urlsplit(address).netloc.partition(":")
+        idle = [HTTPConnection(host, int(port)) for _ in range(5)]
+        for each in idle:
+            each.request("GET", "/queries")
+            each.getresponse().read()
+        half = socket.create_connection((host, int(port)))
+        half.send(b"GET / HTTP/1.1\r\nHost: loc")
+        questions = [f"{address}/sql.json?q={quote(ENDLESS)}&n={n}" for n in range(12)]
+        waiting = [
+            threading.Thread(target=_asked_in_vain, args=(each,), daemon=True) for each in questions
+        ]
+        for thread in waiting:
+            thread.start()
+        before = _cpu_ticks(server.pid)
+        wait_until(lambda: _cpu_ticks(server.pid) > before + 30)
+        server.send_signal(sign)
+        # A second where the machine is idle; it would be hours if one query began after the signal.
+        assert server.wait(10) in (0, 130)
+        half.close()
+        for thread in waiting:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ metadata = schema.metadata()
 # What users rely on; more columns may follow.
 PUBLIC_VIEWS = {
     "models": "model source revision family activation_fn n_layers d_model d_mlp d_vocab gated "
-    "weights quantization n_experts d_expert d_shared d_dense dense_layers wire_floor chance_95 "
-    "chance_999 ingested_at",
+    "weights quantization series step train_tokens n_experts d_expert d_shared d_dense "
+    "dense_layers wire_floor chance_95 chance_999 ingested_at",
     "neurons": "model layer neuron neuron_id expert cos_gate_in cos_gate_out cos_in_out flipped "
     "norm_gate norm_in norm_out io_class atypical vocab_variance vocab_skew vocab_kurtosis "
     "null_space_share functional_role",
@@ -34,6 +34,7 @@ PUBLIC_VIEWS = {
     "attention_scores": "model layer neuron head_layer head cosine",
     "wires": "model layer neuron to_layer to_neuron reads cosine rank_to rank_from",
     "twins": "model layer neuron vector other_layer other_neuron cosine rank",
+    "drifts": "model other_model layer neuron cos_gate cos_in cos_out",
     "activation_stats": "model corpus layer neuron sign_case n_positions frequency routed "
     "mean_post extreme_post mean_gate extreme_gate mean_in extreme_in",
     "exemplars": "model corpus layer neuron sign_case rank post x_gate x_in context_id position "

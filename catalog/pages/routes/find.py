@@ -33,7 +33,7 @@ _SMALLEST_FIRST: Final = ("model", "io_class", "role", "rank", "vector", "basis"
 
 def show(asked: Asked) -> Shown:
     """The neurons, a page at a time, and how many there are of each class, role and layer."""
-    models = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
+    models = asked.models()
     sought = _sought(asked, models)
     choices = asked.catalog.choices()
     size, number = asked.settings.per_page, asked.integer("page", 1) or 1
@@ -42,7 +42,9 @@ def show(asked: Asked) -> Shown:
     rows = Rows(found.arrow().slice(0, k), found.notes)
     counted = None
     if sought["model"] is not None:
-        counted = asked.catalog.facets(**{n: v for n, v in sought.items() if n not in _OF_TOKEN})
+        counted = asked.once(
+            asked.catalog.facets, **{n: v for n, v in sought.items() if n not in _OF_TOKEN}
+        )
     return Shown(
         "Find neurons",
         {"neurons": rows} | ({"facets": counted} if counted else {}),

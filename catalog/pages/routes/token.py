@@ -41,7 +41,7 @@ def show(asked: Asked) -> Shown:
             "token": token,
             "model": model,
             "basis": basis or "unembed",
-            "models": [row["model"] for row in asked.catalog.models().arrow().to_pylist()],
+            "models": asked.models(),
             "sections": _SECTIONS,
             "listings": listings,
             "notes": tables["fires"].notes,
