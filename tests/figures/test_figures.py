@@ -22,7 +22,7 @@ from tests.support import Answer, execute, python, query
 FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 FIGURES = figure_names()
 OF_SERIES = ("evolution", "flow")
-NOT_OF_ALL = ("ablation", "neuron", "roles")
+NOT_OF_ALL = ("ablation", "gates", "neuron", "roles")
 OF_WEIGHTS = [name for name in FIGURES if name not in (*NOT_OF_ALL, *OF_SERIES)]
 NEEDED: dict[str, dict[str, str]] = {"neuron": {"neuron": "28.4737"}}
 """Options that a figure cannot do without."""
@@ -115,6 +115,7 @@ def test_titles_name_model_and_kind_of_weights(known: Path) -> None:
         ("cosines", "Cosines of each neuron's weight vectors, by layer"),
         ("evolution", "IO classes in training, at threshold 0.5"),
         ("flow", "IO classes of neurons at an earlier and a later step, threshold 0.5"),
+        ("gates", "How often gates are open, by IO class"),
         ("medians", "Median cosine of w_in and w_out by layer"),
         ("neuron", "Neuron 28.4737 of alpha: enrichment"),
         ("roles", "Functional roles by layer"),
