@@ -42,10 +42,6 @@ class TwoNetworks:
 
     def make(self) -> None:
         """Make both namespaces and the cable between them; raises NoNamespaces."""
-        if shutil.which("ip") is None:
-            raise NoNamespaces("there is no `ip` (Debian's iproute2)")
-        if os.geteuid() != 0:
-            raise NoNamespaces("only root can make them")
         try:
             for name in (self.head, self.other):
                 _ip("netns", "add", name)
@@ -93,6 +89,10 @@ def two_networks(folder: Path) -> Iterator[TwoNetworks]:
 
     `folder` must have a short name: Ray's sockets are in it.
     """
+    if shutil.which("ip") is None:
+        raise NoNamespaces("there is no `ip` (Debian's iproute2)")
+    if os.geteuid() != 0:
+        raise NoNamespaces("only root can make them")
     networks = TwoNetworks(folder)
     try:
         networks.make()
