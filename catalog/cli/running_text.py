@@ -29,19 +29,21 @@ class Asked:
 
 
 def answer(reader: "Texts", texts: Sequence[str], asked: Asked, output: Output) -> None:
-    """Write the rows of all texts as one table, a column `text` telling several apart."""
+    """Write the rows of all texts as one table, a column `text` telling several apart.
+
+    What is too long is cut by neuron and text, so that none hides those after it.
+    """
     import pyarrow as pa
 
     reader.check(texts, asked.neurons)
-    tables = []
-    notes: list[str] = []
+    parts = []
     for number, text in enumerate(texts, 1):
         for found in _found(reader, text, asked, shaded=output.is_for_people):
             rows = found.arrow()
             numbers = pa.array([number] * rows.num_rows, pa.int32())
-            tables.append(rows if len(texts) == 1 else rows.add_column(0, "text", numbers))
-            notes += found.notes
-    output.write(Rows(pa.concat_tables(tables), tuple(notes)))
+            rows = rows if len(texts) == 1 else rows.add_column(0, "text", numbers)
+            parts.append(Rows(rows, found.notes))
+    output.write(*parts)
 
 
 def prompt(reader: "Texts", asked: Asked, output: Output) -> None:

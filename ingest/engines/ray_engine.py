@@ -54,12 +54,10 @@ def cluster(address: str | None, n_workers: int | None) -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises bare ones, as of a node that comes up too late
         where = f"at {address}" if address else "on this machine"
-        raise EnvironmentFault(
-            f"Ray {where} cannot be used: {str(error).splitlines()[0].rstrip('.')}.",
-            *_CHECK_ADDRESS,
-        ) from error
+        said = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise EnvironmentFault(f"Ray {where} cannot be used: {said}.", *_CHECK_ADDRESS) from error
     try:
         # Ray prints what befell its nodes on standard output, which is not its own.
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):

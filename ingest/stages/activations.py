@@ -49,7 +49,7 @@ class ActivationsStage(CorpusStage[ActivationState]):
     def n_bytes(self) -> int:
         return 52 * self.n_rows + 11 * self.corpus.tokenised.n_tokens
 
-    def corpus_pass(self) -> CorpusPass:
+    def corpus_pass(self, *_: object) -> CorpusPass:
         corpus = self.corpus.tokenised
         rule = CountingRule.of(corpus)
         job = PassJob(

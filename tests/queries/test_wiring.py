@@ -133,6 +133,17 @@ def test_wires_from_class_to_class_beside_chance(wired: Path) -> None:
     assert rows["enrichment", "depletion", "in"]["share_positive"] == 1.0
 
 
+def test_strongest_wires_say_what_is_written_and_what_is_read(wired: Path) -> None:
+    rows = answer(wired, "strongest_wires", "k=3", "top=1")
+    assert ids(rows, "writer", "reader", "reads", "cosine") == [
+        ("0.0", "1.0", "gate", pytest.approx(0.9)),
+        ("0.0", "1.0", "in", pytest.approx(-0.8)),
+        ("0.1", "1.0", "gate", pytest.approx(-0.7)),
+    ]
+    assert ids(answer(wired, "strongest_wires", "reads=in", "k=1"), "reader") == [("1.0",)]
+    assert answer(wired, "strongest_wires", "layer=0") == []
+
+
 def test_chains_begin_with_the_longest_and_hold_no_wire_below_the_cutoff(wired: Path) -> None:
     rows = answer(wired, "chains", "cutoff=0.6")
     assert ids(rows, "length", "neurons") == [(2, ["0.0", "1.0"])] * 2 + [(2, ["0.1", "1.0"])]

@@ -116,7 +116,7 @@ def command(
       catalog ablate demo --class depletion --max-tokens 20000
     """
     from catalog.api import ablate
-    from catalog.cli.ingesting import ProgressBars
+    from catalog.cli.ingesting import progress
     from catalog.ingest.ablation.request import AblateRequest
     from catalog.ingest.ablation.subsets import SubsetSpec
     from catalog.ingest.corpus.spec import CorpusSpec
@@ -137,8 +137,8 @@ def command(
         force=output.force,
         **settings,
     )
-    with ProgressBars(assume_yes=yes) as bars:
-        outcome = ablate(request, bars)
+    with progress(assume_yes=yes) as shown:
+        outcome = ablate(request, shown)
     _print(catalog, output, outcome, metric, paper_sign=paper_sign)
 
 

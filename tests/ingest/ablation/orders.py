@@ -88,13 +88,21 @@ def taken(work: OpenAblationPass, units: Sequence[int] | None = None) -> EffectS
 
 
 class ShortOfMemory(nn.Module):
-    """A model for which no more than so many contexts fit in memory."""
+    """A model for which no more than so many contexts fit in memory, forward or only `backward`."""
 
-    def __init__(self, model: nn.Module, most: int) -> None:
+    def __init__(self, model: nn.Module, most: int, *, backward: bool = False) -> None:
         super().__init__()
-        self.model, self.most = model, most
+        self.model, self.most, self.backward = model, most, backward
 
     def forward(self, input_ids: torch.Tensor, **given: Any) -> Any:
-        if len(input_ids) > self.most:
-            raise RuntimeError("not enough memory: you tried to allocate")
-        return self.model(input_ids=input_ids, **given)
+        if len(input_ids) <= self.most:
+            return self.model(input_ids=input_ids, **given)
+        if not self.backward:
+            _fail()
+        output = self.model(input_ids=input_ids, **given)
+        output.last_hidden_state.register_hook(_fail)
+        return output
+
+
+def _fail(*_: Any) -> None:
+    raise RuntimeError("not enough memory: you tried to allocate")

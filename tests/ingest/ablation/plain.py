@@ -1,19 +1,23 @@
-"""Ablations of a tiny checkpoint by a plain loop: one context at a time, weights by their names.
+"""Ablations and attributions by a plain loop: one context at a time, weights by their names.
 
-Nothing of the project is used but the tensors' names in a Llama checkpoint.
+Nothing of the project is used but the tensors' names in a Llama checkpoint, what is asked for, and
+which positions count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64
 from numpy import ndarray
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
+
+from catalog.ingest.ablation.arms import Ablation
+from catalog.ingest.activations.contexts import CountingRule
 
 Where = Callable[[int, Tensor, Tensor], Tensor]
 """From layer, gate [t, n] and post [t, n] to where post is replaced, [t, n]."""
@@ -34,7 +38,7 @@ class Plain:
         tokens: ndarray,
         counted: Bool[ndarray, " t"],
         where: Where | None = None,
-        value: dict[int, Float[ndarray, " n"]] | None = None,
+        value: Mapping[int, Float[ndarray, " n"]] | None = None,
     ) -> Float[ndarray, "metric t"]:
         """loss, entropy, rank, log_scale at every position, NaN where they have no meaning."""
         layers = self.model.model.layers
@@ -80,3 +84,72 @@ class Plain:
             return written[None]
 
         return hook
+
+    def effects(
+        self,
+        asked: Ablation,
+        contexts: Sequence[ndarray],
+        rule: CountingRule,
+        means: Mapping[int, Float[ndarray, " n"]],
+        flipped: Mapping[int, Bool[ndarray, " n"]],
+    ) -> list[Float[ndarray, "metric t"]]:
+        """Effects of an ablation in every context, ablated minus clean."""
+        signs = {"+": 1, "-": -1}
+
+        def where(layer: int, gate: Tensor, post: Tensor) -> Tensor:
+            chosen = torch.zeros(post.shape, dtype=torch.bool)
+            if layer in asked.subset.neurons:
+                chosen[:, asked.subset.neurons[layer].tolist()] = True
+            if asked.gate_sign is not None:
+                chosen &= gate.sign() == signs[asked.gate_sign]
+            if asked.post_sign is not None:
+                canonical = torch.where(torch.from_numpy(flipped[layer]), -post, post)
+                chosen &= canonical.sign() == signs[asked.post_sign]
+            return chosen
+
+        found = []
+        for tokens in contexts:
+            counted = rule.counted(tokens)
+            value = means if asked.kind == "mean" else None
+            ablated = self.metrics(tokens, counted, where, value)
+            found.append(ablated - self.metrics(tokens, counted))
+        return found
+
+    def attributions(
+        self, contexts: Sequence[ndarray], rule: CountingRule
+    ) -> Float64[ndarray, "quantity layer n"]:
+        """effect and magnitude by autograd, in the model's precision."""
+        layers = self.model.model.layers
+        self.model.requires_grad_(False)
+        found = np.zeros((2, len(layers), self.model.config.intermediate_size))
+        n_scored = 0
+        for tokens in contexts:
+            posts: list[Tensor] = []
+
+            def compute(
+                mlp: Any, inputs: tuple[Tensor], _: Tensor, seen: list[Tensor] = posts
+            ) -> Tensor:
+                x = inputs[0]
+                post = nn.functional.silu(x @ mlp.gate_proj.weight.T) * (x @ mlp.up_proj.weight.T)
+                if not post.requires_grad:
+                    post.requires_grad_(True)
+                post.retain_grad()
+                seen.append(post)
+                written: Tensor = post @ mlp.down_proj.weight.T
+                return written
+
+            handles = [each.mlp.register_forward_hook(compute) for each in layers]
+            ids = torch.from_numpy(tokens.astype(np.int64))
+            logits = self.model(ids[None]).logits[0]
+            for handle in handles:
+                handle.remove()
+            counted = rule.counted(tokens)
+            scored = [t for t in range(len(ids) - 1) if counted[t] and counted[t + 1]]
+            n_scored += len(scored)
+            if scored:
+                sum(-logits[t].log_softmax(-1)[ids[t + 1]] for t in scored).backward()
+                for layer, post in enumerate(posts):
+                    assert post.grad is not None
+                    product = (post * post.grad)[0].detach().double().numpy()[counted]
+                    found[:, layer] += -product.sum(0), np.abs(product).sum(0)
+        return found / n_scored

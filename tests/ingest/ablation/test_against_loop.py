@@ -8,7 +8,6 @@ import pytest
 import torch
 import transformers
 from numpy import ndarray
-from torch import Tensor
 
 from catalog.ingest.ablation.arms import Ablation
 from catalog.ingest.ablation.effects import EffectState
@@ -42,25 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def by_loop(plain: Plain, asked: Ablation) -> list[ndarray]:
     """Effects of every context, [metric, t]."""
-    signs = {"+": 1, "-": -1}
-
-    def where(layer: int, gate: Tensor, post: Tensor) -> Tensor:
-        chosen = torch.zeros(post.shape, dtype=torch.bool)
-        chosen[:, asked.subset.neurons.get(layer, np.zeros(0, np.int32)).tolist()] = True
-        if asked.gate_sign is not None:
-            chosen &= gate.sign() == signs[asked.gate_sign]
-        if asked.post_sign is not None:
-            canonical = torch.where(torch.from_numpy(FLIPPED[layer]), -post, post)
-            chosen &= canonical.sign() == signs[asked.post_sign]
-        return chosen
-
-    effects = []
-    for tokens in READER.contexts:
-        counted = RULE.counted(tokens)
-        value = MEANS if asked.kind == "mean" else None
-        ablated = plain.metrics(tokens, counted, where, value)
-        effects.append(ablated - plain.metrics(tokens, counted))
-    return effects
+    return plain.effects(asked, READER.contexts, RULE, MEANS, FLIPPED)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -103,6 +84,13 @@ def test_every_scored_position_comes_into_the_state(folder: Path) -> None:
         assert state.top[at, 0, 1] == pytest.approx(ranked[::-1][:4], abs=1e-5)
 
 
+IMAGES = {
+    "gemma3": "Gemma3ForConditionalGeneration",
+    "gemma4": "Gemma4ForConditionalGeneration",
+}
+"""Classes of models that transformers does not load as causal ones."""
+
+
 @pytest.mark.parametrize("family", tiny_checkpoints.DENSE)
 def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_path: Path) -> None:
     """A pass from a later layer is the clean pass; logits are those of the whole causal model, its
@@ -119,7 +107,7 @@ def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_pat
     with torch.inference_mode():
         output = work.model(input_ids=batch.tokens, use_cache=False).last_hidden_state
         ours = work.head.logits(output[0])
-        kind = "Gemma3ForConditionalGeneration" if family == "gemma3" else "AutoModelForCausalLM"
+        kind = IMAGES.get(family, "AutoModelForCausalLM")
         whole = getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32).eval()
         theirs = whole(input_ids=batch.tokens[:1], use_cache=False).logits[0]
     assert torch.allclose(ours, theirs, atol=1e-5)

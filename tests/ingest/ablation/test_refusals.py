@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, LlamaConfig
+from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig
 
 from catalog.errors import CheckpointError
 from catalog.ingest.ablation.readout import load_head
@@ -57,6 +57,14 @@ REFUSED: dict[tuple[str, ...], tuple[int, str]] = {
     ("--class", "depletion", "--kind", "median"): (2, "median; there is: zero, mean"),
     ("--class", "depletion", "--baseline", "class"): (2, "class; there is: layer, frequency"),
     ("--neurons", "1.2", "--corpus", "nowhere.txt"): (4, "nowhere.txt"),
+    ("--class", "enrichment"): (2, "No neuron of tiny is in the subset 'enrichment'"),
+    ("--role", "partition"): (2, "No neuron of tiny is in the subset 'role partition'"),
+    ("--all-classes",): (2, "'orthogonal output' is the whole of tiny"),
+    ("--where", ""): (5, "The SQL does not parse"),
+    ("--where", "1 = 1) or (1 = 1"): (5, "The SQL does not parse"),
+    ("--neurons", "1.2", "--kind", ""): (2, "There is no kind of ablation to do"),
+    ("--neurons", "1.2", "--max-tokens", "0"): (2, "Draws and tokens are counted from 1"),
+    ("--neurons", "1.2", "--draws", "0"): (2, "Invalid value for '--draws'"),
 }
 
 
@@ -70,6 +78,7 @@ def test_what_cannot_be_ablated(
     assert answer.code == code, answer.err
     assert said in flat(answer.err)
     assert answer.out == ""
+    assert not answer.err.startswith("\n")
     assert query(db, "select count(*) from ingest_runs where stage = 'ablation'") == [(0,)]
 
 
@@ -154,6 +163,13 @@ def test_effects_that_are_not_finite_are_counted(
     assert "effects are NaN or infinite and left out" in flat(answer.err)
     counts = query(db, "select n_positions, n_nonfinite > 0, mean from ablation_effects")
     assert set(counts) == {(0, True, None)}
+    attributed = ("ingest", model, "--alias", "tiny", "--stages", "attribution")
+    answer = cli(*attributed, *asked[:4], "--device", "cpu", "--db", db)
+    assert answer.code == 0, answer.err
+    assert "144 neurons have a gradient that is not finite: NULL" in flat(answer.err)
+    assert query(db, "select count(*), count(effect), count(magnitude) from attributions") == [
+        (144, 0, 0)
+    ]
 
 
 def test_a_model_without_a_head_is_refused(tmp_path: Path) -> None:
@@ -169,6 +185,37 @@ def test_a_model_without_a_head_is_refused(tmp_path: Path) -> None:
     base.config = Headless(vocab_size=8)
     with pytest.raises(CheckpointError, match="no language-model head"):
         load_head(checkpoint, base, "lm_head.weight", "model.embed_tokens.weight")
+
+
+def test_a_checkpoint_without_a_head_is_no_entry(
+    tmp_path: Path, cli: Callable[..., Answer]
+) -> None:
+    """A model saved without its head is refused by name before anything is stored of it."""
+    whole = tiny_checkpoints.build("llama", tmp_path / "whole")
+    base = AutoModelForCausalLM.from_pretrained(whole).model
+    base.save_pretrained(tmp_path / "base")
+    for stage in ("weights", "attribution"):
+        db = tmp_path / f"{stage}.duckdb"
+        answer = cli(
+            *("ingest", tmp_path / "base", "--stages", stage), "--device", "cpu", "--db", db
+        )
+        assert answer.code == 4
+        assert "has no tensor named lm_head.weight" in flat(answer.err)
+        assert not any(public_rows(db).values())
+
+
+def test_a_plain_model_has_no_gate_to_ask_for(tmp_path: Path, cli: Callable[..., Answer]) -> None:
+    model = tiny_checkpoints.save_tokenizer(tiny_checkpoints.build("gpt2", tmp_path / "plain"))
+    (tmp_path / "words.txt").write_text("Texts for a model without gates. " * 20)
+    db = tmp_path / "c.duckdb"
+    ingest(IngestRequest(Handle(db), str(model), alias="plain", stages=("weights",)), Silent())
+    asked = ("ablate", "plain", "--neurons", "1.2", "--corpus", tmp_path / "words.txt")
+    options = ("--baseline", "", "--device", "cpu", "--db", db)
+    answer = cli(*asked, "--gate", "+", *options)
+    assert answer.code == 2
+    assert "plain has plain MLPs, whose neurons have no gate. Leave out --gate." in flat(answer.err)
+    assert cli(*asked, "--post", "+", *options).code == 0
+    assert query(db, "select gate_sign, post_sign from ablations") == [(None, "+")]
 
 
 def test_a_checkpoint_that_changed_is_refused(made: Path, tmp_path: Path) -> None:

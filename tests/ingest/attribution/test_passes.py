@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float64
-from numpy import ndarray
 from scipy.stats import spearmanr
-from torch import Tensor, nn
 
 from catalog.errors import EnvironmentFault, MismatchError
 from catalog.ingest.attribution.passes import AttributionJob, OpenAttributionPass
@@ -68,41 +65,8 @@ def state(work: OpenAttributionPass) -> AttributionState:
     return read(work)
 
 
-def by_loop(folder: Path) -> Float64[ndarray, "quantity layer n"]:
-    """effect and magnitude by autograd in float64, one context at a time."""
-    model = Plain.load(folder).model.double()
-    found = np.zeros((2, N_LAYERS, D_MLP))
-    n_scored = 0
-    for tokens in READER.contexts:
-        posts: list[Tensor] = []
-
-        def compute(mlp: Any, inputs: tuple[Tensor], _: Tensor, seen: list[Tensor] = posts) -> Any:
-            x = inputs[0]
-            post = nn.functional.silu(x @ mlp.gate_proj.weight.T) * (x @ mlp.up_proj.weight.T)
-            post.retain_grad()
-            seen.append(post)
-            return post @ mlp.down_proj.weight.T
-
-        handles = [each.mlp.register_forward_hook(compute) for each in model.model.layers]
-        ids = torch.from_numpy(tokens.astype(np.int64))
-        logits = model(ids[None]).logits[0]
-        for handle in handles:
-            handle.remove()
-        counted = RULE.counted(tokens)
-        scored = [t for t in range(len(ids) - 1) if counted[t] and counted[t + 1]]
-        n_scored += len(scored)
-        if scored:
-            loss = sum(-logits[t].log_softmax(-1)[ids[t + 1]] for t in scored)
-            loss.backward()
-            for layer, post in enumerate(posts):
-                assert post.grad is not None
-                product = (post * post.grad)[0].detach().numpy()[counted]
-                found[:, layer] += -product.sum(0), np.abs(product).sum(0)
-    return found / n_scored
-
-
 def test_values_are_those_of_the_loop(folder: Path, state: AttributionState) -> None:
-    expected = by_loop(folder)
+    expected = Plain(Plain.load(folder).model.double()).attributions(READER.contexts, RULE)
     for layer in range(N_LAYERS):
         rows = state.table(layer)
         for at, name in enumerate(("effect", "magnitude")):
@@ -144,15 +108,16 @@ def test_a_damaged_state_is_refused(state: AttributionState, tmp_path: Path) -> 
         AttributionState.load(tmp_path / "state.npz")
 
 
+@pytest.mark.parametrize("backward", [False, True])
 def test_a_batch_that_does_not_fit_is_halved(
-    work: OpenAttributionPass, state: AttributionState
+    work: OpenAttributionPass, state: AttributionState, backward: bool
 ) -> None:
-    halved = read(replace(work, model=ShortOfMemory(work.model, 1)))
+    halved = read(replace(work, model=ShortOfMemory(work.model, 1, backward=backward)))
     assert halved.halved
     assert halved.n_scored == state.n_scored
     assert halved.effect * SUM_STEP == pytest.approx(state.effect * SUM_STEP, rel=1e-3, abs=1e-3)
     with pytest.raises(EnvironmentFault, match="does not fit in memory"):
-        read(replace(work, model=ShortOfMemory(work.model, 0)))
+        read(replace(work, model=ShortOfMemory(work.model, 0, backward=backward)))
 
 
 def test_a_gradient_that_is_not_finite_gives_null(work: OpenAttributionPass) -> None:

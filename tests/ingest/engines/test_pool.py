@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, UsageError, command_line
 from catalog.ingest.checkpoint import open_checkpoint
@@ -92,3 +93,17 @@ def test_engines_that_cannot_be_opened(
     with pytest.raises(kind) as refused, open_engine(EngineChoice(*options), Silent()):
         pass
     assert message in refused.value.message(command_line)
+
+
+def test_a_node_that_is_late_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ray says it of a busy machine: by an exception without a class of its own."""
+
+    def late(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen")
+
+    monkeypatch.setattr(ray, "init", late)
+    with (
+        pytest.raises(EnvironmentFault, match="on this machine cannot be used: The current node"),
+        open_engine(EngineChoice("ray", None, 2), Silent()),
+    ):
+        pass
