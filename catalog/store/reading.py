@@ -64,12 +64,12 @@ def opened(
     named_in: str | None = None,
     limits: Limits | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The same, of whose `limits` those of time do not begin."""
+    """The same, of whose `limits` those of time do not begin, but for a lake's files."""
     config = limits.config if limits else None
     if isinstance(path, str) or path.is_dir():
         from catalog.store.lake.opening import reading_lake
 
-        with reading_lake(path, config) as lake:
+        with reading_lake(path, config, limits.seconds if limits else None) as lake:
             yield lake
         return
     # Who sets limits serves many at once, whose connections close beside each other.

@@ -157,6 +157,40 @@ def test_a_lake_whose_bucket_is_slow_is_read_or_its_limit_is_named(
         assert f"{limit_s} seconds, the limit" in answer.text
 
 
+class _Gone(LocalFileSystem):  # type: ignore[misc]
+    """A bucket that answers no more once it is `down`."""
+
+    protocol = "gone"
+    is_down = False
+
+    def open(self, path: str, *given: object, **named: object) -> object:
+        if self.is_down and path.endswith(".parquet"):
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        return super().open(path, *given, **named)
+
+
+@pytest.mark.slow
+def test_a_lake_whose_bucket_is_down_is_not_called_damaged(
+    known: Path, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.open(known).export(tmp_path / "lake")
+    fsspec.register_implementation("gone", _Gone, clobber=True)
+    client = served(f"gone://{tmp_path}/lake")
+    assert client.get("/m/alpha.json").status_code == 200
+    monkeypatch.setattr(_Gone, "is_down", True)
+    answer = client.get("/m/alpha.json?threshold=0.4")
+    assert answer.status_code == 503
+    assert "lake cannot be reached just now" in answer.json()["error"]
+    assert str(tmp_path) not in answer.text
+    monkeypatch.setattr(_Gone, "is_down", False)
+    assert client.get("/m/alpha.json?threshold=0.4").status_code == 200
+
+
+def test_a_lake_whose_package_is_not_installed_is_a_fault_of_the_machine(served: Served) -> None:
+    answer = served("dropbox://lake").get("/")
+    assert answer.status_code == 503 and "dropbox" in answer.text
+
+
 @pytest.mark.slow
 def test_fifty_clients_at_once_are_all_answered(known: Path) -> None:
     with process(known) as (_, address), ThreadPoolExecutor(50) as clients:
