@@ -137,6 +137,6 @@ def test_attributions(few: Path, plain: Plain, contexts: list[ndarray]) -> None:
         few,
         "select effect, magnitude from attributions where corpus = 'few' order by layer, neuron",
     )
-    found = np.array(stored).T.reshape(2, N_LAYERS, D_MLP)
+    found: ndarray = np.array(stored).T.reshape(2, N_LAYERS, D_MLP)
     assert found == pytest.approx(expected, rel=1e-3, abs=5 * CLOSE)
     assert np.abs(expected).max() > 0.1
