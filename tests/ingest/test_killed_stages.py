@@ -1,4 +1,4 @@
-"""Wiring and attribution killed (SIGKILL) in the midst of what they do.
+"""Wiring and attribution killed (SIGKILL) in the midst of what they do, and a worker of theirs.
 
 What was computed before is kept, nothing of the stage is shown, and the same command ends with the
 rows of an ingest that nobody disturbed.
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 from catalog.ingest.corpus import CorpusSpec
@@ -161,4 +162,27 @@ def test_killed_again_and_again_it_computes_only_what_is_missing(
 
     ingest(undisturbed.request(db, stage, EngineChoice()), Begun())
     assert begun[0] >= 4
+    assert public_rows(db) == undisturbed.rows(stage)
+
+
+@pytest.mark.parametrize("stage", VIEWS)
+def test_two_ray_workers_of_which_one_is_killed_give_the_same_rows(
+    undisturbed: Undisturbed, tmp_path: Path, stage: str
+) -> None:
+    killed: list[psutil.Process] = []
+
+    class Killing(Silent):
+        def begin(self, title: str, total: int, done: int = 0) -> None:
+            self.title = title
+
+        def advance(self, units: int = 1) -> None:
+            if not killed and self.title == stage:
+                below = psutil.Process().children(recursive=True)
+                hosts = [each for each in below if each.name().startswith("ray::Host")]
+                killed.append(hosts[0])
+                hosts[0].send_signal(signal.SIGKILL)
+
+    db = undisturbed.begun(tmp_path)
+    ingest(undisturbed.request(db, stage, EngineChoice("ray", None, 2)), Killing())
+    assert killed
     assert public_rows(db) == undisturbed.rows(stage)
