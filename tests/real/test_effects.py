@@ -1,7 +1,7 @@
 """SmolLM2-135M: ablations and attributions against a plain loop over the same few contexts."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +47,17 @@ RULE = CountingRule((0, 1, 2), skip_first=True)
 """What begins a context and the marks of a chat; the texts have none of these within."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """With several, products of other shapes are added up in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def few(db: Path, once: Callable[..., Path]) -> Path:
+def few(_one_thread: None, db: Path, once: Callable[..., Path]) -> Path:
     """The catalog with attributions and ablations on some 250 tokens."""
 
     def make(folder: Path) -> None:
@@ -137,6 +146,6 @@ def test_attributions(few: Path, plain: Plain, contexts: list[ndarray]) -> None:
         few,
         "select effect, magnitude from attributions where corpus = 'few' order by layer, neuron",
     )
-    found = np.array(stored).T.reshape(2, N_LAYERS, D_MLP)
+    found: ndarray = np.array(stored).T.reshape(2, N_LAYERS, D_MLP)
     assert found == pytest.approx(expected, rel=1e-3, abs=5 * CLOSE)
     assert np.abs(expected).max() > 0.1
