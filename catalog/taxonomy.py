@@ -68,6 +68,12 @@ LARGEST_INTEGER: Final = 2**31 - 1
 
 WINDOW_BEFORE: Final = 23
 WINDOW_AFTER: Final = 8
+DETECTOR_TOKENS: Final = 5
+DETECTOR_PERCENT: Final = 95
+DETECTOR_FIRINGS: Final = 20
+"""A detector fires so often, and at most so many input tokens make that share of it
+(docs/definitions.md, "Detectors")."""
+
 N_SAMPLED_POSITIONS: Final = 256
 
 

@@ -28,11 +28,19 @@ class Texts:
         dtype: str,
         tokenizer: Path | None,
         checkpoint: Path | None,
+        *,
+        may_download: bool = True,
     ) -> None:
         self._handle = handle
         self._entry = entry
         self._settings = (device, dtype, tokenizer, checkpoint)
+        self._may_download = may_download
         self._reader: TextReader | None = None
+
+    @property
+    def entry(self) -> "Entry":
+        """The entry, with its checkpoint's fingerprint."""
+        return self._entry
 
     @property
     def model(self) -> str:
@@ -64,6 +72,12 @@ class Texts:
         """
         (asked,) = self.check([text], [neuron_id])
         return self._opened().neuron(text, asked)
+
+    def rows(self, on_text: "NeuronOnText") -> Rows:
+        """One row per token of what `run` returned."""
+        from catalog.queries.own_text import neuron_rows
+
+        return Rows(neuron_rows(on_text))
 
     def top(
         self,
@@ -130,5 +144,5 @@ class Texts:
         if self._reader is None:
             from catalog.ingest.own_text import TextReader
 
-            self._reader = TextReader(self._entry, *self._settings)
+            self._reader = TextReader(self._entry, *self._settings, may_download=self._may_download)
         return self._reader

@@ -74,6 +74,10 @@ def addresses(of: Catalog, model: str, neuron: str, other: str) -> dict[str, str
         "sql": address("sql"),
         "sql-rows": address("sql", parameters={"q": "from neurons order by layer, neuron"}),
         "sql-refused": address("sql", parameters={"q": "select nothing from neurons"}),
+        "run": address("run", parameters={"q": "The cat sat on the", "model": model}),
+        "run-neuron": address(
+            "run", parameters={"q": '“Yes,” she said, "no".', "model": model, "neuron": neuron}
+        ),
         "classes": address("classes"),
         "refusal": address("m", "nosuch"),
     }
@@ -85,7 +89,7 @@ def addresses(of: Catalog, model: str, neuron: str, other: str) -> dict[str, str
 @contextmanager
 def serving(db: Path) -> Iterator[str]:
     """The address of a server of the catalog."""
-    command = [sys.executable, "-m", "catalog", "serve", "--port", "0", "--db", str(db)]
+    command = [sys.executable, "-m", "catalog", "serve", "--port", "0", "--run", "--db", str(db)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -156,6 +160,7 @@ def pictures(
     with serving(db) as base, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
+        page.set_default_timeout(180_000)
         for name, where in addresses(of, model, first, other).items():
             for look in chosen if not names or name in names else ():
                 picture = packed(taken(page, base + where, look, tallest))

@@ -5,6 +5,7 @@ from catalog.ingest.checkpoint import Checkpoint, gguf_checkpoints, open_checkpo
 from catalog.ingest.corpora import EnteredCorpus, enter_corpus, forget_corpus
 from catalog.ingest.device import pick_dtype
 from catalog.ingest.disk import announce_size, explaining_staged
+from catalog.ingest.drift import SeriesDrift
 from catalog.ingest.engines.choosing import open_engine
 from catalog.ingest.entry import enter_model
 from catalog.ingest.neuron_vectors import NeuronVectors
@@ -48,7 +49,7 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
         _note_passed_over(checkpoint, progress)
         weights = NeuronVectors(checkpoint, request.weights)
         refuse_of_experts(request.stages, checkpoint.source, weights.sizes.n_experts)
-        model_id, entry = enter_model(request.catalog, request.alias, weights, progress)
+        model_id, entry = enter_model(request, weights, progress)
         context = StageContext(
             weights=weights,
             device=device,
@@ -72,6 +73,9 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
             del stages[0]  # with the matrices that it holds
             if outcomes[-1].stage == "weights" and outcomes[-1].status != "unchanged":
                 runs.drop_fallen()
+        if request.place is not None and "weights" in {each.stage for each in outcomes}:
+            drift = SeriesDrift(runs, weights, device)
+            drift.run(is_last=request.place.is_last, redo="weights" in redone)
         runs.say_outdated(outcomes)
         if context.corpus is not None:
             forget_corpus(context.corpus)

@@ -4,23 +4,15 @@ from typing import Any
 
 from scipy.special import betaincinv
 
-from catalog.errors import Option, UsageError
+from catalog.ingest.names import check_alias, default_alias
 from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.paths import user_path
 from catalog.ingest.progress import Progress
+from catalog.ingest.request import IngestRequest, SeriesPlace
+from catalog.ingest.vocabulary import vocabulary_pieces
 from catalog.layers import LayerSizes
-from catalog.store.handle import Handle
-from catalog.store.lake.manifest import fits_a_folder
+from catalog.queries.records import Entry
+from catalog.store.series import require_alike
 from catalog.store.writing import ModelEntry, known_entry, register_model
-from catalog.taxonomy import WeightKind
-
-
-def default_alias(source: str, kind: WeightKind) -> str:
-    """Last part of the source in lower case without `-hf`, plus the kind unless folded."""
-    name = user_path(source).resolve().name if source != "demo" else source
-    return name.lower().removesuffix(".gguf").removesuffix("-hf") + (
-        "" if kind == "folded" else f"-{kind}"
-    )
 
 
 def chance_level(d_model: int, probability: float) -> float:
@@ -50,34 +42,58 @@ def _experts(sizes: LayerSizes) -> dict[str, Any]:
     }
 
 
+def _in_series(place: SeriesPlace | None) -> dict[str, Any]:
+    """Columns about the training run; none of a checkpoint that stands alone."""
+    if place is None:
+        return {}
+    return {"series": place.series, "step": place.step, "train_tokens": place.train_tokens}
+
+
 def enter_model(
-    catalog: Handle, alias: str | None, weights: NeuronVectors, progress: Progress
+    request: IngestRequest, weights: NeuronVectors, progress: Progress
 ) -> tuple[int, ModelEntry]:
     """Register the entry; norms are checked when its checkpoint is seen for the first time.
 
     Raises:
         UsageError: an alias that nobody could type, or that names no folder.
         AliasTaken: it stands for another checkpoint.
-        CheckpointError: the norms are not those that its family names.
+        CheckpointError: the norms are not those that its family names, or the checkpoint has
+            another shape or tokenizer than other steps of its series.
     """
-    if alias is None:
-        alias = default_alias(weights.checkpoint.source, weights.kind)
-    if not alias.strip() or not alias.isprintable():
-        raise UsageError(
-            f"The alias {alias!r} cannot be read.", "Give another one with ", Option("alias"), "."
+    entry = _entry(request, weights)
+    with request.catalog.tables("") as connection:
+        seen = known_entry(connection, entry)
+        if entry.series is not None:
+            require_alike(connection, entry, _vocabulary(request, weights))
+    if not seen and weights.kind != "raw":
+        from catalog.ingest.norm_check import check_norms
+
+        progress.note(
+            f"{entry.alias}: checking that {entry.family}'s norms are where its family says"
         )
-    if not fits_a_folder(alias):
-        raise UsageError(
-            f"The alias {alias[:40]}… is too long: no folder could be named for it, as in a lake.",
-            "Give a shorter one with ",
-            Option("alias"),
-            ".",
-        )
-    entry = ModelEntry(
-        alias=alias,
-        source=weights.checkpoint.source,
-        revision=weights.checkpoint.revision,
-        fingerprint=weights.checkpoint.fingerprint,
+        check_norms(weights)
+    with request.catalog.writing() as connection:
+        return register_model(connection, entry), entry
+
+
+def as_entered(entry: Entry) -> ModelEntry:
+    """An entry that is there, as it was registered."""
+    named = {
+        name: getattr(entry, name) for name in ModelEntry.__dataclass_fields__ if name != "alias"
+    }
+    return ModelEntry(alias=entry.model, **named)
+
+
+def _entry(request: IngestRequest, weights: NeuronVectors) -> ModelEntry:
+    checkpoint, place = weights.checkpoint, request.place
+    given = request.alias if place is None else place.series
+    name = default_alias(checkpoint.source, weights.kind) if given is None else given
+    check_alias(name, given=given is not None)
+    return ModelEntry(
+        alias=name if place is None else place.alias,
+        source=checkpoint.source,
+        revision=checkpoint.revision,
+        fingerprint=checkpoint.fingerprint,
         family=weights.family.name,
         activation_fn=weights.activation_fn,
         n_layers=weights.n_layers,
@@ -86,18 +102,17 @@ def enter_model(
         d_vocab=weights.d_vocab,
         weights=weights.kind,
         gated=weights.family.mlp.gated,
-        quantization=weights.checkpoint.quantization,
+        quantization=checkpoint.quantization,
         chance_95=chance_level(weights.d_model, 0.05),
         chance_999=chance_level(weights.d_model, 0.001),
         wire_floor=wire_floor(weights),
         **_experts(weights.sizes),
+        **_in_series(place),
     )
-    with catalog.tables("") as connection:
-        seen = known_entry(connection, entry)
-    if not seen and weights.kind != "raw":
-        from catalog.ingest.norm_check import check_norms
 
-        progress.note(f"{alias}: checking that {entry.family}'s norms are where its family says")
-        check_norms(weights)
-    with catalog.writing() as connection:
-        return register_model(connection, entry), entry
+
+def _vocabulary(request: IngestRequest, weights: NeuronVectors) -> str | None:
+    """The digest of the checkpoint's vocabulary; None where no stage reads its tokenizer."""
+    if {"weights", "wiring"}.issuperset(request.stages):
+        return None
+    return vocabulary_pieces(weights.checkpoint.tokenizer(), weights.d_vocab).digest

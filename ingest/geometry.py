@@ -54,6 +54,19 @@ def cosines(gram: Float[Tensor, "n products"], vectors: tuple[Vector, ...]) -> F
     return values.where(defined, torch.nan).float()
 
 
+def between(block: Block, other: Block) -> Float[Tensor, "n k"]:
+    """Cosine of each of the k vectors of a neuron with the same one in another block, float32.
+
+    NaN as for `cosines`.
+    """
+    pair: tuple[Vector, Vector] = ("in", "out")
+    columns = [
+        cosines(gram(dict(zip(pair, (block[vector], other[vector]), strict=True))), pair)
+        for vector in block
+    ]
+    return torch.cat(columns, dim=1)
+
+
 def norms(gram: Float[Tensor, "n products"], vectors: tuple[Vector, ...]) -> Float[Tensor, "n k"]:
     """Norms of the k vectors, float32; NaN for a vector with a non-finite value."""
     lengths = gram[:, : len(vectors)].sqrt()

@@ -3,12 +3,13 @@
 A job says what is computed; here is what every such pass does with one.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import pyarrow as pa
 import torch
@@ -17,7 +18,6 @@ from numpy import ndarray
 from torch import nn
 
 from catalog.errors import EnvironmentFault, ran_out_of_memory
-from catalog.ingest.ablation.readout import LanguageModelHead
 from catalog.ingest.activations.contexts import (
     Batch,
     ContextReader,
@@ -26,8 +26,9 @@ from catalog.ingest.activations.contexts import (
     read_batch,
 )
 from catalog.ingest.activations.corpus_pass import HeldContexts, Share
-from catalog.ingest.activations.hooks import TappedMlp
+from catalog.ingest.activations.hooks import TappedExperts, TappedMlp
 from catalog.ingest.activations.model import gpus_needed, weight_bytes
+from catalog.ingest.activations.run import synchronise
 from catalog.ingest.engines.engine import Estimate, OpenPass, State, WorkerReady
 from catalog.ingest.neuron_vectors import NeuronVectors
 
@@ -43,6 +44,11 @@ class JobState(CutState, Protocol):
 
     @property
     def plan(self) -> Any: ...
+
+    @property
+    def mb(self) -> float:
+        """Its size in MB (1e6 bytes)."""
+        ...
 
     @classmethod
     def empty(cls, plan: Any) -> Self:
@@ -112,14 +118,21 @@ class JobOpening(Generic[JobStateT]):
         return self.kind.empty(self.plan)
 
 
+class JobEstimate(NamedTuple):
+    """What `measure` found."""
+
+    seconds: float  # expected for all units
+    tokens_per_second: float  # padding included
+    state_mb: float
+
+
 @dataclass(frozen=True)
 class OpenJobPass(ABC, Generic[JobStateT, FoundT]):
     """A job with its model loaded; what is found in a batch comes into the state when all is."""
 
     job: Job[JobStateT]
     model: nn.Module
-    mlps: Sequence[TappedMlp]
-    head: LanguageModelHead
+    mlps: Sequence[TappedMlp | TappedExperts]
     reader: ContextReader
     opening: JobOpening[JobStateT]
 
@@ -127,9 +140,18 @@ class OpenJobPass(ABC, Generic[JobStateT, FoundT]):
     def device(self) -> torch.device:
         return torch.device("cpu")  # of the state
 
-    @abstractmethod
     def measure(self) -> Estimate:
         """Time one context."""
+        batch = self.batch(0).rows(slice(None, 1))
+        seconds = 0.0
+        for _ in range(2):  # what a first pass allocates is not timed
+            started = time.perf_counter()
+            self.found(batch)
+            synchronise(self.job.device)
+            seconds = time.perf_counter() - started
+        per_slot = seconds / batch.tokens.numel()
+        n_slots = sum(unit.n_slots for unit in self.job.units)
+        return JobEstimate(per_slot * n_slots, 1 / per_slot, self.job.empty_state().mb)
 
     @abstractmethod
     def found(self, batch: Batch) -> FoundT:

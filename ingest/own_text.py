@@ -60,7 +60,7 @@ class TextReader:
 
     Raises CheckpointError if the checkpoint is gone, or not the one that was ingested. `tokenizer`
     is a folder with the tokenizer, if it is not the checkpoint's own; `checkpoint` is where that
-    lies now, if it was moved.
+    lies now, if it was moved. Without `may_download` nothing is fetched.
     """
 
     def __init__(
@@ -70,10 +70,19 @@ class TextReader:
         dtype: str,
         tokenizer: Path | None = None,
         checkpoint: Path | None = None,
+        *,
+        may_download: bool = True,
     ) -> None:
         where = pick_device(device)
         self.entry = entry
-        self.probe = open_probe(entry, pick_dtype(dtype, where), where, tokenizer, checkpoint)
+        self.probe = open_probe(
+            entry,
+            pick_dtype(dtype, where),
+            where,
+            tokenizer,
+            checkpoint,
+            may_download=may_download,
+        )
         self._tokenizer = self.probe.checkpoint.tokenizer()
 
     def neuron(self, text: str, neuron_id: NeuronId) -> NeuronOnText:

@@ -62,17 +62,20 @@ def open_probe(
     device: torch.device,
     tokenizer: Path | None = None,
     at: Path | None = None,
+    *,
+    may_download: bool = True,
 ) -> Probe:
     """Load the model of a catalog entry.
 
     `tokenizer` is a folder with the tokenizer, if it is not the checkpoint's own; `at` is where
-    the checkpoint lies now, if it was moved.
+    the checkpoint lies now, if it was moved. Without `may_download` nothing is fetched.
 
     Raises:
         CheckpointError: the checkpoint has changed since it was ingested, or is gone.
         UsageError: it is a mixture of experts.
+        EnvironmentFault: it would have to be downloaded and must not.
     """
-    checkpoint = checkpoint_of(entry, tokenizer, at)
+    checkpoint = checkpoint_of(entry, tokenizer, at, may_download=may_download)
     refuse_experts(checkpoint)
     loaded = load_model(checkpoint, getattr(torch, dtype), device)
     return Probe(checkpoint, loaded.model, loaded.mlps, device)

@@ -13,8 +13,26 @@ from catalog.taxonomy import WeightKind
 
 
 @dataclass(frozen=True)
+class SeriesPlace:
+    """Where a checkpoint stands in a training run. `is_last`: of the steps that are asked for."""
+
+    series: str
+    step: int
+    train_tokens: int | None
+    is_last: bool
+
+    @property
+    def alias(self) -> str:
+        """The name of its entry."""
+        return f"{self.series}@{self.step}"
+
+
+@dataclass(frozen=True)
 class IngestRequest:
-    """What to ingest, and how; defaults are those of the command line."""
+    """What to ingest, and how; defaults are those of the command line.
+
+    A checkpoint of a training run has its `place` there, and no alias of its own.
+    """
 
     catalog: Handle
     source: str
@@ -33,6 +51,7 @@ class IngestRequest:
     engine: EngineChoice = field(default_factory=EngineChoice)
     checkpoint_every_s: float = 180.0
     force: bool = False
+    place: SeriesPlace | None = None
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,11 @@ def held_token(
             near = run_for_dicts(
                 connection,
                 sql_text("near_pieces"),
-                {"token": token, "k": _N_NEAR, **asked},
+                {"token": token, "k": _N_NEAR + 1, **asked},
                 catalog.location,
             )
-            pieces = ", ".join(repr(row["token"]) for row in near)
+            others = [row["token"] for row in near if row["token"] != token]
+            pieces = ", ".join(map(repr, others[:_N_NEAR]))
             raise NotFoundError(
                 f"The token {token!r} stands in no context of {shown.corpus}. Pieces near it: "
                 f"{pieces}."

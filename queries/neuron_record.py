@@ -14,6 +14,7 @@ from catalog.queries.records import (
     CaseStatistics,
     Corpus,
     Described,
+    Detector,
     Entry,
     Exemplar,
     Model,
@@ -49,6 +50,7 @@ _KINDS: Final = (
     Described,
     RouterToken,
     AskedExpert,
+    Detector,
 )
 """What a report is read from, besides the row of the model."""
 
@@ -98,6 +100,7 @@ def read_neuron(
             [each for each in neighbours if each.side == "twin"],
             records(Described, **at),
             *_of_expert(entry, neuron_id, records, shown),
+            detector=next(iter(records(Detector, **on) if shown else []), None),
         )
     return canonical_reading(record) if canonical else record
 

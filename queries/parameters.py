@@ -40,6 +40,13 @@ def _integer(text: str) -> int:
     return value
 
 
+def _step(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise ValueError(text)
+    return value
+
+
 def _double(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -80,6 +87,8 @@ _TYPES: Final[Mapping[str, tuple[Convert, str]]] = {
     "model": (str, "a model"),
     "corpus": (str, "a corpus"),
     "layer": (_integer, "a layer, a whole number from 0"),
+    "series": (str, "a training series"),
+    "step": (_step, "a step, a whole number from 0"),
     "neuron": (lambda text: str(NeuronId.parse(text)), "a neuron id"),
 }
 """How a parameter's text becomes its value, and what to call that."""
@@ -220,10 +229,26 @@ def require_known(
             names = [row["corpus"] for row in rows("select distinct corpus from corpora")]
             if value not in names:
                 raise unknown_corpus(value, names, f"{within} has no" if within else "No model has")
+        elif kind in ("series", "step"):
+            _require_step(rows("select distinct series, step from models"), given, kind, value)
         elif kind in ("layer", "neuron"):
             neuron_id = NeuronId(value, 0) if kind == "layer" else NeuronId.parse(value)
             models = [record_of(Model, row) for row in rows("select * from models")]
             found_in(neuron_id, models)
+
+
+def _require_step(
+    rows: Sequence[Mapping[str, Any]], given: Sequence[tuple[str, Any]], kind: str, value: Any
+) -> None:
+    """Refuse a series that is not there, and a step that it, or every series, lacks."""
+    within = next((value for kind, value in given if kind == "series"), None)
+    there = [row for row in rows if row["series"] is not None]
+    if kind == "step":
+        there = [row for row in there if within in (None, row["series"])]
+    names = list(dict.fromkeys(str(row[kind]) for row in there))
+    if str(value) not in names:
+        of = f"{within} has no" if within and kind == "step" else "There is no"
+        raise NotFoundError(f"{of} {kind} {value}. There is: {', '.join(names) or 'none'}.")
 
 
 def found_in(neuron_id: NeuronId, models: Sequence[Model]) -> dict[str, NeuronId]:

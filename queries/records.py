@@ -50,6 +50,9 @@ class Model:
     d_shared: int | None = None
     d_dense: int | None = None
     dense_layers: list[int] | None = None
+    series: str | None = None
+    step: int | None = None
+    train_tokens: int | None = None
 
     @property
     def sizes(self) -> LayerSizes:
@@ -257,6 +260,20 @@ class CaseStatistics:
 
 
 @dataclass(frozen=True)
+class Detector:
+    """A row of `detectors`: at how many positions a neuron fires, and on which few tokens."""
+
+    QUERY: ClassVar[str] = "neuron_detector"
+    STAGE: ClassVar[str] = "detectors"
+
+    dead: bool
+    n_cover_95: int | None
+    tokens: list[str] | None
+    n_fired: int
+    n_fired_on: list[int] | None
+
+
+@dataclass(frozen=True)
 class Exemplar:
     """A row of `exemplars`, with the document its context was cut from."""
 
@@ -331,8 +348,9 @@ class NeuronRecord:
 
     `cases`: by sign case, empty if no corpus was ingested. `wires` (readers, then writers) and
     `twins` are empty too until the stage wiring ran. `router_tokens`, of the neuron's expert, and
-    `asked_experts`, all of its layer, are empty in dense layers. `is_canonical`: signs are those of
-    the canonical reading (docs/definitions.md), in the places among the layer too.
+    `asked_experts`, all of its layer, are empty in dense layers; `detector` is None until the stage
+    detectors ran. `is_canonical`: signs are those of the canonical reading (docs/definitions.md),
+    in the places among the layer too.
     """
 
     id: NeuronId
@@ -348,6 +366,7 @@ class NeuronRecord:
     descriptions: list[Described]
     router_tokens: list[RouterToken] = dataclasses.field(default_factory=list)
     asked_experts: list[AskedExpert] = dataclasses.field(default_factory=list)
+    detector: Detector | None = None
     is_canonical: bool = False
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ import duckdb
 
 from catalog.errors import Command, Option, command_line
 from catalog.queries.sql import sql_text
-from catalog.stages import ABLATION, DESCRIPTIONS, stage_named
+from catalog.stages import ABLATION, DESCRIPTIONS, DRIFT, stage_named
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
 
@@ -34,8 +34,13 @@ def _command(stage: str, model: str, source: str, weights: str) -> str:
         return command_line(Command("ablate", (model,), (Option("class", "CLASS"),)))
     if stage == DESCRIPTIONS.name:
         return command_line(Command("import", (stage, "FILE"), (Option("format", "FORMAT"),)))
+    if stage == DRIFT.name:
+        return command_line(Command("ingest", ("MODEL",), (Option("revisions", "GLOB"),)))
     options = [Option("stages", stage)]
-    if model != source:
+    series, at, step = model.rpartition("@")
+    if at:
+        options += [Option("alias", series), Option("step", step)]
+    elif model != source:
         options.append(Option("alias", model))
     if weights != "folded":
         options.append(Option("weights", weights))

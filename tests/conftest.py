@@ -58,6 +58,28 @@ def db(known: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(known, folder / "known.duckdb"))
 
 
+@pytest.fixture(scope="session")
+def measured(once: Callable[..., Path]) -> Path:
+    """A folder with a tiny checkpoint, `model`, and `c.duckdb`, made of it with activations."""
+
+    def make(folder: Path) -> None:
+        from catalog.cli.main import run
+        from tests.tiny_checkpoints import build, save_tokenizer
+
+        save_tokenizer(build("llama", folder / "model"))
+        texts = folder / "texts.txt"
+        texts.write_text("\n\n".join(f"the {n} sentence of several, with words" for n in range(40)))
+        run(
+            [
+                *("ingest", str(folder / "model"), "--db", str(folder / "c.duckdb")),
+                *("--weights", "raw", "--alias", "tiny", "--corpus", str(texts)),
+                *("--corpus-name", "web", "--context-length", "16", "--exemplars", "4"),
+            ]
+        )
+
+    return once("measured", make)
+
+
 @pytest.fixture
 def cli(capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Answer]:
     """Run one command line in this process: everything but the interpreter's own start."""

@@ -181,12 +181,23 @@ def _load_activations(path: Path, model_id: int) -> None:
 
 
 def _load_effects(path: Path, model_id: int) -> None:
-    """Attributions, and two ablations of which the second has no baseline."""
+    """Attributions, detectors, and two ablations of which the second has no baseline."""
     with writing(path) as connection:
         run_id = start_run(connection, model_id, run_start("attribution"), 1)
-        rows = [{"layer": 28, "neuron": 4737, "effect": 0.25, "magnitude": 0.5}]
+        rows: list[dict[str, Any]] = [
+            {"layer": 28, "neuron": 4737, "effect": 0.25, "magnitude": 0.5}
+        ]
         insert_rows(connection, "attribution", run_id, pa.Table.from_pylist(rows))
         finish_run(connection, run_id, ("attribution",), {})
+        run_id = start_run(connection, model_id, run_start("detectors"), 1)
+        detector = {"layer": 28, "neuron": 4737, "token_ids": [5, 0], "n_fired_on": [30, 9]}
+        rows = [
+            detector | {"n_fired": 40},
+            {"layer": 28, "neuron": 9766, "n_fired": 500},
+            {"layer": 31, "neuron": 9634, "n_fired": 0},
+        ]
+        insert_rows(connection, "detector", run_id, pa.Table.from_pylist(rows))
+        finish_run(connection, run_id, ("detector",), {})
         for at, baselines in enumerate((("layer", "frequency"), ())):
             tables = _ablation_rows(f"a{at}", baselines)
             start = replace(run_start("ablation"), subject=f"a{at}")

@@ -85,7 +85,43 @@ def _gemma3_with_vision(**overrides: Any) -> nn.Module:
     return transformers.Gemma3ForConditionalGeneration(config)
 
 
+def _gemma4_for_images(**overrides: Any) -> nn.Module:
+    # Where images may stand it asks for the embedding of padding.
+    text = {**_COMMON, **_GEMMA4, "pad_token_id": 0, **overrides}
+    config = transformers.Gemma4Config(text_config=text, vision_config=None, audio_config=None)
+    return transformers.Gemma4ForConditionalGeneration(config)
+
+
+def _qwen3_5_with_vision(**overrides: Any) -> nn.Module:
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "depth": 1,
+        "num_heads": 2,
+        "out_hidden_size": 32,
+        "num_position_embeddings": 16,
+    }
+    text = {**_COMMON, **_DELTA, **overrides}
+    config = transformers.Qwen3_5Config(text_config=text, vision_config=vision)
+    return transformers.Qwen3_5ForConditionalGeneration(config)
+
+
 _HEADS = {"head_dim": 16}
+_GEMMA4 = {
+    **_HEADS,
+    "sliding_window": 8,
+    "global_head_dim": 16,
+    "hidden_size_per_layer_input": 0,
+}
+_DELTA = {
+    **_HEADS,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "full_attention_interval": 3,
+}
+"""Of three layers the last has attention, the others a delta rule."""
 _EXPERTS = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 _GPT2_NAMES: dict[str, str | None] = {
     "hidden_size": "n_embd",
@@ -117,6 +153,8 @@ TINY: dict[str, Callable[..., nn.Module]] = {
     "gemma2": _text_model("Gemma2Config", "Gemma2ForCausalLM", sliding_window=8, **_HEADS),
     "gemma3": _gemma3_with_vision,
     "gemma3_text": _text_model("Gemma3TextConfig", "Gemma3ForCausalLM", sliding_window=8, **_HEADS),
+    "gemma4": _gemma4_for_images,
+    "gemma4_text": _text_model("Gemma4TextConfig", "Gemma4ForCausalLM", **_GEMMA4),
     "gpt2": _plain_model("GPT2Config", "GPT2LMHeadModel", _GPT2_NAMES),
     "gpt_neox": _plain_model("GPTNeoXConfig", "GPTNeoXForCausalLM", {"num_key_value_heads": None}),
     "gptj": _plain_model("GPTJConfig", "GPTJForCausalLM", _GPT2_NAMES, rotary_dim=4),
@@ -147,6 +185,8 @@ TINY: dict[str, Callable[..., nn.Module]] = {
         **_EXPERTS,
     ),
     "qwen3": _text_model("Qwen3Config", "Qwen3ForCausalLM", **_HEADS),
+    "qwen3_5": _qwen3_5_with_vision,
+    "qwen3_5_text": _text_model("Qwen3_5TextConfig", "Qwen3_5ForCausalLM", **_DELTA),
     "qwen3_moe": _text_model(
         "Qwen3MoeConfig", "Qwen3MoeForCausalLM", mlp_only_layers=[0], **_EXPERTS, **_HEADS
     ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from catalog.api.opened import Opened
 from catalog.errors import CatalogError
-from catalog.neuron_id import NeuronId
+from catalog.neuron_id import NamedNeuron, NeuronId
 from catalog.rows import Rows
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Neurons(Opened):
     ) -> "NeuronRecord":
         """Everything the catalog knows of one neuron, e.g. `neuron("28.4737")`.
 
-        `model` and `corpus` may be left out where there is only one. `canonical` reads a neuron of
+        `model`, which may also stand before the id, as in `alpha:28.4737`, and `corpus` may be
+        left out where there is only one. `canonical` reads a neuron of
         negative cos(w_gate, w_in) with w_in and w_out negated.
 
         Raises:
@@ -76,8 +77,9 @@ class Neurons(Opened):
         from catalog.queries.neuron_record import read_neuron
         from catalog.reports import NotebookNeuron
 
-        asked = NeuronId.parse(neuron_id)
-        found = read_neuron(self._handle, asked, model, corpus, canonical=canonical)
+        named = NamedNeuron.parse(neuron_id)
+        model = model if named.model is None else named.model
+        found = read_neuron(self._handle, named.id, model, corpus, canonical=canonical)
         return NotebookNeuron(**vars(found))
 
     def samples(self, neuron_id: str, model: str, corpus: str) -> Rows:
@@ -141,16 +143,27 @@ class Neurons(Opened):
         dtype: str = "auto",
         tokenizer: Path | None = None,
         checkpoint: Path | None = None,
+        *,
+        may_download: bool = True,
     ) -> "Texts":
         """What runs texts of your own through a model that is loaded once.
 
-        `checkpoint` is where the model lies now, if it was moved since it was ingested.
+        `checkpoint` is where the model lies now, if it was moved since it was ingested. Without
+        `may_download` it must be on this machine.
         """
         from catalog.queries.neuron_record import read_entry
         from catalog.texts import Texts
 
         entry = read_entry(self._handle, model)
-        return Texts(self._handle, entry, device, dtype, tokenizer, checkpoint)
+        return Texts(
+            self._handle,
+            entry,
+            device,
+            dtype,
+            tokenizer,
+            checkpoint,
+            may_download=may_download,
+        )
 
     def run(
         self, text: str, neuron_id: str, model: str | None = None, **settings: Any

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,23 @@ class Opened:
         """
         with self._handle.kept_open(limits) as handle:
             yield type(self)(handle)
+
+    def sharing(self, limits: Limits, idle_s: float) -> Self:
+        """The same catalog, for a server: `kept_open` with these limits shares one connection.
+
+        It stays open for `idle_s` seconds after the last block, and is closed for a moment every
+        two seconds, so that no writer is kept out.
+        """
+        return type(self)(self._handle.sharing(limits, idle_s))
+
+    def close_shared(self) -> None:
+        """Close what `sharing` keeps open, if nobody uses it."""
+        if self._handle.shared is not None:
+            self._handle.shared.close()
+
+    def limited(self, limits: Limits) -> Self:
+        """The same catalog, each question of which has these limits."""
+        return type(self)(replace(self._handle, limits=limits))
 
     def interrupt(self) -> None:
         """Stop what a catalog that is kept open is asked just now; from any thread."""

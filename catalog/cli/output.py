@@ -71,14 +71,20 @@ class Output:
         """Whether a table goes to standard output."""
         return self.file is None and self.format == "table"
 
-    def write(self, rows: Rows) -> None:
-        """Write rows, and say what a table leaves out and what the rows' notes say."""
-        for sentence in rows.notes:
+    def write(self, *parts: Rows) -> None:
+        """Write rows, and say what a table leaves out and what the rows' notes say.
+
+        Of several parts, which have the same columns, each is cut by itself.
+        """
+        import pyarrow as pa
+
+        for sentence in (each for rows in parts for each in rows.notes):
             note(sentence)
-        shown = self._chosen(rows.arrow())
-        if self.format in LIMITED and self.max_rows and len(rows) > self.max_rows:
-            shown = shown.slice(0, self.max_rows)
-        shown, left_out = self._fitting(shown)
+        most = self.max_rows if self.format in LIMITED else 0
+        whole = [rows.arrow() for rows in parts]
+        n_rows = sum(table.num_rows for table in whole)
+        cut = [table.slice(0, most or table.num_rows) for table in whole]
+        shown, left_out = self._fitting(self._chosen(pa.concat_tables(cut)))
         try:
             with self._stream() as stream:
                 FORMATS[self.format]([shown], stream)
@@ -91,14 +97,17 @@ class Output:
                 f"Not shown, for the terminal is too narrow: {', '.join(left_out)}. --columns A,B "
                 "chooses columns; --format csv, json or parquet has all."
             )
-        if shown.num_rows < len(rows):
+        if shown.num_rows < n_rows:
+            first = f"first {shown.num_rows:,} rows"
+            if len(parts) > 1:
+                first = f"first {most:,} rows of each neuron and text"
             note(
-                f"The first {shown.num_rows:,} rows are shown, there are more. --max-rows 0 shows "
-                "all; so does --format csv, json or parquet."
+                f"The {first} are shown, there are more. --max-rows 0 shows all; so does --format "
+                "csv, json or parquet."
             )
         if self.file:
             note(f"{shown.num_rows:,} rows written to {self.file}")
-        elif self.format in LIMITED and not len(rows):
+        elif self.format in LIMITED and not n_rows:
             note("There are no such rows.")
 
     def _chosen(self, table: "pa.Table") -> "pa.Table":

@@ -29,19 +29,21 @@ class Asked:
 
 
 def answer(reader: "Texts", texts: Sequence[str], asked: Asked, output: Output) -> None:
-    """Write the rows of all texts as one table, a column `text` telling several apart."""
+    """Write the rows of all texts as one table, a column `text` telling several apart.
+
+    What is too long is cut by neuron and text, so that none hides those after it.
+    """
     import pyarrow as pa
 
     reader.check(texts, asked.neurons)
-    tables = []
-    notes: list[str] = []
+    parts = []
     for number, text in enumerate(texts, 1):
         for found in _found(reader, text, asked, shaded=output.is_for_people):
             rows = found.arrow()
             numbers = pa.array([number] * rows.num_rows, pa.int32())
-            tables.append(rows if len(texts) == 1 else rows.add_column(0, "text", numbers))
-            notes += found.notes
-    output.write(Rows(pa.concat_tables(tables), tuple(notes)))
+            rows = rows if len(texts) == 1 else rows.add_column(0, "text", numbers)
+            parts.append(Rows(rows, found.notes))
+    output.write(*parts)
 
 
 def prompt(reader: "Texts", asked: Asked, output: Output) -> None:
@@ -97,13 +99,8 @@ def _found(reader: "Texts", text: str, asked: Asked, *, shaded: bool) -> list[Ro
 
 def print_shaded(neuron: str, on_text: "NeuronOnText") -> None:
     """The text, each token shaded by the neuron's post there."""
-    from catalog.reports.blocks import Line, ShadedText
-    from catalog.reports.shading import shaded
+    from catalog.reports.blocks import Line
+    from catalog.reports.shading import on_own_text
     from catalog.reports.terminal import Page
 
-    # Beside the start token, where many neurons are far beyond what they do in texts.
-    later = range(min(on_text.text.n_start, len(on_text.post) - 1), len(on_text.post))
-    strongest = max(later, key=lambda at: abs(on_text.post[at]))
-    said = f"{neuron} of {on_text.model}; the peak is marked, shades are shares of it"
-    pieces = shaded(on_text.text.text, on_text.text.tokens, on_text.post, strongest)
-    Page.standard_output().show([Line.of(said), ShadedText(pieces), Line.of("")])
+    Page.standard_output().show([*on_own_text(neuron, on_text), Line.of("")])

@@ -35,7 +35,8 @@ class FigureOption(NamedTuple):
     """An option and the figures that have it.
 
     `kind`: a 'fraction' lies between 0 and 1, 'layers' may be given several times, a 'flag' is on
-    or off, a 'metric' is one of METRICS, a 'neuron' is written layer.neuron, a 'corpus' is a name.
+    or off, a 'metric' is one of METRICS, a 'neuron' is written layer.neuron, a 'corpus' is a name,
+    a 'step' is one of a training series.
     """
 
     name: str

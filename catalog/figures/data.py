@@ -5,9 +5,10 @@ from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from catalog.errors import Command, NotFoundError, UsageError
+from catalog.errors import Command, NotFoundError, Option, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.queries import named_query
+from catalog.queries.asking import answered
 from catalog.queries.neuron_record import chosen_model, no_model_yet, read_neuron
 from catalog.queries.records import Model, NeuronRecord, record_of
 from catalog.store.handle import Handle
@@ -52,6 +53,33 @@ class FigureData:
         if not rows:
             raise no_model_yet(self._catalog)
         return [record_of(Model, row) for row in rows]
+
+    @cached_property
+    def series(self) -> list[str]:
+        """The training series of the models.
+
+        Raises:
+            NotFoundError: none of them is of a series.
+        """
+        names = sorted({model.series for model in self.models if model.series is not None})
+        if not names:
+            raise NotFoundError(
+                "There is nothing to draw: no model here is a step of a training series.",
+                "To ingest one: ",
+                Command("ingest", ("MODEL",), (Option("revisions", "GLOB"),)),
+            )
+        return names
+
+    def query_of_series(self, name: str, series: str, **parameters: Any) -> "pa.Table":
+        """Rows of a named query about one series, other parameters at their defaults.
+
+        Raises:
+            NotFoundError: there are none, or the series lacks a step that is asked for.
+        """
+        query = named_query(name)
+        return answered(
+            self._catalog, query, query.bound([]) | parameters | {"series": series}
+        ).rows
 
     def where_there_is_some(
         self, rows_of: Callable[[Model], "pa.Table"]

@@ -83,14 +83,21 @@ def drawn(columns: Sequence[Column], *, on_terminal: bool) -> str:
     if whole <= console.width:
         console.print(_side_by_side(columns, [column.width for column in columns], _GAP))
     elif spare >= 0:
-        lacking = [max(0, c.width - narrowest) for c, narrowest in zip(columns, least, strict=True)]
-        share = min(1.0, spare / max(1, sum(lacking)))
-        widths = [n + int(lack * share) for n, lack in zip(least, lacking, strict=True)]
-        console.print(_side_by_side(columns, widths, _NARROW_GAP))
+        console.print(_side_by_side(columns, _widened(columns, spare), _NARROW_GAP))
     else:
         for number, cells in enumerate(zip(*(c.cells for c in columns), strict=True), 1):
             console.print(_record(number, [column.name for column in columns], cells))
     return "".join(line.rstrip() + "\n" for line in text.getvalue().splitlines())
+
+
+def _widened(columns: Sequence[Column], spare: int) -> list[int]:
+    """Widths with `spare` given to those first that lack least: most names and cells stay whole."""
+    widths = [column.least for column in columns]
+    for at in sorted(range(len(columns)), key=lambda at: columns[at].width - widths[at]):
+        given = max(0, min(spare, columns[at].width - widths[at]))
+        widths[at] += given
+        spare -= given
+    return widths
 
 
 def _side_by_side(columns: Sequence[Column], widths: Sequence[int], gap: int) -> Table:

@@ -43,12 +43,13 @@ def address(
     ending: str | None = None,
     parameters: Mapping[str, object] | Sequence[tuple[str, object]] = (),
 ) -> str:
-    """The address of a page; parameters that are None or empty are left out."""
+    """The address of a page; parameters that are None, False or empty are left out."""
     path = "/" + "/".join(segment(str(each)) for each in segments)
     if ending:
         path = f"{path if segments else '/index'}.{ending}"
     pairs = parameters.items() if isinstance(parameters, Mapping) else parameters
-    given = [(name, _written(value)) for name, value in pairs if value not in (None, "", False)]
+    written = [(name, _written(value)) for name, value in pairs]
+    given = [(name, text) for name, text in written if text]
     return f"{path}?{urlencode(given, errors='replace')}" if given else path
 
 
@@ -59,4 +60,6 @@ def neuron_address(model: str, neuron_id: str) -> str:
 
 
 def _written(value: object) -> str:
-    return "1" if value is True else str(value)
+    if value is None or isinstance(value, bool):
+        return "1" if value else ""
+    return str(value)

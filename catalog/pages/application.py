@@ -4,7 +4,8 @@ import hashlib
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +22,9 @@ from starlette.staticfiles import StaticFiles
 from catalog.api import Catalog
 from catalog.errors import (
     CatalogError,
+    CheckpointError,
     Command,
+    CorpusError,
     DatabaseError,
     DatabaseLocked,
     EnvironmentFault,
@@ -34,7 +37,9 @@ from catalog.errors import (
     ran_out_of_memory,
 )
 from catalog.pages.addresses import address, split_path
+from catalog.pages.answers import Answers
 from catalog.pages.asking import Asked
+from catalog.pages.models import LoadedModel
 from catalog.pages.registry import Page, page_at
 from catalog.pages.rendering import HTML, MEDIA_TYPES, html, in_page, in_words, rendered
 from catalog.pages.settings import Settings
@@ -60,15 +65,19 @@ class Answer:
 class Pages:
     """The pages of a catalog. A connection a request, closed before the answer is sent.
 
-    Answers are kept until the catalog is written to: a page seen before needs no connection.
+    Requests that follow each other closely share one open file. Answers are kept until the catalog
+    is written to: a page seen before needs no connection.
     """
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
-        self._catalog = catalog
+        self._catalog = catalog.sharing(settings.limits, settings.idle_s)
         self._settings = settings
-        self._limiter: CapacityLimiter | None = None
+        self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
+        self._loaded = LoadedModel()
+        self._answers = Answers()
         self._lock = threading.Lock()
         self._open: set[Catalog] = set()
+        self._is_ending = False
         self._state: tuple[tuple[int, ...], str] | None = None
         self._kept: OrderedDict[str, Answer] = OrderedDict()
         self._kept_bytes = 0
@@ -99,23 +108,30 @@ class Pages:
         return Walls(inner, self._settings.hosts)
 
     def stop(self) -> None:
-        """Stop all queries that are running."""
+        """Stop all queries that are running; what waits for its turn is refused."""
         with self._lock:
+            self._is_ending = True
             running = list(self._open)
         for catalog in running:
             catalog.interrupt()
+        self._catalog.close_shared()
 
     async def _respond(self, request: Request) -> Response:
-        if self._limiter is None:
-            self._limiter = CapacityLimiter(self._settings.at_once)
+        if self._limiters is None:
+            # Texts wait for each other, and other pages not for them.
+            self._limiters = CapacityLimiter(self._settings.at_once), CapacityLimiter(1)
+        segments, _ = split_path(_raw_path(request))
         answer = await to_thread.run_sync(
-            self._answer, request, abandon_on_cancel=True, limiter=self._limiter
+            self._answer,
+            request,
+            abandon_on_cancel=True,
+            limiter=self._limiters[_runs_a_model(segments)],
         )
         return Response(answer.body, answer.status, dict(answer.headers))
 
     def _answer(self, request: Request) -> Answer:
-        raw = request.scope.get("raw_path") or request.scope["path"].encode()
-        segments, ending = split_path(raw.decode("latin-1"))
+        raw = _raw_path(request)
+        segments, ending = split_path(raw)
         query = request.scope["query_string"].decode("latin-1")
         try:
             parameters = parse_qsl(
@@ -123,11 +139,15 @@ class Pages:
             )
         except ValueError:
             parameters = []
-        asked = Asked(self._catalog, self._settings, {}, parameters, ending)
+        asked = Asked(
+            self._catalog, self._settings, {}, parameters, ending, self._loaded, self._answers
+        )
         try:
+            if self._is_ending:
+                raise EnvironmentFault("The server is being stopped.")
             page, path = page_at(segments if segments != ["index"] else [])
             asked = replace(asked, path=path)
-            return self._answered(page, asked, request, f"{raw.decode('latin-1')}?{query}")
+            return self._answered(page, asked, request, f"{raw}?{query}")
         except CatalogError as error:
             return self._refused(asked, segments, error)
         except Exception as error:  # noqa: BLE001  whatever it is, the server goes on
@@ -141,7 +161,7 @@ class Pages:
     def _answered(self, page: Page, asked: Asked, request: Request, key: str) -> Answer:
         mark = self._catalog.mark()
         state = self._state
-        if page.is_of_sql:
+        if page.is_of_sql or page.runs_a_model:
             return self._made(page, asked, {"cache-control": "no-store"}, None)
         if mark is not None and state is not None and state[0] == mark:
             tag = _tag(state[1], key)
@@ -158,25 +178,17 @@ class Pages:
         headers: dict[str, str],
         kept: tuple[Request, str, tuple[int, ...] | None] | None,
     ) -> Answer:
-        limits = self._settings.sql_limits if page.is_of_sql else self._settings.limits
         tag = None
-        with self._catalog.kept_open(limits) as catalog:
-            with self._lock:
-                self._open.add(catalog)
-            try:
-                if kept is not None:
-                    request, key, mark = kept
-                    state = catalog.state()
-                    if mark is not None:
-                        self._state = (mark, state)
-                    tag = _tag(state, key)
-                    headers = _caching(tag)
-                    if _matches(request, tag):
-                        return Answer(304, b"", headers)
-                shown = page.show(replace(asked, catalog=catalog))
-            finally:
-                with self._lock:
-                    self._open.discard(catalog)
+        with self._opened(page) as catalog:
+            if kept is not None:
+                request, key, mark = kept
+                state = self._state_of(catalog, mark)
+                asked = replace(asked, state=state if mark is not None else None)
+                tag = _tag(state, key)
+                headers = _caching(tag)
+                if _matches(request, tag):
+                    return Answer(304, b"", headers)
+            shown = page.show(replace(asked, catalog=catalog))
         if isinstance(shown, Moved):
             return Answer(302, b"", {"location": shown.address, "cache-control": "no-store"})
         body = rendered(page.name, asked, shown, self._frame(asked, page))
@@ -189,6 +201,32 @@ class Pages:
         if tag is not None:
             self._keep(tag, answer)
         return answer
+
+    def _state_of(self, catalog: Catalog, mark: tuple[int, ...] | None) -> str:
+        """The digest of what the catalog holds, asked once for each state of the file."""
+        known = self._state
+        if mark is not None and known is not None and known[0] == mark:
+            return known[1]
+        state = catalog.state()
+        if mark is not None:
+            self._state = (mark, state)
+        return state
+
+    @contextmanager
+    def _opened(self, page: Page) -> Iterator[Catalog]:
+        """The catalog open for a page; for one that runs a model, opened by each question."""
+        limits = self._settings.sql_limits if page.is_of_sql else self._settings.limits
+        if page.runs_a_model:
+            yield self._catalog.limited(limits)
+            return
+        with self._catalog.kept_open(limits) as catalog:
+            with self._lock:
+                self._open.add(catalog)
+            try:
+                yield catalog
+            finally:
+                with self._lock:
+                    self._open.discard(catalog)
 
     def _frame(self, asked: Asked, page: Page | None) -> dict[str, Any]:
         """What every template takes."""
@@ -207,6 +245,7 @@ class Pages:
             "page_name": page.name if page else "refusal",
             "is_embedded": asked.flag("embed"),
             "allow_sql": self._settings.allow_sql,
+            "allow_run": self._settings.allow_run,
             "in_format": in_format,
             "this_view": address(*segments, parameters=asked.changed(embed=None)),
         }
@@ -278,9 +317,9 @@ def _status(error: CatalogError) -> int:
     match error:
         case LimitReached():
             return 422
-        case UsageError() | SqlError():
+        case UsageError() | SqlError() | CorpusError():
             return 400
-        case NotFoundError():
+        case NotFoundError() | CheckpointError():
             return 404
         case DatabaseError() | EnvironmentFault():
             return 503
@@ -294,6 +333,19 @@ _TITLES: Final = {
     500: "This went wrong",
     503: "The catalog cannot be read just now",
 }
+
+
+def _raw_path(request: Request) -> str:
+    """The path as it came, still quoted."""
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    return raw.decode("latin-1")
+
+
+def _runs_a_model(segments: list[str]) -> bool:
+    try:
+        return page_at(segments)[0].runs_a_model
+    except NotFoundError:
+        return False
 
 
 def _tag(state: str, key: str) -> str:

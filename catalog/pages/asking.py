@@ -1,18 +1,25 @@
 """What a page is asked: the texts in its path, its parameters, and the catalog open for it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
 
 from catalog.api import Catalog
 from catalog.errors import UsageError
+from catalog.pages.answers import Answers
+from catalog.pages.models import LoadedModel
 from catalog.pages.settings import Settings
+
+_Given = ParamSpec("_Given")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
 class Asked:
     """A request for a page; `parameters` as they came, in order.
 
-    Forms send empty fields too: an empty parameter is one that was not given.
+    Forms send empty fields too: an empty parameter is one that was not given. `state` is a digest
+    of what the catalog holds, None where it is not known.
     """
 
     catalog: Catalog
@@ -20,6 +27,24 @@ class Asked:
     path: Mapping[str, str]
     parameters: Sequence[tuple[str, str]]
     ending: str | None = None
+    loaded: LoadedModel = field(default_factory=LoadedModel)
+    answers: Answers = field(default_factory=Answers)
+    state: str | None = None
+
+    def once(
+        self, ask: Callable[_Given, _Answer], *given: _Given.args, **named: _Given.kwargs
+    ) -> _Answer:
+        """What a method of the catalog says, asked once as long as the catalog holds the same.
+
+        For small answers that many pages need: what there is, numbers of a whole model.
+        """
+        if self.state is None:
+            return ask(*given, **named)
+        return self.answers.of(self.state, ask, *given, **named)
+
+    def models(self) -> list[str]:
+        """The aliases of all entries."""
+        return [row["model"] for row in self.once(self.catalog.models).arrow().to_pylist()]
 
     def text(self, name: str, default: str | None = None) -> str | None:
         """A parameter as it came."""

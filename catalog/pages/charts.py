@@ -12,8 +12,8 @@ from catalog.reports.colours import CLASS_COLOURS
 
 _NO_CLASS: Final = "#777777"
 
-Address = Callable[[int, str], str]
-"""Of the neurons of a layer and a class."""
+Address = Callable[[int, str], str | None]
+"""Of the neurons of a layer and a class, if there is one."""
 
 
 def class_bar(shares: Mapping[str, int], label: str) -> Markup:
@@ -62,7 +62,8 @@ def classes_by_layer(rows: Iterable[Mapping[str, Any]], leads: Address, label: s
                 rect = _rect(
                     left + layer * step, top, step - gap, part, CLASS_COLOURS[name], said, 10
                 )
-                marks.append(f'<a href="{escape(leads(layer, name))}">{rect}</a>')
+                to = leads(layer, name)
+                marks.append(rect if to is None else f'<a href="{escape(to)}">{rect}</a>')
     marks += _ticks_x(len(layers), left, step, height + 10)
     return _svg(width, height + 10 + foot, marks, label, "chart")
 

@@ -18,13 +18,15 @@ class Page:
     """A page: where it stands, and what makes it.
 
     `is_of_sql`: it runs SQL that a stranger may have written, so it has limits of its own, may be
-    off, and what it answers is not kept.
+    off, and what it answers is not kept. `runs_a_model`: it takes as long as a model does, so it
+    keeps nothing open, one is made at a time, and its answer is not kept either.
     """
 
     name: str
     path: str
     show: Callable[[Asked], Shown | Moved]
     is_of_sql: bool
+    runs_a_model: bool
 
     def found(self, segments: Sequence[str]) -> dict[str, str] | None:
         """The texts that stand in the path's places, if it is one of this page."""
@@ -61,4 +63,5 @@ def page_at(segments: Sequence[str]) -> tuple[Page, dict[str, str]]:
 
 def _page(module: ModuleType) -> Page:
     name = module.__name__.rpartition(".")[2]
-    return Page(name, module.PATH, module.show, getattr(module, "OF_SQL", False))
+    is_of_sql, runs_a_model = (getattr(module, each, False) for each in ("OF_SQL", "RUNS_A_MODEL"))
+    return Page(name, module.PATH, module.show, is_of_sql, runs_a_model)

@@ -1,8 +1,10 @@
 """Serving the pages on a port, until Ctrl-C or SIGTERM."""
 
+import asyncio
 import errno
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +17,8 @@ from catalog.pages.settings import Settings
 
 _BACKLOG: Final = 512
 _PATIENCE_S: Final = 0.3
-"""How long requests may go on once the server was told to stop."""
+"""How long requests may go on once the server was told to stop, and then threads."""
+_AGAIN_S: Final = 0.05
 
 
 class _Server(uvicorn.Server):
@@ -26,8 +29,15 @@ class _Server(uvicorn.Server):
         self._stop = stop
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stop()
+        stopping = asyncio.create_task(self._stop_again_and_again())
         await super().shutdown(sockets)
+        stopping.cancel()
+
+    async def _stop_again_and_again(self) -> None:
+        # A query that is about to begin does not hear it.
+        while True:
+            self._stop()
+            await asyncio.sleep(_AGAIN_S)
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -72,7 +82,7 @@ def serve(catalog: Catalog, listener: socket.socket, settings: Settings) -> bool
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=_PATIENCE_S,  # type: ignore[arg-type]  # it waits so long
         timeout_keep_alive=15,
         h11_max_incomplete_event_size=65_536,
         ws="none",
@@ -84,7 +94,10 @@ def serve(catalog: Catalog, listener: socket.socket, settings: Settings) -> bool
         pass
     finally:
         listener.close()
+    end = time.monotonic() + _PATIENCE_S
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(_PATIENCE_S)
+            while thread.is_alive() and time.monotonic() < end:
+                pages.stop()
+                thread.join(_AGAIN_S)
     return threading.active_count() == 1

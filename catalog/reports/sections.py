@@ -25,10 +25,18 @@ from catalog.reports.blocks import (
     Table,
     TokenList,
     TokenLists,
+    TokenSpan,
 )
 from catalog.reports.shading import shaded_exemplar
 from catalog.reports.summary import strongest_case, summary
-from catalog.taxonomy import BASES, SIGNS, Vector
+from catalog.taxonomy import (
+    BASES,
+    DETECTOR_FIRINGS,
+    DETECTOR_PERCENT,
+    DETECTOR_TOKENS,
+    SIGNS,
+    Vector,
+)
 
 AGREEING_SHARE: Final = 0.75
 """Lists of W_U and W_E of which so many tokens are the same are shown once."""
@@ -146,6 +154,8 @@ def activations(record: NeuronRecord) -> Iterator[Block]:
         f"Activations on {corpus.corpus} "
         f"({counted(corpus.n_contexts, 'context')}, {counted(corpus.n_tokens, 'token')})"
     )
+    if said := _firing(record):
+        yield Line.of(*said)
     posts = [abs(e.post) for case in record.cases.values() for e in case.exemplars]
     strongest = strongest_case(record)
     extreme = 0.0 if strongest is None else abs(strongest[1].statistics.extreme_post or 0.0)
@@ -294,6 +304,31 @@ def _case(name: str, case: SignCase, extreme: float, strongest: float) -> Case:
     )
     texts = tuple(shaded_exemplar(each, strongest) for each in case.exemplars)
     return Case(name, said, texts, is_faint=abs(own) < FAINT_SHARE * extreme)
+
+
+def _firing(record: NeuronRecord) -> list[str | Span | TokenSpan]:
+    """Whether it is dead, or a detector, as a sentence; empty where that was not counted."""
+    detector = record.detector
+    if detector is None:
+        return []
+    reads, writes = "in", ""
+    if record.model.gated:
+        reads, writes = "gate", " Where its gate is negative it still writes."
+    if detector.dead:
+        return [f"Dead here: at no counted position is its {reads} positive.{writes}"]
+    fires = f"{counted(detector.n_fired, 'position')} ({reads} > 0)"
+    if detector.tokens is None or detector.n_fired_on is None:
+        few = f"and {DETECTOR_PERCENT}% of them take more than {DETECTOR_TOKENS} tokens"
+        if detector.n_fired < DETECTOR_FIRINGS:
+            few = "too few to say on which tokens"
+        return [f"Fires at {fires}, {few}."]
+    share = sum(detector.n_fired_on) / detector.n_fired
+    said: list[str | Span | TokenSpan] = [
+        f"A detector: it fires at {fires}, {meaningful(100 * share, 3)}% of them at"
+    ]
+    for token, n in zip(detector.tokens, detector.n_fired_on, strict=True):
+        said += [" ", TokenSpan(token), f" ({n:,})"]
+    return [*said, f".{writes}"]
 
 
 def _disagreement(record: NeuronRecord) -> str | None:

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from catalog.formats.numbers import meaningful
 from catalog.queries.records import Exemplar
-from catalog.reports.blocks import Piece, ShadedText
+from catalog.reports.blocks import Line, Piece, ShadedText
+
+if TYPE_CHECKING:
+    from catalog.ingest.own_text import NeuronOnText
 
 
 def shaded_exemplar(exemplar: Exemplar, strongest: float) -> ShadedText:
@@ -21,6 +25,16 @@ def shaded_exemplar(exemplar: Exemplar, strongest: float) -> ShadedText:
         exemplar.next_token,
         exemplar.next_token is None,
     )
+
+
+def on_own_text(neuron: str, on_text: "NeuronOnText") -> tuple[Line, ShadedText]:
+    """A text of the user's own, each token shaded by the neuron's post there."""
+    # Beside the start token, where many neurons are far beyond what they do in texts.
+    later = range(min(on_text.text.n_start, len(on_text.post) - 1), len(on_text.post))
+    strongest = max(later, key=lambda at: abs(on_text.post[at]))
+    said = f"{neuron} of {on_text.model}; the peak is marked, shades are shares of it"
+    pieces = shaded(on_text.text.text, on_text.text.tokens, on_text.post, strongest)
+    return Line.of(said), ShadedText(pieces)
 
 
 def shaded(

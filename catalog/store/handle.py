@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from catalog.store.limits import Limits
     from catalog.store.reading import Parameters
+    from catalog.store.shared import SharedReader
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Handle:
     limits: "Limits | None" = None
     kept: "duckdb.DuckDBPyConnection | None" = None
     """A connection that whoever keeps it open closes."""
+    shared: "SharedReader | None" = None
+    """Whose cursors blocks of `kept_open` get, if they have its limits."""
 
     def __str__(self) -> str:
         return str(self.location)
@@ -68,15 +71,32 @@ class Handle:
     @contextmanager
     def kept_open(self, limits: "Limits | None" = None) -> Iterator["Handle"]:
         """The same catalog, where all that is asked in the block shares a connection and limits."""
+        if self.shared is not None and self.shared.limits == limits:
+            with self.shared.cursor() as cursor:
+                yield replace(self, limits=limits, kept=cursor)
+            return
         with replace(self, limits=limits).reading() as connection:
             yield replace(self, limits=limits, kept=connection)
+
+    def sharing(self, limits: "Limits", idle_s: float) -> "Handle":
+        """The same file, where blocks of `kept_open` with these limits share one connection.
+
+        It stays open for `idle_s` seconds after the last of them. A lake has none to share.
+        """
+        if self.is_lake:
+            return self
+        from catalog.store.shared import SharedReader
+
+        return replace(self, shared=SharedReader(self.file, self.wait_s, limits, idle_s))
 
     @contextmanager
     def tables(self, named_in: str | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:
         """The same to a file; it also knows the tables beneath the public views."""
         from catalog.store.reading import reading
 
-        with reading(self.file, self.wait_s, beneath=True, named_in=named_in) as connection:
+        with reading(
+            self.file, self.wait_s, beneath=True, named_in=named_in, limits=self.limits
+        ) as connection:
             yield connection
 
     @contextmanager

@@ -9,7 +9,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +26,17 @@ from catalog.errors import (
     Option,
 )
 from catalog.store.duckdb_errors import Fault, fault_of
+from catalog.store.guard import Guard
 from catalog.store.location import DEFAULT_WAIT_S, Location, not_a_file
 from catalog.store.memory import VARIABLE
 from catalog.store.plain_files import kind_of
 
 STORAGE_VERSION: Final = "v1.0.0"
 """Of new files, so that every DuckDB since 1.0 reads them, whichever wrote them."""
+
+_LONGEST_PAUSE_S: Final = 0.1
+LONGEST_RETRY_S: Final = 1.5 * _LONGEST_PAUSE_S
+"""After so long at most, who waits for the file tries it again."""
 
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 
@@ -43,10 +48,12 @@ def attach(
     *,
     read_only: bool,
     wait_s: float = DEFAULT_WAIT_S,
+    guard: Guard | None = None,
 ) -> None:
     """Attach the file to an open connection as database `name`.
 
-    Tries again for `wait_s` seconds while another process has it.
+    Tries again for `wait_s` seconds while another process has it. A reader's `guard` is taken
+    first.
 
     Raises:
         DatabaseMissing: there is no such file (readers only; a writer creates it).
@@ -59,22 +66,25 @@ def attach(
     mode = "read_only" if read_only else "read_write"
     if not read_only and not path.exists():
         mode += f", storage_version '{STORAGE_VERSION}'"
-    _patiently(
-        path,
-        wait_s,
-        lambda: connection.execute(f"attach '{quoted}' as {name} ({mode}, type duckdb)"),
-    )
+
+    def once() -> None:
+        is_free = guard is None or guard.take(path)
+        connection.execute(f"attach '{quoted}' as {name} ({mode}, type duckdb)")
+        if not is_free:  # a writer has left between the two
+            connection.execute(f"detach {name}")
+            once()
+
+    _patiently(path, wait_s, once)
 
 
-def _patiently(
-    path: Path, wait_s: float, once: Callable[[], duckdb.DuckDBPyConnection]
-) -> duckdb.DuckDBPyConnection:
-    """What `once` opens, tried again for `wait_s` seconds while another process has the file."""
+def _patiently(path: Path, wait_s: float, once: Callable[[], None]) -> None:
+    """Do `once`, again for `wait_s` seconds while another process has the file."""
     deadline = time.monotonic() + wait_s
     pause_s = 0.005
     while True:
         try:
-            return once()
+            once()
+            return
         except duckdb.Error as error:
             if fault_of(error) is not Fault.TAKEN:
                 raise explained(error, path) from error
@@ -82,7 +92,7 @@ def _patiently(
                 raise _locked(path, str(error), wait_s) from error
         # Readers and writers that met once would meet again if they all slept equally long.
         time.sleep(pause_s * random.uniform(0.5, 1.5))
-        pause_s = min(pause_s * 1.5, 0.1)
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
 
 @contextmanager
@@ -156,10 +166,29 @@ def check_path(path: Path, *, read_only: bool) -> None:
 
 def _locked(path: Path, text: str, wait_s: float) -> DatabaseLocked:
     holder = _HOLDER.search(text)
-    who = f"{holder['program']} (process {holder['pid']})" if holder else "this very process"
+    if holder:
+        who = f"{holder['program']} (process {holder['pid']})"
+    elif others := _others_with(path):
+        who = f"process {others[0]}"
+    else:
+        who = "this very process"
     return DatabaseLocked(
         f"{path} is in use by {who}, and still was after {wait_s:g} seconds.",
         "Close that program, or wait longer with ",
         Option("wait"),
         ".",
     )
+
+
+def _others_with(path: Path) -> list[int]:
+    """Other processes that have the file open, of those that may be looked at; on Linux alone.
+
+    A server's lock is that of a descriptor, of which the system names no process.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*/fd"):
+        pid = int(process.parent.name)
+        with suppress(OSError):
+            if pid != os.getpid() and any(path.samefile(each) for each in process.iterdir()):
+                found.append(pid)
+    return sorted(found)

@@ -1,7 +1,7 @@
 """Reading a catalog: open read-only, fetch Arrow, close. duckdb alone is imported here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,7 @@ from catalog.errors import DatabaseError, SqlError
 from catalog.formats.cells import JSON_METADATA
 from catalog.store.contents import FILE, check_columns
 from catalog.store.executing import interruptibly, without_pandas
+from catalog.store.guard import Guard
 from catalog.store.limits import Limits, limited
 from catalog.store.location import DEFAULT_WAIT_S, Location
 from catalog.store.opening import explained, explaining
@@ -47,22 +48,43 @@ def reading(
         SchemaOutdated, SchemaTooNew: the catalog is of another version of the schema.
         DatabaseError: and what `catalog.store.opening.attach` raises.
     """
+    with (
+        opened(path, wait_s, beneath=beneath, named_in=named_in, limits=limits) as connection,
+        limited(connection, limits) if limits else nullcontext(),
+    ):
+        yield connection
+
+
+@contextmanager
+def opened(
+    path: Location,
+    wait_s: float = DEFAULT_WAIT_S,
+    *,
+    beneath: bool = False,
+    named_in: str | None = None,
+    limits: Limits | None = None,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The same, of whose `limits` those of time do not begin, but for a lake's files."""
     config = limits.config if limits else None
     if isinstance(path, str) or path.is_dir():
         from catalog.store.lake.opening import reading_lake
 
-        with reading_lake(path, config) as lake, _limited(lake, limits):
+        with reading_lake(path, config, limits.seconds if limits else None) as lake:
             yield lake
         return
-    connection = open_reader(path, wait_s, beneath=beneath, settings=config)
+    # Who sets limits serves many at once, whose connections close beside each other.
+    guard = Guard() if limits else None
     try:
-        with explaining(path):
-            _check(connection, path)
-            make_views(connection, named_in)
-        with _limited(connection, limits):
+        with closing(
+            open_reader(path, wait_s, beneath=beneath, settings=config, guard=guard)
+        ) as connection:
+            with explaining(path):
+                _check(connection, path)
+                make_views(connection, named_in)
             yield connection
     finally:
-        connection.close()
+        if guard is not None:
+            guard.release()
 
 
 def _check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -94,12 +116,6 @@ def file_state(path: Path) -> tuple[int, ...]:
             continue
         state += [stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     return tuple(state)
-
-
-def _limited(
-    connection: duckdb.DuckDBPyConnection, limits: Limits | None
-) -> AbstractContextManager[None]:
-    return limited(connection, limits) if limits else nullcontext()
 
 
 def fetch(

@@ -17,7 +17,7 @@ from catalog.errors import (
 from catalog.store.contents import FILE
 from catalog.store.opening import explained
 
-SCHEMA_VERSION: Final = "0011"
+SCHEMA_VERSION: Final = "0013"
 """Number of the newest migration."""
 
 _VERSION: Final = re.compile(r"[0-9]{4}")

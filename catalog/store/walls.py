@@ -12,6 +12,7 @@ from typing import Any, Final
 import duckdb
 
 from catalog.store.contents import FILE, refuse_code, refuse_planted, refuse_shadows
+from catalog.store.guard import Guard
 from catalog.store.memory import reader_config
 from catalog.store.new_files import spill_folder
 from catalog.store.opening import attach, check_path
@@ -61,11 +62,12 @@ def open_reader(
     *,
     beneath: bool = False,
     settings: Mapping[str, str] | None = None,
+    guard: Guard | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A connection in memory to which the file is attached for reading, as `FILE`.
 
     With `beneath` its tables are found by their bare names, after all of DuckDB's own. `settings`
-    are DuckDB's.
+    are DuckDB's. Whoever gives a `guard` releases it once the connection is closed.
 
     Raises:
         DatabaseError: as `attach` of `catalog.store.opening` and `refuse_planted`.
@@ -73,7 +75,7 @@ def open_reader(
     check_path(path, read_only=True)
     connection = walled([path], None, **{**reader_config(), **(settings or {})})
     try:
-        attach(connection, path, FILE, read_only=True, wait_s=wait_s)
+        attach(connection, path, FILE, read_only=True, wait_s=wait_s, guard=guard)
         refuse_planted(connection, path, FILE)
         if beneath:
             connection.execute(f"set search_path = 'memory.main,system.main,{FILE}.main'")

@@ -34,7 +34,8 @@ class ModelEntry:
 
     `quantization` names the type of its MLP's tensors, None where they are not quantized.
     `wire_floor` is the |cosine| above which wires are kept. What follows is about experts
-    (`catalog.layers.LayerSizes`), and None without.
+    (`catalog.layers.LayerSizes`), and None without. A checkpoint of a training series has its
+    `step` in it.
     """
 
     alias: str
@@ -58,6 +59,9 @@ class ModelEntry:
     d_shared: int | None = None
     d_dense: int | None = None
     dense_layers: Sequence[int] | None = None
+    series: str | None = None
+    step: int | None = None
+    train_tokens: int | None = None
 
 
 @dataclass(frozen=True)

@@ -140,4 +140,27 @@ ACTIVATION_TABLES: Final = (
         ("attribution",),
         parted_by="layer",
     ),
+    Table(
+        "detector",
+        "One row per neuron and corpus.",
+        "run",
+        (
+            *NEURON,
+            Column(
+                "n_fired",
+                "BIGINT",
+                "counted positions at which it fires: gate > 0, without a gate in > 0",
+            ),
+            Column(
+                "token_ids",
+                "INTEGER[]",
+                "the fewest input tokens that make 95% of its firings, the one of most firings "
+                "first; NULL if more than 5 are needed or it fires at fewer than 20 positions",
+                nullable=True,
+            ),
+            Column("n_fired_on", "BIGINT[]", "its firings at each of these tokens", nullable=True),
+        ),
+        ("detectors",),
+        parted_by="layer",
+    ),
 )

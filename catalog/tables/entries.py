@@ -85,6 +85,21 @@ ENTRY_TABLES: Final = (
                 "layers without experts, in models that have experts",
                 nullable=True,
             ),
+            Column(
+                "series",
+                "TEXT",
+                "training run of which it is a checkpoint; NULL where it stands alone",
+                nullable=True,
+            ),
+            Column(
+                "step", "BIGINT", "step of the training run; unique in its series", nullable=True
+            ),
+            Column(
+                "train_tokens",
+                "BIGINT",
+                "tokens it had been trained on by then, where the checkpoint's name says so",
+                nullable=True,
+            ),
         ),
     ),
     Table(

@@ -35,7 +35,8 @@ RUN_TABLES: Final = (
             Column(
                 "subject",
                 "TEXT",
-                "which of several results of the stage: id of an ablation or an import, else NULL",
+                "which of several results of the stage: id of an ablation or an import, earlier "
+                "step of a drift; else NULL",
                 nullable=True,
             ),
             Column(

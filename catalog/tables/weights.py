@@ -145,4 +145,23 @@ WEIGHT_TABLES: Final = (
         ("wiring",),
         parted_by="layer",
     ),
+    Table(
+        "drift",
+        "One row per neuron and earlier step of its series that it was compared with.",
+        "run",
+        (
+            *NEURON,
+            Column(
+                "cos_gate",
+                "FLOAT",
+                "cosine of w_gate with that of the earlier step; NULL if either is zero, not "
+                "finite or not there",
+                nullable=True,
+            ),
+            Column("cos_in", "FLOAT", "the same of w_in", nullable=True),
+            Column("cos_out", "FLOAT", "the same of w_out", nullable=True),
+        ),
+        ("drift",),
+        parted_by="layer",
+    ),
 )

@@ -142,6 +142,16 @@ VIEWS: Final = (
         122_880,
     ),
     View(
+        "drifts",
+        "One row per neuron and two steps of a training series: how far its vectors turned "
+        "between them. Each step is compared with the one before, the last one with all.",
+        ("drift",),
+        (*_NEURON, "other_model"),
+        {**_OF_ENTRY, "other_model": "alias of the earlier step"},
+        _NEURON,
+        122_880,
+    ),
+    View(
         "activation_stats",
         "A row per neuron, corpus and sign case (four with a gate, two without): how often it "
         "occurs, and how strongly.",
@@ -235,6 +245,21 @@ VIEWS: Final = (
         ("attribution",),
         (*_NEURON, "corpus"),
         _OF_CORPUS,
+        _NEURON,
+    ),
+    View(
+        "detectors",
+        "One row per neuron and corpus: whether it never fires, or fires on a few input tokens.",
+        ("detector",),
+        (*_NEURON, "corpus"),
+        {
+            **_OF_CORPUS,
+            "dead": "whether it never fires on this corpus; where its gate is negative, a gated "
+            "neuron still writes",
+            "n_cover_95": "how many tokens these are, at most 5",
+            "tokens": "the fewest input tokens that make 95% of its firings, most firings first; "
+            "NULL if more than 5 are needed or it fires at fewer than 20 positions",
+        },
         _NEURON,
     ),
     View(

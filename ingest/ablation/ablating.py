@@ -30,6 +30,7 @@ from catalog.ingest.corpus.spec import DEFAULT_MAX_TOKENS, CorpusSpec
 from catalog.ingest.device import pick_dtype
 from catalog.ingest.engines.choosing import open_engine
 from catalog.ingest.engines.engine import Engine
+from catalog.ingest.entry import as_entered
 from catalog.ingest.job_passes import JobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.passing import take_pass
@@ -44,7 +45,7 @@ from catalog.queries.records import Entry
 from catalog.stages import ABLATION
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging, sole_ingest
-from catalog.store.writing import ModelEntry, finished_run
+from catalog.store.writing import finished_run
 
 
 def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:
@@ -72,7 +73,7 @@ def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:
             ).fetchone() or (0,)
         contexts = _contexts(request, weights, entry, model_id, progress)
         order = make_order(request, entry, contexts, progress)
-        runs = EntryRuns(request.catalog, model_id, _model_entry(entry), engine, progress)
+        runs = EntryRuns(request.catalog, model_id, as_entered(entry), engine, progress)
         shared = _SharedPass(
             request, weights, device, contexts, order, _todo(request, model_id, contexts, order)
         )
@@ -83,13 +84,6 @@ def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:
         shared.forget()
     ids = tuple(each.id for each in order.ablations)
     return AblateOutcome(entry.model, contexts.corpus.name, ids, tuple(outcomes))
-
-
-def _model_entry(entry: Entry) -> ModelEntry:
-    named = {
-        name: getattr(entry, name) for name in ModelEntry.__dataclass_fields__ if name != "alias"
-    }
-    return ModelEntry(alias=entry.model, **named)
 
 
 def _todo(

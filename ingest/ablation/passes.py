@@ -20,6 +20,7 @@ from catalog.ingest.ablation.effects import EffectPlan, EffectState
 from catalog.ingest.ablation.intervening import LayerInputs, Replacement, replacing
 from catalog.ingest.ablation.readout import (
     FinalNorm,
+    LanguageModelHead,
     ScoredPositions,
     load_head,
     read_out,
@@ -32,6 +33,7 @@ from catalog.ingest.activations.contexts import (
     Unit,
     plan_units,
 )
+from catalog.ingest.activations.hooks import TappedMlp
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import synchronise
 from catalog.ingest.job_passes import JobOpening, OpenJobPass
@@ -115,7 +117,7 @@ class AblationJob:
             said += f"; streams before {len(starts)} layers take {streams:,.0f} MB"
         opening = JobOpening(EffectState, self.plan, said, notes)
         return OpenAblationPass(
-            self, loaded.model, loaded.mlps, head, reader, opening, norm, inputs
+            self, loaded.model, loaded.mlps, reader, opening, head, norm, inputs
         )
 
     def _digest(self) -> str:
@@ -153,6 +155,8 @@ class OpenAblationPass(OpenJobPass[EffectState, _ArmEffects]):
     """The pass with its model loaded."""
 
     job: AblationJob
+    mlps: Sequence[TappedMlp]
+    head: LanguageModelHead
     norm: FinalNorm
     inputs: LayerInputs
 

@@ -31,7 +31,10 @@ class _Given(nn.Module):
     def forward(self, *_: Any, **__: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self.hidden)
+        output: Any = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=self.hidden)
+        for handed_on in ("shared_kv_states", "router_logits"):  # by Gemma 4's head
+            setattr(output, handed_on, None)
+        return output
 
     @property
     def decoder(self) -> "_Given":

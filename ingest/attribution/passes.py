@@ -4,7 +4,6 @@ docs/definitions.md, "What a neuron causes". Weights need no gradient; the graph
 layer's post, and the head is differentiated a few positions at a time.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ from catalog.ingest.activations.contexts import (
 )
 from catalog.ingest.activations.hooks import TappedMlp
 from catalog.ingest.activations.model import load_model
-from catalog.ingest.activations.run import synchronise
 from catalog.ingest.attribution.state import AttributionPlan, AttributionState
 from catalog.ingest.job_passes import JobOpening, OpenJobPass
 from catalog.ingest.neuron_vectors import NeuronVectors
@@ -88,15 +86,7 @@ class AttributionJob:
         notes = {"attention_implementation": loaded.attention}
         said = "one forward and backward pass"
         opening = JobOpening(AttributionState, self.plan, said, notes)
-        return OpenAttributionPass(self, loaded.model, loaded.mlps, head, reader, opening)
-
-
-class AttributionEstimate(NamedTuple):
-    """What `measure` found."""
-
-    seconds: float
-    tokens_per_second: float  # padding included
-    state_mb: float
+        return OpenAttributionPass(self, loaded.model, loaded.mlps, reader, opening, head)
 
 
 class _Found(NamedTuple):
@@ -111,18 +101,8 @@ class OpenAttributionPass(OpenJobPass[AttributionState, _Found]):
     """The pass with its model loaded."""
 
     job: AttributionJob
-
-    def measure(self) -> AttributionEstimate:
-        batch = self.batch(0).rows(slice(None, 1))
-        seconds = 0.0
-        for _ in range(2):  # what a first pass allocates is not timed
-            started = time.perf_counter()
-            self.found(batch)
-            synchronise(self.job.device)
-            seconds = time.perf_counter() - started
-        per_slot = seconds / batch.tokens.numel()
-        n_slots = sum(unit.n_slots for unit in self.job.units)
-        return AttributionEstimate(per_slot * n_slots, 1 / per_slot, self.job.empty_state().mb)
+    mlps: Sequence[TappedMlp]
+    head: LanguageModelHead
 
     def take_in(self, state: AttributionState, found: _Found) -> None:
         for layer, of_layer in found.sums.items():

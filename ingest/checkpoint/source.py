@@ -1,6 +1,7 @@
 """Where a checkpoint lies: the demo, a local folder or file, or the Hugging Face Hub."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from catalog.errors import CheckpointError, EnvironmentFault, NotFoundError, Option
@@ -27,6 +28,11 @@ _HUB_FILES = [
     "model*.safetensors",
 ]
 GGUF_ENDING = ".gguf"
+_UNKNOWN = "{} is neither a folder here nor a Hub id (owner/name)."
+_NO_REPOSITORY = (
+    "{} is neither a folder here nor a repository on the Hub (a private one needs `hf auth login` "
+    "or HF_TOKEN)."
+)
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 
 
@@ -54,9 +60,8 @@ def open_checkpoint(
         from catalog.ingest.demo import MODEL_FOLDER
 
         return Checkpoint.read(MODEL_FOLDER, source)
-    path = user_path(source)
-    if source.startswith((".", "/", "~")) or is_there(path):
-        return _local(absolute(path), file, tokenizer)
+    if is_local(source):
+        return _local(absolute(user_path(source)), file, tokenizer)
     parts = source.split("/")
     if len(parts) > 2 and source.endswith(GGUF_ENDING):
         source, file = "/".join(parts[:2]), "/".join(parts[2:])
@@ -71,6 +76,16 @@ def open_checkpoint(
     if not (folder / file).is_file():
         raise NotFoundError(f"{source} has no file {file}.")
     return Checkpoint.read_gguf(folder / file, f"{source}/{file}", folder.name, tokenizer)
+
+
+def is_local(source: str) -> bool:
+    """Whether a source is a path and no Hub id."""
+    return source.startswith((".", "/", "~")) or is_there(user_path(source))
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder is one checkpoint, by the files that transformers writes."""
+    return (folder / "config.json").is_file() or _has_safetensors(folder)
 
 
 def _local(path: Path, file: str | None, tokenizer: Path | None) -> Checkpoint:
@@ -143,6 +158,36 @@ def _hub_files(repository: str, revision: str | None) -> list[str]:
         return []
 
 
+def hub_revisions(repository: str, say: Callable[[str], None]) -> list[str]:
+    """Names of the branches and tags of a repository, sorted.
+
+    Where the Hub cannot be reached, those in its cache, which is said.
+
+    Raises:
+        NotFoundError: there is no such repository.
+        EnvironmentFault: the Hub cannot be reached, and its cache has none.
+    """
+    from huggingface_hub import HfApi, constants, errors
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.file_download import repo_folder_name
+
+    try:
+        refs = HfApi().list_repo_refs(repository)
+    except errors.HFValidationError as error:
+        raise NotFoundError(_UNKNOWN.format(repository)) from error
+    except errors.RepositoryNotFoundError as error:
+        raise NotFoundError(_NO_REPOSITORY.format(repository)) from error
+    except (HTTPError, OSError) as error:
+        kept = repo_folder_name(repo_id=repository, repo_type="model")
+        folder = Path(constants.HF_HUB_CACHE) / kept / "refs"
+        names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        if not names:
+            raise EnvironmentFault(_unreachable(repository, may_download=True)) from error
+        say(f"{repository}: the Hub cannot be asked, so only revisions in its cache are known")
+        return sorted(names)
+    return sorted(ref.name for ref in (*refs.branches, *refs.tags))
+
+
 def _download(repository: str, revision: str | None, files: list[str], may_download: bool) -> Path:
     # The Hub client takes 0.3 s to import and local folders do not need it.
     from huggingface_hub import errors, snapshot_download
@@ -159,9 +204,7 @@ def _download(repository: str, revision: str | None, files: list[str], may_downl
             )
         )
     except errors.HFValidationError as error:
-        raise NotFoundError(
-            f"{repository} is neither a folder here nor a Hub id (owner/name)."
-        ) from error
+        raise NotFoundError(_UNKNOWN.format(repository)) from error
     except errors.GatedRepoError as error:
         raise EnvironmentFault(
             f"{repository} is gated: accept its terms on https://huggingface.co/{repository}, then "
@@ -170,10 +213,7 @@ def _download(repository: str, revision: str | None, files: list[str], may_downl
     except errors.RevisionNotFoundError as error:
         raise NotFoundError(f"{repository} has no revision {revision} on the Hub.") from error
     except errors.RepositoryNotFoundError as error:
-        raise NotFoundError(
-            f"{repository} is neither a folder here nor a repository on the Hub "
-            "(a private one needs `hf auth login` or HF_TOKEN)."
-        ) from error
+        raise NotFoundError(_NO_REPOSITORY.format(repository)) from error
     except errors.LocalEntryNotFoundError as error:
         raise EnvironmentFault(_unreachable(named, may_download)) from error
     except (HTTPError, errors.RevisionResolutionError, errors.XetDownloadError, OSError) as error:

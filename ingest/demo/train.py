@@ -7,6 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import click
 import torch
@@ -51,6 +52,15 @@ class Recipe:
     initializer_range: float = 0.02
     source_share: float = 0.05  # of the library's source files, in each epoch
     seed: int = 20240
+
+
+SERIES: Final = Recipe(
+    d_model=32, d_mlp=128, layers=2, heads=2, batch=1, steps=1000, lr=1e-2, weight_decay=0.5
+)
+"""A model so narrow that classes come about in a minute or two of training: a few directions are
+soon shared by all that reads and writes them."""
+
+SERIES_STEPS: Final = (0, 30, 100, 300, 1000)
 
 
 @dataclass(frozen=True)
@@ -162,22 +172,26 @@ def fit(
     rows: Iterator[Tensor],
     recipe: Recipe,
     report: Callable[[int, float], None],
+    *,
+    small: bool = False,
 ) -> None:
-    """Train in bfloat16 arithmetic on float32 weights."""
-    compiled = torch.compile(next_token_loss)
+    """Train in bfloat16 arithmetic on float32 weights; `report` hears of every step.
+
+    For a `small` model neither that nor compiling pays.
+    """
+    compiled = next_token_loss if small else torch.compile(next_token_loss)
     parts = optimizers(model, recipe)
     for step in range(recipe.steps):
         for group in (group for part in parts for group in part.param_groups):
             group["lr"] = recipe.lr * rate(step, recipe)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=not small):
             loss = compiled(model, torch.stack(list(islice(rows, recipe.batch))))
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for part in parts:
             part.step()
             part.zero_grad()
-        if (step + 1) % 100 == 0:
-            report(step + 1, loss.item())
+        report(step + 1, float(loss.detach()))
 
 
 def package(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -233,6 +247,8 @@ def train(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str], None]
     started = time.monotonic()
 
     def report(step: int, loss: float) -> None:
+        if step % 100:
+            return
         say(f"{(time.monotonic() - started) / 60:5.1f} min, step {step}: loss {loss:.3f}")
         if step % 1000 == 0:
             package(model, data.tokenizer, folder)
@@ -245,7 +261,36 @@ def train(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str], None]
     (folder / "README.md").write_text(model_card(vars(recipe), facts), encoding="utf-8")
 
 
+def train_series(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str], None]) -> None:
+    """Train a model and package it at SERIES_STEPS, in folders that tell step and tokens.
+
+    It has the demo model's tokenizer, and reads the corpus alone.
+    """
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(MODEL_FOLDER)
+    seen, held_out = split_documents(read_corpus(corpus))
+    documents, unknown = (encode(tokenizer.backend_tokenizer, each) for each in (seen, held_out))
+    held_out_rows = contexts(unknown, LENGTH)
+    torch.manual_seed(recipe.seed)
+    model = new_model(recipe)
+    order = torch.Generator().manual_seed(recipe.seed)
+    rows = epochs(documents, [], 0.0, LENGTH, order)
+
+    def keep(step: int, _loss: float) -> None:
+        if step in SERIES_STEPS:
+            n_tokens = step * recipe.batch * LENGTH
+            package(model, tokenizer, folder / f"step-{step}-tokens{n_tokens}")
+            say(f"step {step}: held out {evaluate(model, held_out_rows):.4f}")
+
+    keep(0, 0.0)
+    fit(model, rows, recipe, keep, small=True)
+
+
 @click.command()
+@click.option(
+    "--series",
+    is_flag=True,
+    help="Train a small model for some minutes and keep its checkpoints, a folder for each.",
+)
 @click.option(
     "--corpus",
     type=click.Path(exists=True, path_type=Path),
@@ -255,18 +300,24 @@ def train(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str], None]
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default=MODEL_FOLDER,
-    help="The folder to write; by default the shipped one.",
+    help="The folder to write; by default the shipped one, of a series `series`.",
 )
 @click.option("--steps", type=int, default=Recipe.steps, show_default=True)
 @click.option("--threads", type=int, default=2, show_default=True)
-def main(corpus: Path, output: Path, steps: int, threads: int) -> None:
+def main(series: bool, corpus: Path, output: Path | None, steps: int, threads: int) -> None:
     """Train the demo model and write it to a checkpoint folder.
 
     Example: python -m catalog.ingest.demo.train --output model --steps 200
     """
     torch.set_num_threads(threads)
-    train(Recipe(steps=steps), corpus, output, lambda line: click.echo(line, err=True))
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if series:
+        train_series(SERIES, corpus, output or Path("series"), say)
+    else:
+        train(Recipe(steps=steps), corpus, output or MODEL_FOLDER, say)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from catalog.ingest.activations.corpus_pass import CorpusPass
 from catalog.ingest.activations.job import PassJob
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.corpora import EnteredCorpus
+from catalog.ingest.engines.engine import Engine
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.corpus_stage import CorpusStage
 from catalog.ingest.stages.stage import StageContext
+from catalog.store.staging import Staging
 from catalog.taxonomy import N_SAMPLED_POSITIONS, sign_cases
 
 TOKENS_PER_BATCH: Final = 8192
@@ -49,8 +51,14 @@ class ActivationsStage(CorpusStage[ActivationState]):
     def n_bytes(self) -> int:
         return 52 * self.n_rows + 11 * self.corpus.tokenised.n_tokens
 
-    def corpus_pass(self) -> CorpusPass:
+    def corpus_pass(self, staging: Staging, engine: Engine, progress: Progress) -> CorpusPass:
         corpus = self.corpus.tokenised
+        if corpus.n_contexts < self.k:
+            progress.note(
+                f"{self.corpus.name}: {corpus.n_contexts} contexts, each of which gives a sign "
+                f"case one exemplar at most, so fewer than {self.k}; shorter contexts would give "
+                "more."
+            )
         rule = CountingRule.of(corpus)
         job = PassJob(
             weights=self.weights,

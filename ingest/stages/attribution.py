@@ -28,7 +28,7 @@ class AttributionStage(CorpusStage[AttributionState]):
     def n_bytes(self) -> int:
         return 20 * self.n_rows
 
-    def corpus_pass(self) -> JobPass[AttributionState]:
+    def corpus_pass(self, *_: object) -> JobPass[AttributionState]:
         corpus = self.corpus.tokenised
         job = AttributionJob(
             weights=self.weights,

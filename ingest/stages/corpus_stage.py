@@ -22,7 +22,7 @@ StateT = TypeVar("StateT", bound=CutState)
 
 
 class CorpusStage(Stage, Generic[StateT]):
-    """One pass over a corpus; rows of all layers come when all units are through."""
+    """Rows of all layers come from one pass over a corpus, when all units are through."""
 
     state_file: ClassVar[str]
 
@@ -49,8 +49,8 @@ class CorpusStage(Stage, Generic[StateT]):
         return self.weights.sizes.n_neurons
 
     @abstractmethod
-    def corpus_pass(self) -> Pass[StateT]:
-        """The pass to take."""
+    def corpus_pass(self, staging: Staging, engine: Engine, progress: Progress) -> Pass[StateT]:
+        """The pass that gives the rows; one that has to come before it is taken here."""
 
     @abstractmethod
     def notes(self, state: StateT, progress: Progress) -> Mapping[str, Any]:
@@ -60,7 +60,7 @@ class CorpusStage(Stage, Generic[StateT]):
         checkpoint = self.weights.checkpoint
         if checkpoint.tensors.is_dequantised:
             progress.note(f"{dequantised_size(checkpoint, getattr(torch, self.dtype))}.")
-        taken = self.corpus_pass()
+        taken = self.corpus_pass(staging, engine, progress)
         saved = staging.folder / self.state_file
         state, notes = take_pass(
             taken, engine, saved, self.checkpoint_every_s, progress, self.n_rows

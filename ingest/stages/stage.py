@@ -96,8 +96,8 @@ class LayerUnit(NamedTuple):
     basis: str = ""
 
 
-class LayerwiseStage(Stage):
-    """A stage whose units are independent of each other: an engine maps them."""
+class Layerwise(Runnable):
+    """What is computed in units that are independent of each other: an engine maps them."""
 
     @abstractmethod
     def units(self) -> Sequence[LayerUnit]:
@@ -124,10 +124,14 @@ class LayerwiseStage(Stage):
                 staging.has(unit.layer, table, unit.basis) for table in self.unit_tables(unit)
             )
         ]
-        progress.begin(self.name, len(units), len(units) - len(todo))
+        progress.begin(self.title, len(units), len(units) - len(todo))
         for unit, tables in engine.map(self, todo):
             for table, rows in tables.items():
                 staging.write(unit.layer, table, rows, unit.basis)
             progress.advance()
         progress.end()
         return self.notes(staging)
+
+
+class LayerwiseStage(Layerwise, Stage):
+    """A stage of an ingest that is computed so."""

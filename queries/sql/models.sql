@@ -28,4 +28,4 @@ select
     ) as stages,
     m.ingested_at::date as ingested
 from models m
-order by m.model
+order by coalesce(m.series, m.model), m.step nulls first, m.model

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import catalog
+from catalog.cli.output import Output
 from catalog.formats import FORMATS, LIMITED
+from catalog.rows import Rows
 from catalog.views import VIEWS
 from tests.support import Answer, query
 
@@ -159,6 +162,19 @@ def test_a_cut_table_is_announced(
     answer = cli("sql", "select range as a from range(250)", *options, "--db", known)
     assert len(answer.out.splitlines()) == shown + 2
     assert ("--max-rows 0 shows all" in answer.err) is announced
+
+
+def test_of_several_parts_each_is_cut_by_itself(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Of several neurons on one text, the first does not hide those after it."""
+    parts = [Rows(pa.table({"neuron_id": [name] * 5, "at": range(5)})) for name in ("0.1", "3.2")]
+    Output("table", None, 2).write(*parts)
+    table, said = capsysbinary.readouterr()
+    assert [line.split() for line in table.decode().splitlines()[2:]] == [
+        [name, at] for name in ("0.1", "3.2") for at in ("0", "1")
+    ]
+    assert b"The first 2 rows of each neuron and text are shown, there are more." in said
+    Output("csv", None, 2).write(*parts)
+    assert len(capsysbinary.readouterr().out.splitlines()) == 11
 
 
 def test_a_table_that_just_fits_is_not_announced(cli: Callable[..., Answer], known: Path) -> None:

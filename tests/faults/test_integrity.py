@@ -23,12 +23,14 @@ EDITS = {
     "activation_sample": "scale = scale * 2",
     "sample_position": "position = position + 1",
     "attribution": "effect = -effect",
+    "detector": "n_fired = n_fired + 1",
     "ablation": "n_neurons = n_neurons + 1",
     "ablation_effect": "mean = -mean",
     "ablation_difference": "low = high",
     "ablation_position": "position = position + 1",
     "description": "description = description || ', and more'",
     "router_token": "score = score + 1",
+    "drift": "cos_in = -cos_in",
 }
 SEES = (
     "Error: What is stored differs: rows of {}. Restore the catalog from a copy, or redo the stage "
@@ -43,7 +45,7 @@ CHANGED = {
     ): (
         f"update {table} set {edit} where rowid = "
         f"(select min(rowid) from {table} where run_id = (select max(run_id) from {table} "
-        f"where {OF_TINY if table != 'router_token' else True}))"
+        f"where {OF_TINY if table not in ('router_token', 'drift') else True}))"
     )
     for table, edit in EDITS.items()
 }
@@ -60,7 +62,8 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
         # Its tokenizer has a start token, without which no attention is scored.
         model = tiny_checkpoints.build("llama", folder / "model")
         tiny_checkpoints.save_tokenizer(model)
-        options = ["weights,vocab,roles,wiring,activations,attribution", *activations.options[2:]]
+        stages = "weights,vocab,roles,wiring,activations,attribution,detectors"
+        options = [stages, *activations.options[2:]]
         ingest = replace(
             activations, checkpoint=model, db=folder / "c.duckdb", options=("--stages", *options)
         )
@@ -76,6 +79,11 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
         vocab = ("--alias", "experts", "--stages", "weights,vocab", "--device", "cpu", "--yes")
         answer = cli_process("ingest", experts, *vocab, "--db", ingest.db)
         assert answer.code == 0, answer.err
+        for step in (1, 2):
+            model = tiny_checkpoints.build("llama", folder / f"{step}", seed=step)
+            joins = ("--alias", "run", "--step", step, "--stages", "weights", "--device", "cpu")
+            answer = cli_process("ingest", model, *joins, "--db", ingest.db)
+            assert answer.code == 0, answer.err
 
     return Path(shutil.copy(once("faults-whole", make) / "c.duckdb", tmp_path / "whole.duckdb"))
 
@@ -83,7 +91,8 @@ def whole(once: Callable[..., Path], activations: Ingest, tmp_path: Path) -> Pat
 @injects(*CHANGED, LOST)
 def test_rows_that_changed(fault: Fault, whole: Path, cli: Callable[..., Answer]) -> None:
     change = CHANGED.get(fault, f"delete from top_token where layer = 1 and {OF_TINY}")
-    alias = "experts" if "router_token" in change else "tiny"
+    others = {"update router_token": "experts", "update drift": "run@2"}
+    alias = next((others[each] for each in others if each in change), "tiny")
     assert cli("verify", alias, "--db", whole).code == 0
     execute(whole, change)
     fault.seen(cli("verify", alias, "--rows", "--db", whole))

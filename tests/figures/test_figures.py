@@ -21,7 +21,9 @@ from tests.support import Answer, execute, python, query
 
 FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 FIGURES = figure_names()
-OF_WEIGHTS = [n for n in FIGURES if n not in ("ablation", "gates", "neuron", "roles")]
+OF_SERIES = ("evolution", "flow")
+NOT_OF_ALL = ("ablation", "gates", "neuron", "roles")
+OF_WEIGHTS = [name for name in FIGURES if name not in (*NOT_OF_ALL, *OF_SERIES)]
 NEEDED: dict[str, dict[str, str]] = {"neuron": {"neuron": "28.4737"}}
 """Options that a figure cannot do without."""
 
@@ -61,6 +63,7 @@ def known(once: Callable[..., Path], known: Path) -> Path:
             "update neuron set functional_role = if(layer < 30, 'prediction', 'other') "
             "where run_id in (select run_id from ingest_run join model using (model_id) "
             "where alias = 'alpha')",
+            "update model set series = 'run', step = 5 where alias = 'alpha'",
         )
 
     return once("roled", build) / "known.duckdb"
@@ -110,6 +113,8 @@ def test_titles_name_model_and_kind_of_weights(known: Path) -> None:
         ("ablation", "What ablations do to the loss, beside random neurons"),
         ("classes", "IO classes by layer, at threshold 0.5"),
         ("cosines", "Cosines of each neuron's weight vectors, by layer"),
+        ("evolution", "IO classes in training, at threshold 0.5"),
+        ("flow", "IO classes of neurons at an earlier and a later step, threshold 0.5"),
         ("gates", "How often gates are open, by IO class"),
         ("medians", "Median cosine of w_in and w_out by layer"),
         ("neuron", "Neuron 28.4737 of alpha: enrichment"),

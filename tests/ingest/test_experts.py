@@ -29,7 +29,7 @@ K = 4
 TEXTS = "\n\n".join(
     f"The class statement {n} binds a name to a new class object, and returns None." for n in "abcd"
 )
-ALL = ("weights", "vocab", "roles", "activations")
+ALL = ("weights", "vocab", "roles", "activations", "detectors")
 SIZES = LayerSizes(3, 48, n_experts=5, d_expert=24, d_shared=40, dense_layers=(2,))
 
 
@@ -115,6 +115,23 @@ def test_top_tokens_equal_float64(name: str, ingested: Path, db: Path) -> None:
     for vector, basis, sign, neuron, token_ids in listed:
         scores = oracle["W_U" if basis == "unembed" else "W_E"] @ oracle[vector][neuron]
         assert token_ids == best(scores if sign == "+" else -scores, known)
+
+
+def test_firings_are_those_of_the_sign_cases(db: Path) -> None:
+    """Of dense layers, of experts where they are asked, and of one that never is."""
+    sums = """
+        select d.model, count(*), count(*) filter (d.n_fired <> o.n_open), sum(d.n_fired) > 0
+        from detectors d
+        join (
+            select model, layer, neuron, round(sum(frequency * n_positions)) as n_open
+            from activation_stats where sign_case in ('gate+_in+', 'gate+_in-') group by all
+        ) o using (model, layer, neuron)
+        group by d.model order by d.model
+    """
+    counted = query(db, "select model, count(*) from neurons group by model order by model")
+    assert query(db, sums) == [(*each, 0, True) for each in counted]
+    unasked = f"select bool_and(dead) from detectors where model = 'unasked' and layer = {LAYER} "
+    assert query(db, unasked + "and neuron < 24") == [(True,)]
 
 
 @pytest.mark.parametrize("name", EXPERTS)

@@ -86,6 +86,7 @@ OPT = Described(
     n_key_heads=4,
 )
 FALCON = BLOOM._replace(norm="input_layernorm", act=torch.nn.functional.gelu, n_key_heads=1)
+QWEN3_5 = Described(offset=1.0)
 EXPERTS = Described(router="mlp.gate")
 OF: dict[str, Described] = {
     "bloom": BLOOM,
@@ -97,6 +98,10 @@ OF: dict[str, Described] = {
         layers="model.language_model.layers", final="model.language_model.norm"
     ),
     "gemma3_text": GEMMA2,
+    "gemma4": GEMMA2._replace(
+        layers="model.language_model.layers", final="model.language_model.norm", offset=0.0
+    ),
+    "gemma4_text": GEMMA2._replace(offset=0.0),
     "gpt2": GPT2,
     "gpt_neox": BLOOM._replace(
         layers="gpt_neox.layers",
@@ -124,6 +129,8 @@ OF: dict[str, Described] = {
     "qwen2": Described(),
     "qwen2_moe": EXPERTS._replace(shared="mlp.shared_expert"),
     "qwen3": Described(),
+    "qwen3_5": QWEN3_5,
+    "qwen3_5_text": QWEN3_5,
     "qwen3_moe": EXPERTS,
     "smollm3": Described(),
     "starcoder2": Described(
@@ -375,7 +382,9 @@ def test_dimensions_heads_and_attention_names(name: str, folders: dict[str, Path
     assert shape == (N_LAYERS, 32, 320)
     family = family_of(checkpoint)
     attention = family.attention
-    assert attention is not None
+    if attention is None:
+        assert family.name in ("Qwen 3.5", "Gemma 4")
+        return
     queries, keys, length = family.heads(checkpoint.config)
     assert (queries, keys) == (4, described.n_key_heads)
     rows = queries * length + (2 * keys * length if attention.fused else 0)
@@ -412,6 +421,15 @@ def test_the_older_prefix_of_gemma_3_with_vision(folders: dict[str, Path], tmp_p
     here = NeuronVectors(open_checkpoint(str(tmp_path)), "folded").block(0, 0, 4)
     there = NeuronVectors(open_checkpoint(str(folders["gemma3"])), "folded").block(0, 0, 4)
     assert all(torch.equal(here[vector], there[vector]) for vector in VECTORS)
+
+
+def test_gemma_4_with_an_embedding_for_each_layer_is_raw_only(tmp_path: Path) -> None:
+    folder = build(
+        "gemma4_text", tmp_path, hidden_size_per_layer_input=8, vocab_size_per_layer_input=320
+    )
+    with pytest.raises(CheckpointError, match="reads an embedding of its own as well"):
+        NeuronVectors(open_checkpoint(str(folder)), "folded")
+    assert NeuronVectors(open_checkpoint(str(folder)), "raw").d_mlp == 48
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -21,7 +21,8 @@ def served() -> Iterator[Served]:
     clients: list[TestClient] = []
 
     def of(path: Location, wait_s: float = 5.0, **settings: object) -> TestClient:
-        chosen = replace(Settings(), **settings)  # type: ignore[arg-type]
+        # Tests write to the catalog between two requests, in this process.
+        chosen = replace(Settings(), **{"idle_s": 0.0} | settings)  # type: ignore[arg-type]
         pages = Pages(catalog.at(path, wait_s), chosen)
         client = TestClient(
             pages.application(), base_url="http://localhost", follow_redirects=False
@@ -36,5 +37,5 @@ def served() -> Iterator[Served]:
 
 @pytest.fixture
 def client(known: Path, served: Served) -> TestClient:
-    """A client of the pages of `known`."""
-    return served(known)
+    """A client of all pages of `known`."""
+    return served(known, allow_run=True)

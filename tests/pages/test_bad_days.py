@@ -13,8 +13,9 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import fsspec
 import pytest
@@ -96,7 +97,7 @@ def test_something_else_in_the_place_of_the_catalog_is_refused(db: Path, served:
 
 @pytest.mark.slow
 def test_a_writer_is_not_kept_out_by_readers(db: Path, served: Served) -> None:
-    client = served(db)
+    client = served(db, idle_s=5.0)
     stop = threading.Event()
     statuses: set[int] = set()
 
@@ -156,6 +157,40 @@ def test_a_lake_whose_bucket_is_slow_is_read_or_its_limit_is_named(
         assert f"{limit_s} seconds, the limit" in answer.text
 
 
+class _Gone(LocalFileSystem):  # type: ignore[misc]
+    """A bucket that answers no more once it is `down`."""
+
+    protocol = "gone"
+    is_down = False
+
+    def open(self, path: str, *given: object, **named: object) -> object:
+        if self.is_down and path.endswith(".parquet"):
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+        return super().open(path, *given, **named)
+
+
+@pytest.mark.slow
+def test_a_lake_whose_bucket_is_down_is_not_called_damaged(
+    known: Path, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.open(known).export(tmp_path / "lake")
+    fsspec.register_implementation("gone", _Gone, clobber=True)
+    client = served(f"gone://{tmp_path}/lake")
+    assert client.get("/m/alpha.json").status_code == 200
+    monkeypatch.setattr(_Gone, "is_down", True)
+    answer = client.get("/m/alpha.json?threshold=0.4")
+    assert answer.status_code == 503
+    assert "lake cannot be reached just now" in answer.json()["error"]
+    assert str(tmp_path) not in answer.text
+    monkeypatch.setattr(_Gone, "is_down", False)
+    assert client.get("/m/alpha.json?threshold=0.4").status_code == 200
+
+
+def test_a_lake_whose_package_is_not_installed_is_a_fault_of_the_machine(served: Served) -> None:
+    answer = served("dropbox://lake").get("/")
+    assert answer.status_code == 503 and "dropbox" in answer.text
+
+
 @pytest.mark.slow
 def test_fifty_clients_at_once_are_all_answered(known: Path) -> None:
     with process(known) as (_, address), ThreadPoolExecutor(50) as clients:
@@ -177,6 +212,37 @@ def test_a_signal_ends_the_server_also_during_a_query(known: Path, sign: signal.
         assert server.wait(10) in (0, 130)
         waiting.join(10)
         assert not waiting.is_alive()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_server_whose_clients_stay_and_wait(
+    known: Path, sign: signal.Signals
+) -> None:
+    """Idle ones, one in the middle of its request, and more queries than are run at once."""
+    with process(known, "--sql-seconds", "3000") as (server, address):
+        host, _, port = urlsplit(address).netloc.partition(":")
+        idle = [HTTPConnection(host, int(port)) for _ in range(5)]
+        for each in idle:
+            each.request("GET", "/queries")
+            each.getresponse().read()
+        half = socket.create_connection((host, int(port)))
+        half.send(b"GET / HTTP/1.1\r\nHost: loc")
+        questions = [f"{address}/sql.json?q={quote(ENDLESS)}&n={n}" for n in range(12)]
+        waiting = [
+            threading.Thread(target=_asked_in_vain, args=(each,), daemon=True) for each in questions
+        ]
+        for thread in waiting:
+            thread.start()
+        before = _cpu_ticks(server.pid)
+        wait_until(lambda: _cpu_ticks(server.pid) > before + 30)
+        server.send_signal(sign)
+        # A second where the machine is idle; it would be hours if one query began after the signal.
+        assert server.wait(10) in (0, 130)
+        half.close()
+        for thread in waiting:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.mark.slow

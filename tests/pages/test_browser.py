@@ -65,7 +65,7 @@ def serving(path: Path) -> Iterator[str]:
     """The address of a `catalog serve` of its own."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "catalog", "serve", "--port", "0", "--db", str(path)],
+        [sys.executable, "-m", "catalog", "serve", "--port", "0", "--run", "--db", str(path)],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
@@ -181,6 +181,24 @@ def test_search_leads_to_a_neuron(watched: Watched) -> None:
     page.fill(".go input[name=q]", "28.4737")
     page.press(".go input[name=q]", "Enter")
     page.wait_for_url("**/m/alpha/28/4737")
+
+
+@pytest.mark.slow
+def test_a_text_is_run_and_leads_to_the_neurons(browser: Any, measured: Path) -> None:
+    for base in serving(measured / "c.duckdb"):
+        watched = Watched(browser, base)
+        page = watched.go("/m/tiny/1/3")
+        page.click("text=on a text…")
+        page.fill("textarea[name=q]", "a sentence with <i>words</i>")
+        page.click("form.editor button")
+        page.wait_for_selector(".report mark", timeout=120_000)
+        assert page.locator("table.rows tbody tr").count() > 4
+        page.fill("input[name=neuron]", "")
+        page.click("form.editor button")
+        page.wait_for_selector("td a.id", timeout=120_000)
+        page.locator("td a.id").first.click()
+        page.wait_for_url(re.compile(r"/m/tiny/\d+/\d+$"))
+        assert watched.faults == [] and watched.hosts == {urlsplit(base).netloc}
 
 
 def test_sql_stands_in_the_address(watched: Watched) -> None:

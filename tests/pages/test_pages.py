@@ -18,6 +18,10 @@ from catalog.formats import FORMATS
 from catalog.pages.addresses import address, segment, split_path
 from catalog.pages.registry import page_at, pages
 from catalog.pages.rendering import MEDIA_TYPES
+from catalog.pages.settings import Settings
+from catalog.store.handle import Handle
+from catalog.store.upgrading import ensure_catalog
+from tests import synthetic
 from tests.pages.conftest import Served
 from tests.support import Answer, execute
 
@@ -40,6 +44,7 @@ EXAMPLES = {
     ],
     "queries": ["/queries"],
     "query": ["/queries/classes", "/queries/neurons_for_token?token=%20again"],
+    "run": ["/run"],
     "sql": ["/sql?q=from+neurons", "/sql"],
     "text": ["/text?q=again", "/text?corpus=web&context=0", "/text"],
     "token": ["/tokens/%20again", "/tokens/%0A", "/tokens/nosuch?model=alpha&basis=embed"],
@@ -130,7 +135,7 @@ def test_a_page_embedded_is_the_same_without_the_frame(client: TestClient, where
 @pytest.mark.parametrize("ending", ["json", "csv", "parquet"])
 def test_a_page_is_there_in_every_format(client: TestClient, name: str, ending: str) -> None:
     answer = client.get(in_format(EXAMPLES[name][0], ending))
-    if ending != "json" and name == "classes":
+    if ending != "json" and name in ("classes", "run"):
         assert answer.status_code == 404
         return
     assert answer.status_code == 200, answer.text
@@ -297,6 +302,35 @@ def test_choices_have_counts_that_are_those_of_the_rows(client: TestClient) -> N
     assert counts["io_class", "enrichment"] == 1
 
 
+def test_counts_lead_to_what_they_count(client: TestClient) -> None:
+    page = client.get("/m/alpha").text + client.get("/m/beta").text
+    counted = re.compile(r'href="(/find\?[^"]*role=[^"]*)">([0-9,]+)<')
+    found = [(unescape(where), int(n.replace(",", ""))) for where, n in counted.findall(page)]
+    bars = re.compile(r'href="(/find\?[^"]*)"><rect[^>]*><title>layer [0-9]+, [^:]*: ([0-9,]+)')
+    found += [(unescape(where), int(n.replace(",", ""))) for where, n in bars.findall(page)]
+    assert any("layer=0" in where for where, _ in found)
+    for where, n in found:
+        ids = client.get(where.replace("/find?", "/find.ids?")).text.split()
+        assert len(ids) == min(n, Settings().max_rows), where
+
+
+def test_no_counts_stand_beside_what_they_know_nothing_of(client: TestClient) -> None:
+    counted = "/find.json?model=alpha&table=facets"
+    assert client.get(counted).status_code == 200
+    assert client.get(f"{counted}&token=%20again").status_code == 404
+
+
+def test_a_file_of_found_neurons_is_whole(known: Path, served: Served) -> None:
+    client = served(known, per_page=3)
+    everyone = catalog.open(known).find(model="alpha", io_class=["depletion"], k=10_000)
+    assert len(client.get("/find.ids?model=alpha&class=depletion").text.split()) == len(everyone)
+
+
+def test_a_token_that_is_none_is_told_what_is_near(client: TestClient) -> None:
+    page = client.get("/tokens/%20agian").text
+    assert "is no piece of the vocabulary" in page
+
+
 def test_the_search_field_knows_neurons_models_and_tokens(client: TestClient) -> None:
     leads = {
         "/go?q=alpha": "/m/alpha",
@@ -335,3 +369,15 @@ def test_a_model_of_any_alias_has_its_pages(db: Path, served: Served, alias: str
     assert (
         client.get(address("m", alias, 28, 4737, ending="json")).json()["model"]["model"] == alias
     )
+
+
+def test_a_series_is_one_line_with_its_steps(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "c.duckdb"
+    ensure_catalog(Handle(path))
+    for step in (0, 10, 200):
+        entry = synthetic.entry(f"run@{step}", n_layers=1, d_mlp=1, series="run", step=step)
+        synthetic.load_weights(path, entry, {"0.0": (0.1, 0.2, 0.9)})
+    synthetic.load_weights(path, synthetic.entry("z", n_layers=1, d_mlp=1), {"0.0": (0, 0, 0)})
+    home = served(path).get("/").text
+    assert home.count("<tr>") == 1 + 2
+    assert re.findall(r'href="/m/run@\d+">([^<]*)</a>', home) == ["run@200", "0", "10"]

@@ -325,6 +325,23 @@ def test_tags_change_with_the_rows_and_spare_the_answer(db: Path, served: Served
     assert "etag" not in client.get("/sql?q=from+models").headers
 
 
+def test_what_pages_asked_before_is_forgotten_once_the_catalog_changes(
+    db: Path, served: Served
+) -> None:
+    client = served(db)
+    counted = "/find.json?model=alpha&table=facets"
+    before = client.get(counted).json()
+    assert client.get(f"{counted}&order=cos_in_out").json() == before
+    execute(
+        db,
+        "delete from neuron where layer = 31",
+        "update ingest_run set finished_at = finished_at + interval 1 second",
+    )
+    after = client.get(f"{counted}&order=cos_in_out").json()
+    assert {"facet": "layer", "value": "31"}.items() <= before[-1].items()
+    assert after != before and not [row for row in after if row["value"] == "31"]
+
+
 @pytest.mark.parametrize("planted", PLANTS)
 def test_pages_run_nothing_planted(
     known: Path, served: Served, tmp_path: Path, planted: str

@@ -219,6 +219,19 @@ def test_neurons_that_fire_on_a_token_and_go_on_with_their_own(known: Path) -> N
     assert rare["frequency"] == pytest.approx(3 / 6)
 
 
+def test_detectors_are_named_with_their_tokens(known: Path) -> None:
+    (found,) = _answer(known, "detectors")
+    assert (found["neuron_id"], found["tokens"]) == ("28.4737", ["界", " again"])
+    assert (found["n_fired"], found["n_fired_on"], found["covered"]) == (40, [30, 9], 0.975)
+    assert _answer(known, "detectors", "token= again") == [found]
+    assert _answer(known, "detectors", "token= the") == []
+
+
+def test_detectors_are_counted_by_layer(known: Path) -> None:
+    counts = [tuple(row.values())[2:] for row in _answer(known, "detectors_by_layer")]
+    assert counts == [(28, 2, 0, 0, 0, 1), (31, 1, 1, 0, 0, 0)]
+
+
 def test_double_checking_lists_the_tokens_that_gate_and_in_share(gamma: Path) -> None:
     (row,) = _answer(gamma, "double_checking")
     assert (row["model"], row["neuron_id"]) == ("gamma", "0.1")

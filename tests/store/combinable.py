@@ -68,7 +68,7 @@ def add(
     if corpus is not None:
         source = str(catalog.parent / f"{corpus}.txt")
         given |= {
-            "stages": (*stages, "activations", "attribution"),
+            "stages": (*stages, "activations", "attribution", "detectors"),
             "corpus": CorpusSpec(source, context_length=16),
             "corpus_name": corpus,
         }

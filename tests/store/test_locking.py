@@ -1,6 +1,7 @@
 """Readers and writers wait for each other, and say who kept them waiting."""
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -127,3 +128,37 @@ def test_a_killed_holder_leaves_no_lock(db: Path) -> None:
         holder.kill()
         wait_until(lambda: holder.poll() is not None)
         assert read(db, 5) == 2
+
+
+_READERS = """
+import sys
+from contextlib import ExitStack
+import catalog
+from catalog.api import Limits
+opened = catalog.open(sys.argv[1])
+first, second = ExitStack(), ExitStack()
+for each in (first, second):
+    each.enter_context(opened.kept_open(Limits(60, 500, 1)))
+second.close()
+print("one is left", flush=True)
+sys.stdin.readline()
+first.close()
+print("none is left", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs locks of open descriptors")
+def test_a_reader_that_is_done_lets_no_writer_in_beside_another(db: Path) -> None:
+    """DuckDB's own lock is the process's, and falls with the first connection that closes."""
+    words = [sys.executable, "-c", _READERS, str(db)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=environment(), **pipes) as server:  # type: ignore[call-overload]
+        assert server.stdout.readline() == "one is left\n"
+        with pytest.raises(DatabaseLocked, match=f"process {server.pid}"):
+            write(db, 0.1)
+        server.stdin.write("\n")
+        server.stdin.flush()
+        assert server.stdout.readline() == "none is left\n"
+        assert write(db, 0.1) == 2
+        server.communicate("\n")

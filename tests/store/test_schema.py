@@ -24,8 +24,8 @@ metadata = schema.metadata()
 # What users rely on; more columns may follow.
 PUBLIC_VIEWS = {
     "models": "model source revision family activation_fn n_layers d_model d_mlp d_vocab gated "
-    "weights quantization n_experts d_expert d_shared d_dense dense_layers wire_floor chance_95 "
-    "chance_999 ingested_at",
+    "weights quantization series step train_tokens n_experts d_expert d_shared d_dense "
+    "dense_layers wire_floor chance_95 chance_999 ingested_at",
     "neurons": "model layer neuron neuron_id expert cos_gate_in cos_gate_out cos_in_out flipped "
     "norm_gate norm_in norm_out io_class atypical vocab_variance vocab_skew vocab_kurtosis "
     "null_space_share functional_role",
@@ -34,6 +34,7 @@ PUBLIC_VIEWS = {
     "attention_scores": "model layer neuron head_layer head cosine",
     "wires": "model layer neuron to_layer to_neuron reads cosine rank_to rank_from",
     "twins": "model layer neuron vector other_layer other_neuron cosine rank",
+    "drifts": "model other_model layer neuron cos_gate cos_in cos_out",
     "activation_stats": "model corpus layer neuron sign_case n_positions frequency routed "
     "mean_post extreme_post mean_gate extreme_gate mean_in extreme_in",
     "exemplars": "model corpus layer neuron sign_case rank post x_gate x_in context_id position "
@@ -51,6 +52,7 @@ PUBLIC_VIEWS = {
     "ablation_positions": "ablation_id model corpus metric sign rank context_id position token "
     "next_token effect",
     "attributions": "model corpus layer neuron effect magnitude",
+    "detectors": "model corpus layer neuron dead n_cover_95 tokens n_fired token_ids n_fired_on",
     "descriptions": "model layer neuron sign_case description explainer scorer score source "
     "source_key imported_at",
     "ingest_runs": "run_id model stage stage_version status started_at finished_at device dtype "
@@ -58,6 +60,8 @@ PUBLIC_VIEWS = {
     "io_classes(0.5)": "model layer neuron neuron_id io_class atypical",
 }
 PUBLIC_TYPES = {
+    ("detectors", "dead"): "BOOLEAN",
+    ("detectors", "tokens"): "VARCHAR[]",
     ("exemplars", "window_tokens"): "VARCHAR[]",
     ("exemplars", "window_post"): "FLOAT[]",
     ("ingest_runs", "parameters"): "JSON",

@@ -19,6 +19,8 @@ from catalog.taxonomy import WEIGHT_KINDS
 
 if TYPE_CHECKING:
     from catalog.ingest.engines.choosing import EngineChoice
+    from catalog.ingest.request import IngestRequest
+    from catalog.ingest.series import Sought
 
 
 def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -35,9 +37,35 @@ def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
 @click.command("ingest")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
-    "--alias", help="Name of the entry; by default the last part of MODEL, with -raw or -effective."
+    "--alias",
+    help="Name of the entry, or of the series; by default the last part of MODEL, with -raw or "
+    "-effective.",
 )
 @click.option("--revision", help="Branch, tag or commit of a Hub repository.")
+@click.option(
+    "--revisions",
+    metavar="GLOB",
+    help="A training run as a series: revisions of a Hub repository, or folders and GGUF files of "
+    "a folder, that are named so and tell a step.",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a series every N-th checkpoint, and the last.",
+)
+@click.option(
+    "--log-spaced",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Of a series N checkpoints, evenly spaced in the logarithm of their steps.",
+)
+@click.option(
+    "--step",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The step at which one checkpoint joins a series, as `main` of a repository.",
+)
 @click.option(
     "--file", metavar="NAME", help="Which GGUF file, where a folder or repository has several."
 )
@@ -75,6 +103,12 @@ def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
     show_default=True,
     help="Contexts kept per neuron and sign case.",
 )
+@click.option(
+    "--detectors",
+    is_flag=True,
+    help="Also count which few tokens each neuron fires on: the stage detectors, two more readings "
+    "of the corpus.",
+)
 @dtype_option
 @device_option
 @saving_option
@@ -90,7 +124,12 @@ def command(
     corpus_choice: dict[str, Any],
     corpus_name: str | None,
     engine: "EngineChoice",
+    detectors: bool,
     yes: bool,
+    step: int | None,
+    revisions: str | None,
+    every: int | None,
+    log_spaced: int | None,
     **settings: Any,
 ) -> None:
     """Compute the neurons of each MODEL and put them into the catalog.
@@ -99,19 +138,25 @@ def command(
     twelve. With a corpus, the texts that drive each neuron are found too (`demo` brings its own). A
     finished stage is left alone, an interrupted one is carried on.
 
+    Checkpoints of one training run become a series, an entry for each step: --revisions of a Hub
+    repository, a folder of `step-N` folders, or several GGUF files that differ in `step-N` alone.
+
     \b
     Example:
       catalog ingest allenai/OLMo-7B-0424-hf --corpus wikitext.parquet --max-tokens 2000000
+      catalog ingest EleutherAI/pythia-160m --revisions 'step*' --log-spaced 12
     """
     from catalog.cli.ingesting import ingest_all
     from catalog.errors import UsageError
     from catalog.ingest.corpus.spec import CorpusSpec
     from catalog.ingest.request import IngestRequest
+    from catalog.ingest.series import Sought, are_steps
     from catalog.queries.published import paper_models
 
     sources = [each for name in models for each in (paper_models() if name == "paper" else [name])]
     alone = ("revision", "file", "tokenizer")
-    if len(sources) > 1 and (alias or any(settings[name] for name in alone)):
+    several = len(sources) > 1 and not are_steps(sources)
+    if several and (alias or any(settings[name] for name in alone)):
         raise UsageError("--alias, --revision, --file and --tokenizer go with one MODEL.")
     requests = []
     for source in sources:
@@ -121,11 +166,32 @@ def command(
                 catalog=catalog.handle,
                 source=source,
                 alias=alias,
-                stages=stages or default_stages(with_corpus=corpus is not None),
+                stages=(
+                    *(stages or default_stages(with_corpus=corpus is not None)),
+                    *(["detectors"] if detectors else []),
+                ),
                 corpus=CorpusSpec(**{**corpus_choice, "source": corpus}) if corpus else None,
                 corpus_name=corpus_name,
                 engine=engine,
                 **settings,
             )
         )
-    ingest_all(catalog, requests, assume_yes=yes)
+    sought = Sought(revisions, every, log_spaced)
+    ingest_all(catalog, _planned(requests, sought, step, assume_yes=yes), assume_yes=yes)
+
+
+def _planned(
+    requests: "list[IngestRequest]", sought: "Sought", step: int | None, *, assume_yes: bool
+) -> "list[IngestRequest]":
+    """Those of single checkpoints as they are, those of series with one for each step."""
+    from catalog.cli.messages import confirm_loss, note
+    from catalog.errors import Declined
+    from catalog.ingest.series import MANY, planned
+
+    found = planned(requests, sought, step, note)
+    n_steps = sum(each.place is not None for each in found)
+    if n_steps >= MANY:
+        question = f"{n_steps} checkpoints match. Ingest all of them?"
+        if not confirm_loss(question, assume_yes=assume_yes):
+            raise Declined("Nothing was ingested.")
+    return found

@@ -23,6 +23,7 @@ _KINDS: Final[dict[str, dict[str, Any]]] = {
     "metric": {"type": click.Choice(METRICS)},
     "neuron": {"metavar": "LAYER.NEURON"},
     "corpus": {"metavar": "NAME"},
+    "step": {"type": click.IntRange(min=0), "metavar": "STEP"},
 }
 """How the command line takes an option of a figure, by its kind."""
 

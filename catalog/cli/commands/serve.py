@@ -35,6 +35,12 @@ from catalog.errors import EnvironmentFault
     show_default=True,
     help="Time limit of a query on that page.",
 )
+@click.option(
+    "--run",
+    "allow_run",
+    is_flag=True,
+    help="Add the page that runs texts through a model that is on this machine, one at a time.",
+)
 @reading_options
 def command(
     catalog: Catalog,
@@ -43,6 +49,7 @@ def command(
     allowed: tuple[str, ...],
     no_sql: bool,
     sql_seconds: float,
+    allow_run: bool,
 ) -> None:
     """Serve the catalog as web pages, with everything also as JSON, CSV and Parquet.
 
@@ -63,7 +70,9 @@ def command(
             f"The pages need a package that is not installed ({error.name}). Install it with: "
             "pip install 'neuron-catalog[serve]'"
         ) from error
-    settings = settings_for(host, allowed, allow_sql=not no_sql, sql_seconds=sql_seconds)
+    settings = settings_for(
+        host, allowed, allow_sql=not no_sql, allow_run=allow_run, sql_seconds=sql_seconds
+    )
     with catalog.handle.reading():
         pass
     listener = bound(host, port)

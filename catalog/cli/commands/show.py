@@ -39,7 +39,7 @@ def command(
     as_json: bool,
     page: Path | None,
 ) -> None:
-    """Show one NEURON, given as layer.neuron: its class, cosines, top tokens and exemplars.
+    """Show one NEURON, layer.neuron or model:layer.neuron: class, cosines, tokens, exemplars.
 
     \b
     Example:

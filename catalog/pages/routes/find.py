@@ -33,16 +33,19 @@ _SMALLEST_FIRST: Final = ("model", "io_class", "role", "rank", "vector", "basis"
 
 def show(asked: Asked) -> Shown:
     """The neurons, a page at a time, and how many there are of each class, role and layer."""
-    models = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
+    models = asked.models()
     sought = _sought(asked, models)
     choices = asked.catalog.choices()
-    size, number = asked.settings.per_page, asked.integer("page", 1) or 1
+    is_file = asked.ending is not None and asked.text("page") is None
+    size = asked.settings.max_rows if is_file else asked.settings.per_page
+    number = asked.integer("page", 1) or 1
     k = min(asked.integer("k", size) or size, asked.settings.max_rows)
     found = asked.catalog.find(**sought, k=k + 1, skip=(number - 1) * k)
     rows = Rows(found.arrow().slice(0, k), found.notes)
     counted = None
-    if sought["model"] is not None:
-        counted = asked.catalog.facets(**{n: v for n, v in sought.items() if n not in _OF_TOKEN})
+    if sought["model"] is not None and not any(sought[name] for name in _NOT_COUNTED):
+        choices_made = {n: v for n, v in sought.items() if n not in _NOT_CHOICES}
+        counted = asked.once(asked.catalog.facets, **choices_made)
     return Shown(
         "Find neurons",
         {"neurons": rows} | ({"facets": counted} if counted else {}),
@@ -61,11 +64,13 @@ def show(asked: Asked) -> Shown:
     )
 
 
-_OF_TOKEN: Final = (
-    *("token", "regex", "token_set", "ignore_case", "vector", "sign", "basis"),
-    *("order", "smallest", "describes"),
+_NOT_COUNTED: Final = ("token", "regex", "token_set", "describes")
+"""What counts know nothing of: none stand beside the choices where one of these is asked."""
+
+_NOT_CHOICES: Final = (
+    *_NOT_COUNTED,
+    *("ignore_case", "vector", "sign", "basis", "order", "smallest"),
 )
-"""What counts beside the choices leave out."""
 
 
 def _sought(asked: Asked, models: Sequence[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def show(asked: Asked) -> Shown | Moved:
     text = asked.text("q")
     if text is None:
         raise UsageError("Write a neuron such as 28.4737, the name of a model, or a token.")
-    names = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
+    names = asked.models()
     if text.strip() in names:
         return Moved(address("m", text.strip()))
     if match := _NEURON.fullmatch(text):

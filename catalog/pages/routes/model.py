@@ -14,15 +14,18 @@ PATH: Final = "/m/{model}"
 def show(asked: Asked) -> Shown:
     """Layers by classes at a threshold, and the paper's other views of a whole model."""
     catalog, model = asked.catalog, asked.path["model"]
-    entry = catalog.entry(model)
+    entry = asked.once(catalog.entry, model)
     threshold = asked.text("threshold") or "0.5"
     given = [f"model={model}", f"threshold={threshold}"]
-    classes = catalog.query("classes_by_layer", *given)
-    quartiles = catalog.query("cosine_quartiles", f"model={model}")
-    roles = catalog.query("contingency", f"model={model}")
-    stages = [row for row in catalog.models().arrow().to_pylist() if row["model"] == model]
+    classes = asked.once(catalog.query, "classes_by_layer", *given)
+    quartiles = asked.once(catalog.query, "cosine_quartiles", f"model={model}")
+    roles = asked.once(catalog.query, "contingency", f"model={model}")
+    entries = asked.once(catalog.models).arrow().to_pylist()
+    stages = [row for row in entries if row["model"] == model]
 
-    def leads(layer: int, io_class: str) -> str:
+    def leads(layer: int, io_class: str) -> str | None:
+        if float(threshold) != 0.5:  # that of lists
+            return None
         asked_for = {"model": model, "class": io_class, "layer": layer}
         return address("find", parameters=asked_for)
 

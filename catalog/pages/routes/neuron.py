@@ -31,7 +31,7 @@ def show(asked: Asked) -> Shown:
     model, layer, number = asked.path["model"], asked.at("layer"), asked.at("neuron")
     is_canonical = asked.flag("canonical")
     corpus = asked.text("corpus")
-    corpora = asked.catalog.corpora(model)
+    corpora = asked.once(asked.catalog.corpora, model)
     if corpus is None and len(corpora) > 1:
         corpus = corpora[0]
     record = asked.catalog.neuron(f"{layer}.{number}", model, corpus, canonical=is_canonical)

@@ -26,7 +26,7 @@ def show(asked: Asked) -> Shown:
         "query": query,
         "given": given,
         "choices": {p.name: p.choices for p in query.parameters},
-        "models": [row["model"] for row in asked.catalog.models().arrow().to_pylist()],
+        "models": asked.models(),
         "lacking": lacking,
         "listing": None,
         "notes": (),

@@ -14,7 +14,7 @@ def show(asked: Asked) -> Shown:
     """Contexts that contain the words; with `context`, the neurons whose exemplars lie in it."""
     words, model, corpus = asked.text("q"), asked.text("model"), asked.text("corpus")
     context = asked.integer("context")
-    models = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
+    models = asked.models()
     tables: dict[str, Rows] = {}
     given = [f"model={model}"] if model else []
     if context is not None and corpus is not None:

@@ -21,13 +21,17 @@ _VECTORS: Final = {"writes": "out", "reads": "in", "gates": "gate"}
 def show(asked: Asked) -> Shown:
     """Named queries about the token, side by side; each list can be sorted."""
     token, model, basis = asked.path["token"], asked.text("model"), asked.text("basis")
-    k = f"k={asked.integer('k', 200)}"
+    most = asked.settings.max_rows
+    k = f"k={asked.integer('k', most)}"
     given = [f"token={token}", k, *([f"model={model}"] if model else [])]
     tables: dict[str, Rows] = {}
     for name, vector in _VECTORS.items():
         settings = [*given, f"vector={vector}", f"basis={basis or 'unembed'}"]
         tables[name] = asked.catalog.query("neurons_for_token", *settings)
     tables["fires"] = asked.catalog.query("neurons_firing_on", *given)
+    notes, is_known = tables["fires"].notes, any(len(rows) for rows in tables.values())
+    if not is_known:  # what is near it, if it is no token
+        notes = (*notes, *asked.catalog.find(token=[token], model=model, k=1).notes)
     tables = {name: sorted_rows(asked, rows, f"sort_{name}") for name, rows in tables.items()}
     here = ("tokens", token)
     listings: dict[str, Any] = {
@@ -41,10 +45,11 @@ def show(asked: Asked) -> Shown:
             "token": token,
             "model": model,
             "basis": basis or "unembed",
-            "models": [row["model"] for row in asked.catalog.models().arrow().to_pylist()],
+            "models": asked.models(),
             "sections": _SECTIONS,
             "listings": listings,
-            "notes": tables["fires"].notes,
-            "is_known": any(len(rows) for rows in tables.values()),
+            "notes": notes,
+            "most": most,
+            "is_known": is_known,
         },
     )

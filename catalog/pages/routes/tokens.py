@@ -11,7 +11,7 @@ PATH: Final = "/tokens"
 
 def show(asked: Asked) -> Shown | Moved:
     """A field for a token, which leads to the page of it; and tokens that contain a text."""
-    models = [row["model"] for row in asked.catalog.models().arrow().to_pylist()]
+    models = asked.models()
     token, model = asked.text("token"), asked.text("model")
     if token is not None:
         return Moved(address("tokens", token, parameters={"model": model}))

@@ -333,6 +333,11 @@
     const list = new DOMParser().parseFromString(await page.text(), "text/html").querySelector(page.ok ? "#list" : ".refusal");
     document.getElementById("list").replaceChildren(...list.childNodes);
     history.replaceState(null, "", where);
+    for (const link of document.querySelectorAll(".formats a, a.copy")) {
+      const to = new URL(link.href);
+      to.searchParams.set("lasso", corners);
+      link.href = to.href;
+    }
     draw();
   }
   const given = new URLSearchParams(location.search).get("lasso");

@@ -2,14 +2,23 @@
 
 import io
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
 from fsspec import AbstractFileSystem
 
-from catalog.errors import CatalogError, DatabaseCorrupt, Option
+from catalog.errors import (
+    CatalogError,
+    DatabaseCorrupt,
+    EnvironmentFault,
+    LimitReached,
+    Option,
+)
 from catalog.store.lake.manifest import Manifest, file_name
-from catalog.store.lake.storage import Storage
+from catalog.store.lake.storage import Storage, refusal_behind
 
 PROTOCOL: Final = "lake"
 _ROOT: Final = f"{PROTOCOL}://"
@@ -20,16 +29,19 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
     """A file system that holds the manifest's files under `lake://` and nothing else.
 
     It is the only one of a reader's connection, so nothing can be written, and no other file read,
-    whatever SQL asks. `fault` is what was wrong with a file of the lake.
+    whatever SQL asks. `fault` is what was wrong with a file of the lake. No file is asked for
+    after `seconds`, if they are given.
     """
 
     protocol = PROTOCOL
     cachable = False
 
-    def __init__(self, storage: Storage, manifest: Manifest) -> None:
+    def __init__(self, storage: Storage, manifest: Manifest, seconds: float | None = None) -> None:
         super().__init__()
         self.fault: CatalogError | None = None
         self._storage = storage
+        self._seconds = seconds
+        self._began = time.monotonic()
         self._sizes = {
             file_name(view, alias): file.size
             for alias, files in manifest.models.items()
@@ -43,15 +55,16 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
         name = path.removeprefix(_ROOT)
         size = self._size(path)
         try:
-            stream = self._storage.open(name)
-            found = stream.seek(0, 2)
-            stream.seek(0)
+            with self._reaching():
+                stream = self._storage.open(name)
+                found = stream.seek(0, 2)
+                stream.seek(0)
         except OSError as error:
             raise self._damage(name, error.strerror or type(error).__name__) from error
         if found != size:
             stream.close()
             raise self._damage(name, f"{found:,} of {size:,} bytes")
-        return PlacedByThread(stream)
+        return PlacedByThread(stream, self._reaching)
 
     def glob(self, path: str, *_: Any, **__: Any) -> list[str]:
         """The name itself, if there is such a file: names are given, never searched for."""
@@ -72,6 +85,26 @@ class LakeFiles(AbstractFileSystem):  # type: ignore[misc]
             raise FileNotFoundError(path)
         return self._sizes[name]
 
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Ask a file of the lake for something, in time."""
+        if self._seconds is not None and time.monotonic() - self._began > self._seconds:
+            self.fault = LimitReached(
+                f"The lake took more than {self._seconds:g} seconds, the limit.",
+                "Try again, or ask where it lies nearer.",
+            )
+            raise self.fault
+        try:
+            yield
+        except Exception as error:
+            if (cause := refusal_behind(error)) is None:
+                raise
+            self.fault = EnvironmentFault(
+                f"The lake {self._storage.location} cannot be reached just now ({cause}).",
+                "Try again.",
+            )
+            raise self.fault from error
+
     def _damage(self, name: str, what: str) -> CatalogError:
         self.fault = DatabaseCorrupt(
             f"The lake {self._storage.location} is damaged: {name} is not as it was written "
@@ -90,8 +123,11 @@ class PlacedByThread(io.RawIOBase):
     reads there next; another may go elsewhere meanwhile.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(
+        self, stream: IO[bytes], reaching: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         self._stream = stream
+        self._reaching = reaching
         self._lock = threading.Lock()
         # Not threading.local, which forgets what a thread of C++ left there in an earlier call.
         self._places: dict[int, int] = {}
@@ -110,7 +146,7 @@ class PlacedByThread(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         place = self.tell()
-        with self._lock:
+        with self._lock, self._reaching():
             self._stream.seek(place)
             found = self._stream.read(size)
         self._places[threading.get_ident()] = place + len(found)

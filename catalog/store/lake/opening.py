@@ -25,21 +25,23 @@ _DAMAGE: Final = re.compile(
 
 @contextmanager
 def reading_lake(
-    location: Location, config: Mapping[str, Any] | None = None
+    location: Location, config: Mapping[str, Any] | None = None, seconds: float | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that answers the public views from a lake's files, closed at the end.
 
-    `config`: settings of DuckDB besides.
+    `config`: settings of DuckDB besides. `seconds`: no file is read after them.
 
     Raises:
         DatabaseMissing, SchemaOutdated, SchemaTooNew: there is no lake, or of another version.
+        EnvironmentFault: its files cannot be reached.
+        LimitReached: reading them took longer than that.
         DatabaseCorrupt: its manifest or one of its files is damaged, also while it is read.
     """
     storage = Storage(location)
     manifest = read_manifest(storage)
     if not manifest.models:
         raise DatabaseError(f"The lake {location} holds no whole model. Export one: catalog export")
-    lake_files = LakeFiles(storage, manifest)
+    lake_files = LakeFiles(storage, manifest, seconds)
     settings = {"temp_directory": ""} | reader_config() | dict(config or {})
     connection = duckdb.connect(config=CONFIG | settings)
     try:

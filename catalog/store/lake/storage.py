@@ -5,6 +5,7 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -20,6 +21,7 @@ _FOREIGN: Final = (
     ("azure.core.exceptions", "AzureError"),
     ("botocore.exceptions", "BotoCoreError"),
     ("google.auth.exceptions", "GoogleAuthError"),
+    ("aiohttp", "ClientError"),
 )
 """What packages behind URLs raise that is no OSError: no connection, no credentials."""
 
@@ -38,13 +40,16 @@ class Storage:
         """Look the file system up.
 
         Raises:
-            UsageError: a URL of no known file system, or one whose package is not installed.
+            UsageError: a URL of no known file system.
+            EnvironmentFault: the package for it is not installed.
         """
         self.location = location
         with _explaining(location):
             try:
                 found: tuple[fsspec.AbstractFileSystem, str] = url_to_fs(str(location))
-            except (ValueError, ImportError) as error:
+            except ImportError as error:
+                raise EnvironmentFault(f"{location} cannot be opened: {error}.") from error
+            except ValueError as error:
                 raise UsageError(f"{location} cannot be opened: {error}.") from error
         self._system, self._root = found
 
@@ -71,6 +76,8 @@ class Storage:
                     f"{name} in {self.location} is {error.strerror}. Export the lake again."
                 ) from error
             except (FileNotFoundError, NotADirectoryError) as error:
+                if (cause := refusal_behind(error)) is not None:
+                    raise cause from error
                 raise DatabaseMissing(f"There is no {name} at {self.location}.") from error
 
     def open(self, name: str) -> IO[bytes]:
@@ -136,9 +143,24 @@ class Storage:
         return f"{self._root.rstrip('/')}/{name}"
 
 
-def _refusals() -> tuple[type[Exception], ...]:
+def _foreign() -> tuple[type[Exception], ...]:
     there = ((sys.modules.get(module), name) for module, name in _FOREIGN)
-    return (OSError, *(getattr(module, name) for module, name in there if module is not None))
+    return tuple(getattr(module, name) for module, name in there if module is not None)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    return (OSError, *_foreign())
+
+
+def refusal_behind(error: Exception) -> BaseException | None:
+    """The failure of a network that an error comes of; None where a file is not there.
+
+    fsspec says of a server that does not answer that the file was not found.
+    """
+    found = error.__cause__ if isinstance(error, FileNotFoundError) else error
+    if not isinstance(found, (ConnectionError, TimeoutError, *_foreign())):
+        return None
+    return None if getattr(found, "status", None) == HTTPStatus.NOT_FOUND else found
 
 
 @contextmanager

@@ -84,6 +84,13 @@ def test_every_scored_position_comes_into_the_state(folder: Path) -> None:
         assert state.top[at, 0, 1] == pytest.approx(ranked[::-1][:4], abs=1e-5)
 
 
+IMAGES = {
+    "gemma3": "Gemma3ForConditionalGeneration",
+    "gemma4": "Gemma4ForConditionalGeneration",
+}
+"""Classes of models that transformers does not load as causal ones."""
+
+
 @pytest.mark.parametrize("family", tiny_checkpoints.DENSE)
 def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_path: Path) -> None:
     """A pass from a later layer is the clean pass; logits are those of the whole causal model, its
@@ -100,7 +107,7 @@ def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_pat
     with torch.inference_mode():
         output = work.model(input_ids=batch.tokens, use_cache=False).last_hidden_state
         ours = work.head.logits(output[0])
-        kind = "Gemma3ForConditionalGeneration" if family == "gemma3" else "AutoModelForCausalLM"
+        kind = IMAGES.get(family, "AutoModelForCausalLM")
         whole = getattr(transformers, kind).from_pretrained(folder, dtype=torch.float32).eval()
         theirs = whole(input_ids=batch.tokens[:1], use_cache=False).logits[0]
     assert torch.allclose(ours, theirs, atol=1e-5)

@@ -2,8 +2,10 @@
 
 import random
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -19,6 +21,7 @@ from catalog.ingest.progress import Silent
 from catalog.stages import STAGES as DECLARED
 from catalog.store.handle import Handle
 from tests import tiny_checkpoints
+from tests.ingest.engines.networks import NoNamespaces, kill_all, two_networks
 from tests.support import Row, public_rows, query
 
 STAGES = tuple(stage.name for stage in DECLARED)
@@ -144,6 +147,23 @@ def test_a_node_that_is_lost_changes_nothing(reference: Reference, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_a_node_on_another_network_that_is_lost_changes_nothing(
+    reference: Reference, tmp_path: Path
+) -> None:
+    """The nodes share no address, only a cable; whoever ingests stands beside the head."""
+    db = tmp_path / "c.duckdb"
+    try:
+        with TemporaryDirectory(prefix="ray") as short, two_networks(Path(short)) as networks:
+            given = networks.address, networks.other, reference.checkpoint, reference.corpus, db
+            answer = networks.in_head(sys.executable, "-m", __name__, *given)
+    except NoNamespaces as why:
+        pytest.skip(f"no network namespaces: {why}")
+    assert answer.returncode == 0, answer.stderr
+    assert public_rows(db) == reference.pass_rows
+    assert notes(db) == [("ray", 2, 1)]
+
+
+@pytest.mark.slow
 def test_what_ray_began_another_engine_finishes(reference: Reference, tmp_path: Path) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -171,3 +191,13 @@ def test_without_the_extra_the_option_says_how_to_install_it(
     assert answer.code == 7
     assert "pip install 'neuron-catalog[ray]'" in answer.err
     assert not (tmp_path / "c.duckdb").exists()
+
+
+def lose_while_ingesting(address: str, lost: str, checkpoint: str, corpus: str, db: str) -> None:
+    """Ingest on a cluster and kill all that runs in the namespace `lost` meanwhile."""
+    order = request(Path(checkpoint), Path(corpus), Path(db), PASS, on_ray(2, address))
+    ingest(order, AfterUnits(2, lambda: kill_all(lost)))
+
+
+if __name__ == "__main__":
+    lose_while_ingesting(*sys.argv[1:])

@@ -1,0 +1,48 @@
+"""A lock on a catalog file that stands when another connection of this process closes.
+
+DuckDB's lock is POSIX's and so the process's: it falls with the first descriptor of the file that
+the process closes. Of two readers in a server, the one that is done would let a writer change the
+file under the other. A lock of the open descriptor (Linux has them) conflicts with a writer's too,
+and falls with its own descriptor alone.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+
+class Guard:
+    """A reader's lock on a file, taken before DuckDB's and released after it."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+
+    def take(self, path: Path) -> bool:
+        """Whether no process writes to the file, and none can until `release`.
+
+        True also where there are no such locks, or no such file: DuckDB's own then says the rest.
+        """
+        self.release()
+        if sys.platform != "linux":
+            return True
+        import fcntl
+        import struct
+
+        shared = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)  # all of the file
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return True
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, shared)
+        except OSError as error:
+            os.close(descriptor)
+            return not isinstance(error, BlockingIOError)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let writers in."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,1 @@
+"""Detectors: neurons that fire on a few input tokens, and those that never fire."""
