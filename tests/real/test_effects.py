@@ -1,7 +1,7 @@
 """SmolLM2-135M: ablations and attributions against a plain loop over the same few contexts."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +47,17 @@ RULE = CountingRule((0, 1, 2), skip_first=True)
 """What begins a context and the marks of a chat; the texts have none of these within."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """With several, products of other shapes are added up in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
-def few(db: Path, once: Callable[..., Path]) -> Path:
+def few(_one_thread: None, db: Path, once: Callable[..., Path]) -> Path:
     """The catalog with attributions and ablations on some 250 tokens."""
 
     def make(folder: Path) -> None:
