@@ -192,7 +192,7 @@ def test_an_option_of_another_figure_is_refused(known: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("median", "--output", "x.png"), 3, "Did you mean medians?"),
+        (("median", "--output", "x.png"), 3, "Did you mean medians"),
         (("medians", "--output", "x.jpg"), 2, "must end in .png, .svg, .pdf"),
         (("medians", "--output", "nowhere/x.png"), 2, "The folder nowhere does not exist"),
         (("medians", "--output", "x.png", "--model", "alpa"), 3, "Did you mean alpha?"),

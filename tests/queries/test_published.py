@@ -24,6 +24,12 @@ def test_the_figures_are_of_all_neurons_of_twelve_models_and_of_eighteen_without
     assert len(paper_models()) == 12
 
 
+INSERT_MODEL = (
+    "insert into model (model_id, alias, source, fingerprint, family, activation_fn, n_layers, "
+    "d_model, d_mlp, d_vocab, gated, weights, chance_95, chance_999, ingested_at)"
+)
+
+
 @pytest.mark.parametrize("source", ["gpt2", "openai-community/gpt2"])
 def test_counts_of_a_model_without_a_gate(source: str, tmp_path: Path) -> None:
     """Published: 1,389 of layer 1's 3,072 neurons of GPT-2 are depletion."""
@@ -32,9 +38,8 @@ def test_counts_of_a_model_without_a_gate(source: str, tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.register("published", published_counts())
         connection.execute(
-            f"insert into model select 1, 'gpt2', '{source}', null, 'f', 'GPT-2', 'gelu_new', 12, "
-            "768, 3072, 50257, false, 'folded', 0.07, 0.12, now()::timestamp, null, null, null, "
-            "null, null, null, null, null"
+            f"{INSERT_MODEL} select 1, 'gpt2', '{source}', 'f', 'GPT-2', 'gelu_new', 12, "
+            "768, 3072, 50257, false, 'folded', 0.07, 0.12, now()::timestamp"
         )
         connection.execute(
             "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"
@@ -80,9 +85,8 @@ def test_moved_neurons_are_reported_by_layer(tmp_path: Path) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.register("published", published_counts())
         connection.execute(
-            f"insert into model select 1, 'olmo', '{OLMO}', null, 'f', 'OLMo', 'silu', 32, 4096, "
-            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp, null, null, null, "
-            "null, null, null, null, null"
+            f"{INSERT_MODEL} select 1, 'olmo', '{OLMO}', 'f', 'OLMo', 'silu', 32, 4096, "
+            "11008, 50304, true, 'folded', 0.03, 0.05, now()::timestamp"
         )
         connection.execute(
             "insert into current_rows (bulk_table, model_id, run_id) values ('neuron', 1, 1)"
