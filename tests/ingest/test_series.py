@@ -13,12 +13,15 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.file_download import repo_folder_name
 from numpy.typing import NDArray
 
+import catalog
 from catalog.errors import CatalogError, NotFoundError, UsageError
 from catalog.ingest import drift
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.request import IngestRequest
 from catalog.ingest.series import MANY, Sought, Step, chosen, planned, step_of
+from catalog.store.combining import merge
+from catalog.store.compacting import compact
 from catalog.store.handle import Handle
 from catalog.store.series import StepEntry
 from catalog.store.staging import staging_root
@@ -209,6 +212,24 @@ def test_drift_of_every_kind_of_mlp(tmp_path: Path, model_type: str, kind: Weigh
             exact = torch.cosine_similarity(one[vector].double(), two[vector].double())
             found = torch.tensor(rows[f"cos_{vector}"].to_numpy())
             torch.testing.assert_close(found.double(), exact, atol=1e-6, rtol=0)
+
+
+def test_drift_goes_where_its_entries_go(ingested: Path, tmp_path: Path) -> None:
+    source, merged, lake = ingested / "c.duckdb", tmp_path / "m.duckdb", tmp_path / "lake"
+    asked = "from drifts order by all"
+    expected = query(source, asked)
+    assert expected
+    merge([source], merged)
+    assert query(merged, asked) == expected
+    compact(Handle(merged))
+    assert query(merged, asked) == expected
+    assert command("verify", ALIASES[0], "--db", merged).code == 0
+    assert command("export", lake, "--db", merged).code == 0
+    rows = catalog.open(lake).sql(asked).arrow().to_pylist()
+    assert [tuple(row.values()) for row in rows] == expected
+    assert command("drop", ALIASES[1], "--yes", "--db", merged).code == 0
+    left = f"from drifts where model != '{ALIASES[1]}' order by all"
+    assert query(merged, asked) == query(source, left)
 
 
 def test_a_zero_or_nonfinite_vector_has_no_drift(tmp_path: Path) -> None:
