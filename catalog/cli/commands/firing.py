@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from catalog.api import Catalog
-from catalog.cli.messages import note
 from catalog.cli.options import (
     COUNT,
     checkpoint_option,
@@ -60,5 +59,4 @@ def command(
     Example:
       catalog firing " return" --corpus demo
     """
-    note(f"Opens the model and reads up to {max_tokens:,} tokens.")
     output.write(catalog.firing(token, model, corpus, k, max_tokens, device, dtype, checkpoint))
