@@ -101,11 +101,11 @@ class SeriesDrift:
     weights: NeuronVectors
     device: torch.device
 
-    def run(self, *, is_last: bool, redo: bool) -> None:
+    def run(self, last_step: int, *, redo: bool) -> None:
         """Compare the entry with the step before, the next with it, and the last with each.
 
-        The last is that of the catalog: where that is this one, it is compared with all before it
-        if `is_last`, which says that no later one is to come. What cannot be had any more is left
+        The last is that of the catalog, once `last_step`, the last that is asked for, is no later
+        one. What cannot be had any more is left
         out, which is said. `redo`: also what is there is computed anew, for this entry as the
         later one.
         """
@@ -113,7 +113,7 @@ class SeriesDrift:
         with catalog.tables("") as connection:
             steps = steps_of(connection, own.series or "")
         at = [each.alias for each in steps].index(own.alias)
-        for later, earlier in pairs(steps, at, is_last=is_last):
+        for later, earlier in pairs(steps, at, last_step):
             both = self._opened(later), self._opened(earlier)
             if both[0] is None or both[1] is None:
                 continue
@@ -148,17 +148,21 @@ def _is_due(runs: EntryRuns, drift: Drift) -> bool:
 
 
 def pairs(
-    steps: Sequence[StepEntry], at: int, *, is_last: bool
+    steps: Sequence[StepEntry], at: int, last_step: int
 ) -> Iterator[tuple[StepEntry, StepEntry]]:
-    """(later, earlier): what a step that came is to be compared with, each pair once."""
+    """(later, earlier): what a step that came is to be compared with, each pair once.
+
+    With all goes the last of `steps`, unless a later one, `last_step`, is to come.
+    """
     step, last = steps[at], steps[-1]
+    is_whole = last.step >= last_step
     if step is last:
         yield from (
-            (step, each) for each in (steps[:at] if is_last else steps[max(0, at - 1) : at])
+            (step, each) for each in (steps[:at] if is_whole else steps[max(0, at - 1) : at])
         )
         return
     if at > 0:
         yield step, steps[at - 1]
     yield steps[at + 1], step
-    if last is not steps[at + 1]:
+    if is_whole and last is not steps[at + 1]:
         yield last, step

@@ -75,7 +75,7 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
                 runs.drop_fallen()
         if request.place is not None and "weights" in {each.stage for each in outcomes}:
             drift = SeriesDrift(runs, weights, device)
-            drift.run(is_last=request.place.is_last, redo="weights" in redone)
+            drift.run(request.place.last_step, redo="weights" in redone)
         runs.say_outdated(outcomes)
         if context.corpus is not None:
             forget_corpus(context.corpus)

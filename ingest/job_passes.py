@@ -141,7 +141,9 @@ class OpenJobPass(ABC, Generic[JobStateT, FoundT]):
         return torch.device("cpu")  # of the state
 
     def measure(self) -> Estimate:
-        """Time one context."""
+        """Time one context, if there is any to read."""
+        if not self.job.units:
+            return JobEstimate(0.0, 0.0, self.job.empty_state().mb)
         batch = self.batch(0).rows(slice(None, 1))
         seconds = 0.0
         for _ in range(2):  # what a first pass allocates is not timed
@@ -197,7 +199,7 @@ class JobPass(Generic[JobStateT]):
         return self.job.open(self.reader)
 
     def worker(self) -> "Callable[[], JobWorker[JobStateT]]":
-        return partial(JobWorker, self.job, self._share([0]))
+        return partial(JobWorker, self.job, self._share(range(self.n_units)[:1]))
 
     def share(self, units: Sequence[int], state: JobStateT) -> Share:
         return self._share(units)

@@ -14,12 +14,12 @@ from catalog.taxonomy import WeightKind
 
 @dataclass(frozen=True)
 class SeriesPlace:
-    """Where a checkpoint stands in a training run. `is_last`: of the steps that are asked for."""
+    """Where a checkpoint stands in a training run; `last_step` is that of the steps asked for."""
 
     series: str
     step: int
     train_tokens: int | None
-    is_last: bool
+    last_step: int
 
     @property
     def alias(self) -> str:

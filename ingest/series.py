@@ -172,7 +172,7 @@ def _of_series(
         steps = chosen(_in_order(found), sought)
         name = _series_name(request, before)
         for each in steps:
-            place = SeriesPlace(name, each.step, each.train_tokens, each is steps[-1])
+            place = SeriesPlace(name, each.step, each.train_tokens, steps[-1].step)
             path = str(absolute(user_path(request.source)) / each.name)
             source, revision = (path, None) if local else (request.source, each.name)
             requests.append(
@@ -185,7 +185,7 @@ def _at_step(request: IngestRequest, step: int) -> IngestRequest:
     """The request for a checkpoint whose name need not tell the step."""
     named = step_of(request.revision or Path(request.source).name)
     tokens = named.train_tokens if named and named.step == step else None
-    place = SeriesPlace(_series_name(request, ""), step, tokens, is_last=True)
+    place = SeriesPlace(_series_name(request, ""), step, tokens, step)
     return replace(request, alias=None, place=place)
 
 

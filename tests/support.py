@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import duckdb
+import numpy as np
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("catalog")
@@ -196,6 +197,15 @@ def public_rows(path: Path) -> dict[str, list[Row]]:
         shown[view] = query(path, f"select {kept} from {view} order by all")
     shown["ingest_runs"] = [row for row in shown["ingest_runs"] if "finished" in row]
     return shown
+
+
+def assert_same_rows(found: dict[str, list[Row]], expected: dict[str, list[Row]]) -> None:
+    """The same public rows; attributions, sums of floats that workers add in any order, nearly."""
+    sums = [np.array([row[4:] for row in each["attributions"]]) for each in (found, expected)]
+    assert sums[0] == pytest.approx(sums[1], rel=1e-5, abs=1e-8)
+    cut = {"attributions": [row[:4] for row in expected["attributions"]]}
+    assert [row[:4] for row in found["attributions"]] == cut["attributions"]
+    assert found | cut == expected | cut
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

@@ -193,6 +193,8 @@ class RayFold(Generic[StateT]):
     def read(
         self, state: StateT, units: Sequence[int], every_s: float
     ) -> Generator[Progressed, None, None]:
+        if not units:
+            return
         per_second = self._taken.n_units / self._ready.estimate.seconds
         most = max(1, int(every_s * per_second))
         for share, part in self._pool.each(self._shares(state, deque(units), most)):

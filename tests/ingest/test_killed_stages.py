@@ -24,7 +24,7 @@ from catalog.store.handle import Handle
 from catalog.store.staging import staging_root
 from tests import tiny_checkpoints
 from tests.ingest import processes
-from tests.support import Row, public_rows
+from tests.support import Row, assert_same_rows, public_rows
 
 pytestmark = pytest.mark.slow
 
@@ -185,4 +185,4 @@ def test_two_ray_workers_of_which_one_is_killed_give_the_same_rows(
     db = undisturbed.begun(tmp_path)
     ingest(undisturbed.request(db, stage, EngineChoice("ray", None, 2)), Killing())
     assert killed
-    assert public_rows(db) == undisturbed.rows(stage)
+    assert_same_rows(public_rows(db), undisturbed.rows(stage))

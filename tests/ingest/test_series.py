@@ -110,10 +110,10 @@ def test_what_stands_before_the_step_belongs_to_the_name(tmp_path: Path) -> None
     said: list[str] = []
     asked = request(tmp_path / "OLMo-2-7B", weights="raw")
     places = [each.place for each in planned([asked], Sought("*"), say=said.append)]
-    assert [place and (place.alias, place.train_tokens, place.is_last) for place in places] == [
-        ("olmo-2-7b-stage1-raw@5", 10**9, False),
-        ("olmo-2-7b-stage1-raw@9", 2 * 10**9, True),
-        ("olmo-2-7b-stage2-raw@5", 3 * 10**9, True),
+    assert [place and (place.alias, place.train_tokens, place.last_step) for place in places] == [
+        ("olmo-2-7b-stage1-raw@5", 10**9, 9),
+        ("olmo-2-7b-stage1-raw@9", 2 * 10**9, 9),
+        ("olmo-2-7b-stage2-raw@5", 3 * 10**9, 5),
     ]
 
 
@@ -250,20 +250,22 @@ def test_a_zero_or_nonfinite_vector_has_no_drift(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "is_last", "compared"),
+    ("at", "last_step", "compared"),
     [
-        (0, False, [(1, 0), (3, 0)]),
-        (1, False, [(1, 0), (2, 1), (3, 1)]),
-        (2, False, [(2, 1), (3, 2)]),
-        (3, False, [(3, 2)]),
-        (3, True, [(3, 0), (3, 1), (3, 2)]),
+        (0, 2, [(1, 0), (3, 0)]),
+        (0, 4, [(1, 0)]),
+        (1, 1, [(1, 0), (2, 1), (3, 1)]),
+        (1, 4, [(1, 0), (2, 1)]),
+        (2, 3, [(2, 1), (3, 2)]),
+        (3, 4, [(3, 2)]),
+        (3, 3, [(3, 0), (3, 1), (3, 2)]),
     ],
 )
 def test_a_step_is_compared_with_its_neighbours_and_the_last(
-    at: int, is_last: bool, compared: list[tuple[int, int]]
+    at: int, last_step: int, compared: list[tuple[int, int]]
 ) -> None:
     steps = [StepEntry(step, f"s@{step}", step) for step in range(4)]
-    pairs = drift.pairs(steps, at, is_last=is_last)
+    pairs = drift.pairs(steps, at, last_step)
     assert [(later.step, earlier.step) for later, earlier in pairs] == compared
 
 

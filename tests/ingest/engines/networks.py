@@ -6,6 +6,7 @@ The head's is where whoever uses the cluster must be too (`in_head`).
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,7 +70,12 @@ class TwoNetworks:
     def _start(self, name: str, own: str, *options: str) -> None:
         common = ("--num-cpus=1", f"--node-ip-address={own}", "--object-store-memory=80000000")
         started = self._inside(
-            name, "ray", "start", *options, *common, f"--temp-dir={self._folder}"
+            name,
+            Path(sys.executable).with_name("ray"),
+            "start",
+            *options,
+            *common,
+            f"--temp-dir={self._folder}",
         )
         assert started.returncode == 0, started.stdout + started.stderr
 
