@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 
 import duckdb
 import numpy as np
+import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("catalog")
