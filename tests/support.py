@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import duckdb
-import numpy as np
-import pytest
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = Path(sys.executable).with_name("catalog")
@@ -200,13 +198,20 @@ def public_rows(path: Path) -> dict[str, list[Row]]:
     return shown
 
 
-def assert_same_rows(found: dict[str, list[Row]], expected: dict[str, list[Row]]) -> None:
-    """The same public rows; attributions, sums of floats that workers add in any order, nearly."""
-    sums = [np.array([row[4:] for row in each["attributions"]]) for each in (found, expected)]
-    assert sums[0] == pytest.approx(sums[1], rel=1e-5, abs=1e-8)
-    cut = {"attributions": [row[:4] for row in expected["attributions"]]}
-    assert [row[:4] for row in found["attributions"]] == cut["attributions"]
-    assert found | cut == expected | cut
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A block in which torch adds up as a worker of Ray's does, which has one thread.
+
+    Attributions keep 2^-40 of a nat, and see in which order the products of a row were added.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fingerprint(folder: Path) -> dict[str, str]:

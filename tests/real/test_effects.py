@@ -23,7 +23,7 @@ from catalog.taxonomy import METRICS
 from tests.ingest.ablation.plain import Plain
 from tests.real.smollm2 import D_MLP, FILE, N_LAYERS
 from tests.real.test_smollm2 import db as db
-from tests.support import query
+from tests.support import one_thread, query
 
 pytestmark = [
     pytest.mark.real,
@@ -50,10 +50,8 @@ RULE = CountingRule((0, 1, 2), skip_first=True)
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
     """With several, products of other shapes are added up in another order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")

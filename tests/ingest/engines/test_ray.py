@@ -22,7 +22,7 @@ from catalog.stages import STAGES as DECLARED
 from catalog.store.handle import Handle
 from tests import tiny_checkpoints
 from tests.ingest.engines.networks import NoNamespaces, kill_all, two_networks
-from tests.support import Row, assert_same_rows, public_rows, query
+from tests.support import Row, one_thread, public_rows, query
 
 STAGES = tuple(stage.name for stage in DECLARED)
 PASS: tuple[str, ...] = ("activations",)
@@ -69,7 +69,8 @@ def make(folder: Path) -> None:
     corpus.write_text(" ".join(random.Random(0).choices(WORDS, k=25_000)), encoding="utf-8")
     for name, stages in (("all", STAGES), ("pass", PASS)):
         db = folder / f"{name}.duckdb"
-        ingest(request(checkpoint, corpus, db, stages, EngineChoice()), Silent())
+        with one_thread():
+            ingest(request(checkpoint, corpus, db, stages, EngineChoice()), Silent())
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_a_worker_that_is_killed_changes_nothing(reference: Reference, tmp_path:
     db = tmp_path / "c.duckdb"
     progress = AfterUnits(2, lambda: at_work().send_signal(signal.SIGKILL))
     ingest(reference.request(db, STAGES, on_ray(2)), progress)
-    assert_same_rows(public_rows(db), reference.rows)
+    assert public_rows(db) == reference.rows
     assert notes(db) == [("ray", 2, 1)]
     assert "a worker died; another takes its place and does its work again" in progress.said
 
