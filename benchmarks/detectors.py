@@ -45,10 +45,10 @@ def main(
     contexts = HeldContexts(lengths, tokens)
     rule = CountingRule((), skip_first=True)
     given = (weights, where, pick_dtype(dtype, where), "random tokens", lengths, rule)
-    job = BucketJob(*given, n_contexts * length)
-    first = job.open(contexts)
+    sizes = *given, n_contexts * length
+    first = BucketJob(*sizes).open(contexts)
     chosen = rng.random((weights.n_layers, weights.d_mlp)) < candidates
-    second = TokenJob(job, chosen.astype(np.int64), chosen).open(contexts)
+    second = TokenJob(*sizes, chosen.astype(np.int64), chosen).open(contexts)
     batch = first.batch(0)
 
     def bare() -> None:

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -23,6 +23,7 @@ from catalog.ingest.activations.contexts import (
     ContextReader,
     CountingRule,
     Unit,
+    plan_units,
     read_batch,
 )
 from catalog.ingest.activations.corpus_pass import HeldContexts, Share
@@ -99,6 +100,53 @@ class Job(Protocol[JobStateT]):
     def tables(self, state: JobStateT, layer: int) -> Mapping[str, pa.Table]:
         """Rows of one layer by table, of a state that holds all units."""
         ...
+
+
+@dataclass(frozen=True)
+class CorpusPlan:
+    """All that decides the result of a pass over a corpus.
+
+    States merge and resume only if every field agrees.
+    """
+
+    model: str  # fingerprint of the checkpoint
+    corpus: str  # digest of the corpus as tokenised
+    n_layers: int
+    d_mlp: int
+    tokens_per_batch: int
+    dtype: str  # of the forward pass, as torch names it
+    device: str  # kind of device, 'cpu' or 'cuda'
+
+
+@dataclass(frozen=True)
+class CorpusJob:
+    """What jobs over a whole corpus have in common."""
+
+    weights: NeuronVectors
+    device: torch.device
+    dtype: str  # of the forward pass, as torch names it
+    corpus: str  # digest
+    lengths: Int32[ndarray, " n_contexts"]
+    rule: CountingRule
+    tokens_per_batch: int
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """The units of the corpus."""
+        return plan_units(self.lengths, self.tokens_per_batch)
+
+    @property
+    def plan(self) -> CorpusPlan:
+        """What the state must agree with."""
+        return CorpusPlan(
+            model=self.weights.checkpoint.fingerprint,
+            corpus=self.corpus,
+            n_layers=self.weights.n_layers,
+            d_mlp=self.weights.d_mlp,
+            tokens_per_batch=self.tokens_per_batch,
+            dtype=self.dtype,
+            device=self.device.type,
+        )
 
 
 @dataclass(frozen=True)

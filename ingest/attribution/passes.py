@@ -7,12 +7,11 @@ layer's post, and the head is differentiated a few positions at a time.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Float64, Int32
+from jaxtyping import Float, Float64
 from numpy import ndarray
 from torch import Tensor, nn
 
@@ -25,15 +24,11 @@ from catalog.ingest.ablation.readout import (
 from catalog.ingest.activations.contexts import (
     Batch,
     ContextReader,
-    CountingRule,
-    Unit,
-    plan_units,
 )
 from catalog.ingest.activations.hooks import TappedMlp
 from catalog.ingest.activations.model import load_model
-from catalog.ingest.attribution.state import AttributionPlan, AttributionState
-from catalog.ingest.job_passes import JobOpening, OpenJobPass
-from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.attribution.state import AttributionState
+from catalog.ingest.job_passes import CorpusJob, JobOpening, OpenJobPass
 from catalog.ingest.within import tell_done
 
 _Sums = dict[int, tuple[Float64[ndarray, "b n"], Float64[ndarray, "b n"]]]
@@ -41,34 +36,8 @@ _Sums = dict[int, tuple[Float64[ndarray, "b n"], Float64[ndarray, "b n"]]]
 
 
 @dataclass(frozen=True)
-class AttributionJob:
+class AttributionJob(CorpusJob):
     """Everything that decides a pass but the tokens themselves; it can be pickled."""
-
-    weights: NeuronVectors
-    device: torch.device
-    dtype: str  # of the forward pass, as torch names it
-    corpus: str  # digest
-    lengths: Int32[ndarray, " n_contexts"]
-    rule: CountingRule
-    tokens_per_batch: int
-
-    @cached_property
-    def units(self) -> list[Unit]:
-        """The units of the corpus."""
-        return plan_units(self.lengths, self.tokens_per_batch)
-
-    @property
-    def plan(self) -> AttributionPlan:
-        """What the state must agree with."""
-        return AttributionPlan(
-            model=self.weights.checkpoint.fingerprint,
-            corpus=self.corpus,
-            n_layers=self.weights.n_layers,
-            d_mlp=self.weights.d_mlp,
-            tokens_per_batch=self.tokens_per_batch,
-            dtype=self.dtype,
-            device=self.device.type,
-        )
 
     def empty_state(self) -> AttributionState:
         return AttributionState.empty(self.plan)

@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from catalog.errors import CorpusError, MismatchError, Option
+from catalog.ingest.job_passes import CorpusPlan
 from catalog.ingest.state_files import save_arrays, saved_arrays
 
 SUM_STEP: Final = 2.0**-40
@@ -17,19 +18,6 @@ SUM_STEP: Final = 2.0**-40
 
 _LARGEST_SUM: Final = 2**62
 _ARRAYS: Final = ("effect", "magnitude", "nonfinite")
-
-
-@dataclass(frozen=True)
-class AttributionPlan:
-    """All that decides the result; states merge and resume only if every field agrees."""
-
-    model: str  # fingerprint of the checkpoint
-    corpus: str  # digest of the corpus as tokenised
-    n_layers: int
-    d_mlp: int
-    tokens_per_batch: int
-    dtype: str  # of the forward pass, as torch names it
-    device: str  # kind of device, 'cpu' or 'cuda'
 
 
 @dataclass
@@ -40,7 +28,7 @@ class AttributionState:
     gradient is not finite. `n_scored`: positions with a loss.
     """
 
-    plan: AttributionPlan
+    plan: CorpusPlan
     effect: Int64[ndarray, "l n"]
     magnitude: Int64[ndarray, "l n"]
     nonfinite: Int64[ndarray, "l n"]
@@ -49,7 +37,7 @@ class AttributionState:
     halved: dict[int, int] = field(default_factory=dict)  # unit -> parts it had to be cut into
 
     @classmethod
-    def empty(cls, plan: AttributionPlan) -> Self:
+    def empty(cls, plan: CorpusPlan) -> Self:
         """A state that holds no unit."""
         shape = (plan.n_layers, plan.d_mlp)
         return cls(plan, *np.zeros((3, *shape), np.int64))
@@ -112,7 +100,7 @@ class AttributionState:
         """Read what `save` wrote; raises EnvironmentFault if the file is damaged."""
         with saved_arrays(path) as (header, arrays):
             return cls(
-                AttributionPlan(**header["plan"]),
+                CorpusPlan(**header["plan"]),
                 **{name: arrays[name] for name in _ARRAYS},
                 n_scored=header["n_scored"],
                 units=set(header["units"]),

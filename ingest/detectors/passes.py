@@ -2,23 +2,20 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, Int, Int32, Int64
+from jaxtyping import Bool, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
 from catalog.ingest.activations.contexts import (
     Batch,
     ContextReader,
-    CountingRule,
     Unit,
-    plan_units,
 )
 from catalog.ingest.activations.hooks import ExpertValues, MlpValues, tap_mlps
 from catalog.ingest.activations.model import load_model
@@ -29,40 +26,17 @@ from catalog.ingest.detectors.state import (
     TokenState,
     keys_of,
 )
-from catalog.ingest.job_passes import JobOpening, OpenJobPass
-from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.job_passes import CorpusJob, JobOpening, OpenJobPass
 from catalog.ingest.within import tell_done
 
 
 @dataclass(frozen=True)
-class BucketJob:
+class BucketJob(CorpusJob):
     """The first pass; it can be pickled."""
-
-    weights: NeuronVectors
-    device: torch.device
-    dtype: str  # of the forward pass, as torch names it
-    corpus: str  # digest
-    lengths: Int32[ndarray, " n_contexts"]
-    rule: CountingRule
-    tokens_per_batch: int
-
-    @cached_property
-    def units(self) -> list[Unit]:
-        """The units of the corpus."""
-        return plan_units(self.lengths, self.tokens_per_batch)
 
     @property
     def plan(self) -> DetectorPlan:
-        """What the state must agree with."""
-        return DetectorPlan(
-            model=self.weights.checkpoint.fingerprint,
-            corpus=self.corpus,
-            n_layers=self.weights.n_layers,
-            d_mlp=self.weights.d_mlp,
-            tokens_per_batch=self.tokens_per_batch,
-            dtype=self.dtype,
-            device=self.device.type,
-        )
+        return DetectorPlan(**vars(super().plan))
 
     def empty_state(self) -> BucketState:
         return BucketState.empty(self.plan)
@@ -79,48 +53,27 @@ class BucketJob:
 
 
 @dataclass(frozen=True)
-class TokenJob:
+class TokenJob(CorpusJob):
     """The second pass, of what the first left; it can be pickled."""
 
-    first: BucketJob
     n_fired: Int64[ndarray, "l n"]
     candidates: Bool[ndarray, "l n"]
 
     @classmethod
     def after(cls, first: BucketJob, state: BucketState) -> "TokenJob":
         """The pass that follows a first one whose `state` holds all units."""
-        return cls(first, state.n_fired, state.candidates)
-
-    @property
-    def weights(self) -> NeuronVectors:
-        return self.first.weights
-
-    @property
-    def device(self) -> torch.device:
-        return self.first.device
-
-    @property
-    def dtype(self) -> str:
-        return self.first.dtype
-
-    @property
-    def rule(self) -> CountingRule:
-        return self.first.rule
-
-    @property
-    def lengths(self) -> Int32[ndarray, " n_contexts"]:
-        return self.first.lengths
+        given = {each.name: getattr(first, each.name) for each in fields(first)}
+        return cls(**given, n_fired=state.n_fired, candidates=state.candidates)
 
     @property
     def units(self) -> list[Unit]:
         """The units of the corpus; none where there is no candidate."""
-        return self.first.units if self.candidates.any() else []
+        return super().units if self.candidates.any() else []
 
     @property
     def plan(self) -> DetectorPlan:
-        """What the state must agree with."""
         digest = hashlib.sha256(np.packbits(self.candidates).tobytes()).hexdigest()[:16]
-        return DetectorPlan(**(vars(self.first.plan) | {"candidates": digest}))
+        return DetectorPlan(**vars(super().plan), candidates=digest)
 
     def empty_state(self) -> TokenState:
         return TokenState.empty(self.plan)

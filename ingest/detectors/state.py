@@ -16,6 +16,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from catalog.errors import MismatchError
+from catalog.ingest.job_passes import CorpusPlan
 from catalog.ingest.state_files import save_arrays, saved_arrays
 from catalog.taxonomy import DETECTOR_FIRINGS, DETECTOR_PERCENT, DETECTOR_TOKENS
 
@@ -28,16 +29,9 @@ _TOKEN_BITS: Final = 32
 
 
 @dataclass(frozen=True)
-class DetectorPlan:
-    """All that decides the result; states merge and resume only if every field agrees."""
+class DetectorPlan(CorpusPlan):
+    """That of either pass."""
 
-    model: str  # fingerprint of the checkpoint
-    corpus: str  # digest of the corpus as tokenised
-    n_layers: int
-    d_mlp: int
-    tokens_per_batch: int
-    dtype: str  # of the forward pass, as torch names it
-    device: str  # kind of device, 'cpu' or 'cuda'
     candidates: str = ""  # digest of the neurons that are counted, '' for all
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from catalog.ingest.activations.contexts import CountingRule
 from catalog.ingest.attribution.passes import AttributionJob
 from catalog.ingest.attribution.state import AttributionState
 from catalog.ingest.job_passes import JobPass
@@ -29,17 +28,8 @@ class AttributionStage(CorpusStage[AttributionState]):
         return 20 * self.n_rows
 
     def corpus_pass(self, *_: object) -> JobPass[AttributionState]:
-        corpus = self.corpus.tokenised
-        job = AttributionJob(
-            weights=self.weights,
-            device=self.device,
-            dtype=self.dtype,
-            corpus=corpus.digest,
-            lengths=corpus.lengths,
-            rule=CountingRule.of(corpus),
-            tokens_per_batch=TOKENS_PER_BATCH,
-        )
-        return JobPass(job, corpus, self.name)
+        job = self.job(AttributionJob, TOKENS_PER_BATCH)
+        return JobPass(job, self.corpus.tokenised, self.name)
 
     def notes(self, state: AttributionState, progress: Progress) -> Mapping[str, Any]:
         n_null = int((state.nonfinite > 0).sum())

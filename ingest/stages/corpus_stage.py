@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import torch
 
 from catalog.errors import Option, UsageError
+from catalog.ingest.activations.contexts import CountingRule
 from catalog.ingest.activations.model import dequantised_size
 from catalog.ingest.corpora import EnteredCorpus, load_contexts
 from catalog.ingest.engines.engine import Engine, Pass
-from catalog.ingest.job_passes import CutState
+from catalog.ingest.job_passes import CorpusJob, CutState
 from catalog.ingest.passing import take_pass
 from catalog.ingest.progress import Progress
 from catalog.ingest.stages.stage import Stage, StageContext
@@ -19,6 +20,7 @@ from catalog.store.handle import Handle
 from catalog.store.staging import Staging
 
 StateT = TypeVar("StateT", bound=CutState)
+JobT = TypeVar("JobT", bound=CorpusJob)
 
 
 class CorpusStage(Stage, Generic[StateT]):
@@ -47,6 +49,19 @@ class CorpusStage(Stage, Generic[StateT]):
     def n_rows(self) -> int:
         """Rows that will be made of the pass, at most."""
         return self.weights.sizes.n_neurons
+
+    def job(self, kind: type[JobT], tokens_per_batch: int) -> JobT:
+        """A job over the whole corpus."""
+        corpus = self.corpus.tokenised
+        return kind(
+            weights=self.weights,
+            device=self.device,
+            dtype=self.dtype,
+            corpus=corpus.digest,
+            lengths=corpus.lengths,
+            rule=CountingRule.of(corpus),
+            tokens_per_batch=tokens_per_batch,
+        )
 
     @abstractmethod
     def corpus_pass(self, staging: Staging, engine: Engine, progress: Progress) -> Pass[StateT]:

@@ -7,7 +7,6 @@ have to carry the buckets of all neurons, and an entry that has been through it 
 from collections.abc import Mapping
 from typing import Any
 
-from catalog.ingest.activations.contexts import CountingRule
 from catalog.ingest.detectors.passes import BucketJob, TokenJob
 from catalog.ingest.detectors.state import TokenState
 from catalog.ingest.engines.engine import Engine
@@ -37,15 +36,7 @@ class DetectorsStage(CorpusStage[TokenState]):
         self, staging: Staging, engine: Engine, progress: Progress
     ) -> JobPass[TokenState]:
         corpus = self.corpus.tokenised
-        first = BucketJob(
-            weights=self.weights,
-            device=self.device,
-            dtype=self.dtype,
-            corpus=corpus.digest,
-            lengths=corpus.lengths,
-            rule=CountingRule.of(corpus),
-            tokens_per_batch=TOKENS_PER_BATCH,
-        )
+        first = self.job(BucketJob, TOKENS_PER_BATCH)
         saved = staging.folder / "buckets.npz"
         taken = JobPass(first, corpus, self.name)
         state, _ = take_pass(taken, engine, saved, self.checkpoint_every_s, progress)
