@@ -73,6 +73,12 @@ class Asking(Opened):
 
         return Rows(self._handle.fetch(sql_text("models")))
 
+    def steps(self) -> Rows:
+        """The entries of training series in order: series, step, model."""
+        from catalog.queries.sql import sql_text
+
+        return Rows(self._handle.fetch(sql_text("steps")))
+
     def entry(self, model: str | None = None) -> "Model":
         """The row of `models` of an alias, which may be left out where there is only one."""
         from catalog.queries.neuron_record import read_model

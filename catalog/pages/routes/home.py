@@ -21,7 +21,7 @@ def show(asked: Asked) -> Shown:
     lines: dict[str, list[float | None]] = defaultdict(list)
     for row in medians.arrow().to_pylist():
         lines[row["model"]].append(row["median_cos_in_out"])
-    rows = _one_a_series(models.arrow().to_pylist())
+    rows = _one_a_series(models.arrow().to_pylist(), catalog.steps().arrow().to_pylist())
     return Shown(
         "Models",
         {"models": models, "classes": classes, "medians": medians},
@@ -36,16 +36,15 @@ def show(asked: Asked) -> Shown:
     )
 
 
-def _one_a_series(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, of a series its last one, with the `earlier` steps and their models beside it.
-
-    Rows of a series stand in the order of its steps.
-    """
-    lines: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        series, at, step = row["model"].rpartition("@")
-        key = series + at if at else row["model"]
-        before = lines.pop(key, None)
-        earlier = [*before["earlier"], (before["step"], before["model"])] if before else []
-        lines[key] = row | {"step": step if at else None, "earlier": earlier}
-    return list(lines.values())
+def _one_a_series(rows: list[dict[str, Any]], steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, of a series that of its last step alone, with the `earlier` steps beside it."""
+    by_series: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for step in steps:
+        by_series[step["series"]].append(step)
+    earlier = {each[-1]["model"]: each[:-1] for each in by_series.values()}
+    left_out = {step["model"] for each in earlier.values() for step in each}
+    return [
+        row | {"earlier": earlier.get(row["model"], [])}
+        for row in rows
+        if row["model"] not in left_out
+    ]
