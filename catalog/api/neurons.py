@@ -68,8 +68,8 @@ class Neurons(Opened):
         """Everything the catalog knows of one neuron, e.g. `neuron("28.4737")`.
 
         `model`, which may also stand before the id, as in `alpha:28.4737`, and `corpus` may be
-        left out where there is only one. `canonical` reads a neuron of
-        negative cos(w_gate, w_in) with w_in and w_out negated.
+        left out where there is only one. `canonical` reads a neuron of negative cos(w_gate, w_in)
+        with w_in and w_out negated.
 
         Raises:
             UsageError: it is no neuron id, or not clear of which model.

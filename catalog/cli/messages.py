@@ -56,8 +56,8 @@ def confirm(question: str, *, assume_yes: bool) -> bool:
     return click.confirm(question, default=True, err=True)
 
 
-def confirm_loss(question: str, *, assume_yes: bool) -> bool:
-    """Ask before something is lost.
+def confirmed(question: str, *, assume_yes: bool) -> bool:
+    """Ask before something is lost, or takes long.
 
     Raises:
         UsageError: there is no terminal to ask on, and `assume_yes` was not given.

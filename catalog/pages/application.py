@@ -63,9 +63,10 @@ class Answer:
 
 
 class Pages:
-    """The pages of a catalog. A connection a request, closed before the answer is sent.
+    """The pages of a catalog. A cursor a request, closed before the answer is sent.
 
-    Requests that follow each other closely share one open file. Answers are kept until the catalog
+    Requests that follow each other closely share one open file, which is closed soon after the last
+    (`catalog.store.shared`); one of SQL has a file of its own. Answers are kept until the catalog
     is written to: a page seen before needs no connection.
     """
 

@@ -68,11 +68,12 @@ def attach(
         mode += f", storage_version '{STORAGE_VERSION}'"
 
     def once() -> None:
-        is_free = guard is None or guard.take(path)
-        connection.execute(f"attach '{quoted}' as {name} ({mode}, type duckdb)")
-        if not is_free:  # a writer has left between the two
-            connection.execute(f"detach {name}")
-            once()
+        while True:
+            is_free = guard is None or guard.take(path)
+            connection.execute(f"attach '{quoted}' as {name} ({mode}, type duckdb)")
+            if is_free:
+                return
+            connection.execute(f"detach {name}")  # a writer has left between the two
 
     _patiently(path, wait_s, once)
 

@@ -26,7 +26,7 @@ def command(
     Example:
       catalog drop olmo-7b-0424 --corpus wikitext
     """
-    from catalog.cli.messages import confirm_loss, note
+    from catalog.cli.messages import confirmed, note
     from catalog.errors import Command, Declined, Option, UsageError, command_line
 
     found = catalog.find_drop(model, corpus, ablation)
@@ -49,7 +49,7 @@ def command(
                 Option("yes"),
                 ".",
             )
-        if not confirm_loss(f"Drop {what} ({stages}) from {catalog.path}?", assume_yes=yes):
+        if not confirmed(f"Drop {what} ({stages}) from {catalog.path}?", assume_yes=yes):
             raise Declined("Nothing was dropped.")
     catalog.drop(found)
     compact = command_line(Command("compact", options=(Option("db", str(catalog.path)),)))

@@ -184,7 +184,7 @@ def _planned(
     requests: "list[IngestRequest]", sought: "Sought", step: int | None, *, assume_yes: bool
 ) -> "list[IngestRequest]":
     """Those of single checkpoints as they are, those of series with one for each step."""
-    from catalog.cli.messages import confirm_loss, note
+    from catalog.cli.messages import confirmed, note
     from catalog.errors import Declined
     from catalog.ingest.series import MANY, planned
 
@@ -192,6 +192,6 @@ def _planned(
     n_steps = sum(each.place is not None for each in found)
     if n_steps >= MANY:
         question = f"{n_steps} checkpoints match. Ingest all of them?"
-        if not confirm_loss(question, assume_yes=assume_yes):
+        if not confirmed(question, assume_yes=assume_yes):
             raise Declined("Nothing was ingested.")
     return found
