@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.api.opened import Opened
-from catalog.errors import CatalogError
+from catalog.errors import CatalogError, UsageError
 from catalog.neuron_id import NamedNeuron, NeuronId
 from catalog.rows import Rows
 
@@ -72,14 +72,18 @@ class Neurons(Opened):
         with w_in and w_out negated.
 
         Raises:
-            UsageError: it is no neuron id, or not clear of which model.
+            UsageError: it is no neuron id, or not clear of which model; or two are named.
         """
         from catalog.queries.neuron_record import read_neuron
         from catalog.reports import NotebookNeuron
 
         named = NamedNeuron.parse(neuron_id)
-        model = model if named.model is None else named.model
-        found = read_neuron(self._handle, named.id, model, corpus, canonical=canonical)
+        if named.model is not None and model not in (None, named.model):
+            raise UsageError(
+                f"{neuron_id} is of {named.model}, and the model asked for is {model}."
+            )
+        of = model if named.model is None else named.model
+        found = read_neuron(self._handle, named.id, of, corpus, canonical=canonical)
         return NotebookNeuron(**vars(found))
 
     def samples(self, neuron_id: str, model: str, corpus: str) -> Rows:

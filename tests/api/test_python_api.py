@@ -57,6 +57,8 @@ def test_a_neuron_is_a_record(opened: catalog.Catalog) -> None:
 def test_a_model_may_stand_before_the_neuron(opened: catalog.Catalog) -> None:
     named, told = opened.neuron("alpha:28.4737"), opened.neuron("28.4737", "alpha")
     assert named.as_dict() == told.as_dict()
+    with pytest.raises(UsageError, match=r"alpha:28.4737 is of alpha, .* asked for is beta"):
+        opened.neuron("alpha:28.4737", "beta")
 
 
 def test_opening_what_is_not_there_makes_nothing(tmp_path: Path) -> None:
