@@ -9,11 +9,17 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """Rows, and in `notes` what the user should know about them, in sentences."""
+    """Rows, and in `notes` what the user should know about them, in sentences.
 
-    def __init__(self, table: "pa.Table", notes: tuple[str, ...] = ()) -> None:
+    `total`: how many there are where these are a part of them, None where nobody counted.
+    """
+
+    def __init__(
+        self, table: "pa.Table", notes: tuple[str, ...] = (), total: int | None = None
+    ) -> None:
         self._table = table
         self.notes = notes
+        self.total = total
 
     def arrow(self) -> "pa.Table":
         """As a `pyarrow.Table`."""

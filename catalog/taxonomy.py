@@ -51,6 +51,10 @@ ORDERS: Final = (
 """What a list of neurons can begin with the largest of; skew and cosines by magnitude, names from
 the end of the alphabet."""
 
+CORPUS_ORDERS: Final = ("frequency", "effect", "magnitude")
+"""What a list of neurons can begin with the largest of that a corpus is needed for: how often a
+neuron fires, and its attribution (docs/definitions.md)."""
+
 TOKEN_ORDERS: Final = ("rank", "score", "tokens", "vector", "basis", "sign")
 """What else a list of neurons can begin with the largest of where tokens are sought."""
 

@@ -1,4 +1,4 @@
--- Neurons of each IO class, with typicality, and functional role, with margins (paper, table 2).
+-- Neurons of each IO class, the typical and the atypical by themselves, and functional role, with margins (paper, table 2).
 -- needs: roles
 -- :model model = null                  only this model
 -- :threshold fraction = 0.5            a |cosine| beyond it counts for the IO class
@@ -27,6 +27,7 @@ select
     case
         when grouping(io_class) = 1 then 'total'
         when atypical then 'atypical ' || io_class
+        when not atypical and io_class != 'orthogonal output' then 'typical ' || io_class
         else io_class
     end as io_class,
     coalesce(sum(n) filter (where role = 'prediction'), 0)::bigint as prediction,

@@ -8,15 +8,17 @@ import duckdb
 
 from catalog.errors import SqlError, UsageError
 from catalog.neuron_id import NamedNeuron, NeuronId
-from catalog.queries.neuron_record import chosen_model
+from catalog.queries.neuron_record import chosen_corpus, chosen_model, known_corpora
 from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.records import Model
 from catalog.queries.sql import sql_text
+from catalog.queries.stages import missing_stages
 from catalog.store.handle import Handle
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts, run_query
 from catalog.taxonomy import (
     BASIS_CHOICES,
+    CORPUS_ORDERS,
     FUNCTIONAL_ROLES,
     IO_CLASSES,
     LARGEST_INTEGER,
@@ -36,9 +38,12 @@ CHOICES: Final[dict[str, Sequence[str]]] = {
     "vector": VECTORS,
     "sign": SIGNS,
     "basis": BASIS_CHOICES,
-    "order": (*ORDERS, *TOKEN_ORDERS),
+    "order": (*ORDERS, *CORPUS_ORDERS, *TOKEN_ORDERS),
     "token_set": tuple(TOKEN_SETS),
 }
+_STAGE_OF: Final = {"frequency": "activations", "effect": "attribution", "magnitude": "attribution"}
+"""What a quantity of a corpus comes from."""
+
 _N_NEAR: Final = 5
 _MOST_PIECES: Final = 2_000
 _N_NAMED: Final = 8
@@ -55,7 +60,8 @@ class Sought:
     `token`, match the regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a
     `token_set`; `ignore_case` folds all of them. `order`: what comes first, the largest (or
     `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of
-    them, then the best rank. `k`: how many, after `skip`.
+    them, then the best rank. A quantity of a `corpus` (which may be left out where there is only
+    one) gets a column. `k`: how many, after `skip`.
     `describes`: a text in any of the neuron's descriptions, in capitals or not.
 
     Raises UsageError for a choice that there is not.
@@ -77,6 +83,7 @@ class Sought:
     sign: str | None = None
     basis: str = "unembed"
     order: str | None = None
+    corpus: str | None = None
     smallest: bool = False
     k: int = 20
     skip: int = 0
@@ -100,6 +107,9 @@ class Sought:
             raise UsageError("describes is empty; it takes a text to look for in descriptions.")
         if self.order in TOKEN_ORDERS and not self.names_tokens:
             raise UsageError(f"order {self.order} is about tokens, and none is sought.")
+        if self.corpus is not None and self.order not in CORPUS_ORDERS:
+            there = ", ".join(CORPUS_ORDERS)
+            raise UsageError(f"corpus goes with an order that needs one: {there}.")
         if self.k < 1:
             raise UsageError(f"k is {self.k}; it must be at least 1.")
         if not 0 <= self.skip <= LARGEST_INTEGER:
@@ -136,10 +146,12 @@ class Sought:
 
 
 class Found(NamedTuple):
-    """Rows, and sentences on the tokens that were sought."""
+    """Rows, sentences on what was sought, and how many rows there are in all: `total`, None where
+    `skip` went beyond the last."""
 
     rows: "pa.Table"
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    total: int | None
 
 
 def found(catalog: Handle, sought: Sought) -> Found:
@@ -170,17 +182,19 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "last_layer": layers[-1] if layers else None,
             "layers": layers,
             "order": sought.order,
+            "corpus": sought.corpus,
             "smallest": sought.smallest,
             "k": sought.k,
             "skip": sought.skip,
             "describes": sought.describes,
         }
-        among, unknown = _among(connection, catalog.location, sought)
+        among, notes = _among(connection, catalog.location, sought)
+        notes += _lacking(connection, catalog.location, sought)
         parameters |= among
         if not sought.names_tokens:
             parameters["order"] = sought.order or "kurtosis"
             rows = run_query(connection, sql_text("find"), parameters, catalog.location)
-            return Found(_columns(rows, sought), unknown)
+            return _found(rows, sought, notes)
         pieces = _pieces(connection, catalog.location, sought)
         parameters |= {
             "pieces": pieces,
@@ -189,13 +203,45 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "basis": sought.basis,
         }
         rows = run_query(connection, sql_text("find_by_token"), parameters, catalog.location)
-        notes = _notes(connection, catalog.location, sought, pieces)
-        return Found(_columns(rows, sought), (*unknown, *notes))
+        notes += _notes(connection, catalog.location, sought, pieces)
+        return _found(rows, sought, notes)
 
 
-def _columns(rows: "pa.Table", sought: Sought) -> "pa.Table":
-    """The rows with the description that matched only where one is sought."""
-    return rows if sought.describes is not None else rows.drop_columns(["description"])
+def _found(rows: "pa.Table", sought: Sought, notes: tuple[str, ...]) -> Found:
+    """The rows without columns that were not asked for, and their number without a limit."""
+    total = rows.column("n_found")[0].as_py() if rows.num_rows else None
+    unasked = ["n_found"]
+    if sought.describes is None:
+        unasked.append("description")
+    if sought.order in CORPUS_ORDERS:
+        names = [sought.order if n == "measured" else n for n in rows.column_names]
+        rows = rows.rename_columns(names)
+    else:
+        unasked.append("measured")
+    if not rows.num_rows and not sought.skip:
+        total = 0
+    return Found(rows.drop_columns(unasked), notes, total)
+
+
+def _lacking(
+    connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought
+) -> tuple[str, ...]:
+    """A note where no model has what the order needs a corpus for.
+
+    Raises:
+        NotFoundError, UsageError: no such corpus, or a model has several and none was named.
+    """
+    if sought.order not in CORPUS_ORDERS:
+        return ()
+    require_known(connection, [("model", sought.model), ("corpus", sought.corpus)], catalog)
+    models = run_for_dicts(connection, "from models order by model", (), catalog)
+    asked = [row["model"] for row in models if sought.model in (None, row["model"])]
+    if sought.corpus is None:
+        for model in asked:
+            chosen_corpus(known_corpora(connection, catalog, model), None, model)
+    missing = missing_stages(connection, [_STAGE_OF[sought.order]], sought.model, catalog)
+    who = f"{sought.model} lacks" if sought.model else "No model has"
+    return tuple(f"{who} the stage {e.stage}. To ingest it: {e.command}" for e in missing)
 
 
 def facets(catalog: Handle, sought: Sought) -> "pa.Table":

@@ -1,9 +1,9 @@
--- Neurons that fire on a token: it stands at the peak of their exemplars, most exemplars first. By how selective they are: catalog firing TOKEN.
+-- Neurons whose exemplars of a sign case peak at a token, most exemplars first; also cases whose gate is closed, where a neuron does not fire and still writes. By how selective they are: catalog firing TOKEN.
 -- needs: activations
 -- :token text                    the token, with its leading space if it has one: -p "token= again"
 -- :model model = null            only this model
 -- :corpus corpus = null          only this corpus
--- :sign_case sign_case = null    only this case, e.g. gate+_in+
+-- :sign_case sign_case = null    only this case, e.g. gate+_in+; a neuron fires in gate+_in+ and gate+_in- (without a gate: in+)
 -- :k integer = 50                how many
 with peaks as (
     select
@@ -12,7 +12,7 @@ with peaks as (
         layer,
         neuron,
         sign_case,
-        count(*) as n_exemplars,
+        count(*) as n_exemplars,  -- of this neuron and case, whose peak is at the token
         min(rank) as best_rank,
         arg_min(post, rank) as strongest_post
     from exemplars

@@ -207,7 +207,7 @@ def require_known(
     """Refuse models, corpora, layers and neurons that are not in the catalog.
 
     `given` are pairs of a type and a value or None; what is not a model is looked for in the first
-    of them, or in all models.
+    of them, or in all models; a layer in the last of them.
 
     Raises:
         NotFoundError: one is not; the message says which there are.
@@ -218,9 +218,9 @@ def require_known(
             chosen_model(connection, catalog, alias)
     within = named[0] if named else None
 
-    def rows(select: str) -> list[dict[str, Any]]:
+    def rows(select: str, of: str | None = within) -> list[dict[str, Any]]:
         sql = f"{select} where $1 is null or model = $1 order by all"
-        return run_for_dicts(connection, sql, [within], catalog)
+        return run_for_dicts(connection, sql, [of], catalog)
 
     for kind, value in given:
         if value is None:
@@ -233,7 +233,8 @@ def require_known(
             _require_step(rows("select distinct series, step from models"), given, kind, value)
         elif kind in ("layer", "neuron"):
             neuron_id = NeuronId(value, 0) if kind == "layer" else NeuronId.parse(value)
-            models = [record_of(Model, row) for row in rows("select * from models")]
+            of = named[-1] if named and kind == "layer" else within
+            models = [record_of(Model, row) for row in rows("select * from models", of)]
             found_in(neuron_id, models)
 
 

@@ -3,6 +3,7 @@
 -- :neuron neuron            the given neuron, as layer.neuron
 -- :model model              its model
 -- :among model = null       look only among the neurons of this model
+-- :layer layer = null       look only in this layer
 -- :vector vector = out      out, in or gate
 -- :basis basis = unembed    unembed (W_U) or embed (W_E)
 -- :k integer = 20           how many
@@ -33,6 +34,7 @@ matched as (
     from top_tokens t
     join wanted w using (model, token_id)
     where t.vector = $vector and t.basis = $basis and (t.sign = w.sign or $vector != 'gate')
+        and ($layer is null or t.layer = $layer)
     group by all
 )
 select

@@ -129,7 +129,8 @@ class Asking(Opened):
         """Neurons by class, role, layer and token: `find(token=[" May", " June"], vector="out")`.
 
         Takes the fields of `catalog.queries.finding.Sought`. `notes` say which pieces of the
-        vocabulary matched, and which are near where none did.
+        vocabulary matched, and which are near where none did; `total` how many rows there are
+        without the limit `k`.
 
         Raises:
             UsageError: a choice that there is not.

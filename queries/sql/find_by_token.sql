@@ -1,4 +1,5 @@
--- Neurons among whose top tokens any of $pieces is, one row for each list that has one.
+-- Neurons among whose top tokens any of $pieces is, one row for each list that has one; n_found: how
+-- many there are in all. measured: the quantity of a corpus that $order names, if it names one.
 with matched as (
     select
         model, layer, neuron, vector, basis, sign,
@@ -30,15 +31,31 @@ described as (
     from descriptions
     where contains(lower(description), lower($describes::varchar))
     group by all
+),
+measured as (
+    select model, layer, neuron, sum(frequency order by sign_case) as value
+    from activation_stats
+    where $order = 'frequency'
+        and sign_case in ('gate+_in+', 'gate+_in-', 'in+')
+        and ($model is null or model = $model)
+        and ($corpus is null or corpus = $corpus)
+    group by model, layer, neuron
+    union all
+    select model, layer, neuron, if($order = 'effect', effect, magnitude)
+    from attributions
+    where $order in ('effect', 'magnitude')
+        and ($model is null or model = $model)
+        and ($corpus is null or corpus = $corpus)
 )
 select
     model, n.neuron_id, m.vector, m.basis, m.sign, m.rank, m.score, m.n_tokens, m.tokens,
     n.io_class, n.atypical, n.functional_role as role,
     n.cos_gate_in, n.cos_gate_out, n.cos_in_out, n.vocab_kurtosis,
-    d.description
+    e.value as measured, d.description, count(*) over () as n_found
 from matched m
 join neurons n using (model, layer, neuron)
 left join described d using (model, layer, neuron)
+left join measured e using (model, layer, neuron)
 where ($describes::varchar is null or d.description is not null)
     and (not len($io_classes::varchar[]) > 0 or list_contains($io_classes, n.io_class))
     and ($atypical is null or n.atypical = $atypical)
@@ -57,6 +74,7 @@ order by
         when 'rank' then m.rank
         when 'score' then m.score
         when 'tokens' then m.n_tokens
+        else e.value
     end * if($smallest, -1, 1) desc nulls last,
     case when not $smallest then
         case $order

@@ -213,6 +213,7 @@ def test_found_neurons_come_in_parts_and_in_either_order(known: Path, served: Se
 
 SHOWN_IN_ORDER = {
     "/find?model=alpha": 9,
+    "/find?model=alpha&order=frequency": 10,
     "/find?token=%20again&model=alpha": 15,
 }
 """Addresses of lists, and how many of their columns have an order."""

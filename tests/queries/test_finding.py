@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import catalog
-from catalog.errors import UsageError
+from catalog.errors import NotFoundError, UsageError
+from catalog.taxonomy import CORPUS_ORDERS
 from catalog.token_sets import TOKEN_SETS
 from tests.support import Answer, query
 from tests.synthetic import PIECES
@@ -133,3 +134,50 @@ def test_a_list_is_read_with_a_bound(
     answer = cli("find", "--in", list_file, "--db", known)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.count("\n") <= 4
+
+
+@pytest.mark.parametrize("order", CORPUS_ORDERS)
+@pytest.mark.parametrize("smallest", [False, True])
+def test_quantities_of_a_corpus_order_the_rows_and_are_shown(
+    known: Path, order: str, *, smallest: bool
+) -> None:
+    source = {
+        "frequency": "select neuron_id, sum(frequency) filter (sign_case like 'gate+%') "
+        "from activation_stats join neurons using (model, layer, neuron) group by all",
+        "effect": "select neuron_id, effect from attributions join neurons "
+        "using (model, layer, neuron)",
+        "magnitude": "select neuron_id, magnitude from attributions join neurons "
+        "using (model, layer, neuron)",
+    }
+    wanted = dict(query(known, source[order]))
+    assert wanted
+    for tokens in ({}, {"token": " again"}):
+        rows = found(known, order=order, smallest=smallest, model="alpha", k=100, **tokens)
+        values = [row[order] for row in rows]
+        assert values == [wanted.get(row["neuron_id"]) for row in rows] and rows[0][order]
+        known_ones = [value for value in values if value is not None]
+        assert values[: len(known_ones)] == sorted(known_ones, reverse=not smallest)
+    assert order not in found(known, model="alpha")[0]
+
+
+def test_a_quantity_of_a_corpus_needs_one(known: Path, cli: Callable[..., Answer]) -> None:
+    with pytest.raises(NotFoundError, match="nosuch"):
+        found(known, order="effect", corpus="nosuch", model="alpha")
+    with pytest.raises(UsageError, match="frequency, effect, magnitude"):
+        found(known, order="kurtosis", corpus="tiny", model="alpha")
+    lacking = cli("find", "--order", "frequency", "--model", "beta", "--db", known)
+    assert lacking.code == 0 and "beta lacks the stage activations" in lacking.err
+
+
+@pytest.mark.parametrize("sought", [{"model": "alpha"}, {"token": " again"}, {"role": "entropy"}])
+def test_how_many_there_are_is_known_and_said(
+    known: Path, cli: Callable[..., Answer], sought: dict[str, str]
+) -> None:
+    of = catalog.open(known)
+    everything = of.find(k=1_000, **sought)
+    first = of.find(k=1, **sought)
+    assert first.total == everything.total == len(everything)
+    assert of.find(k=1, skip=1_000, **sought).total is None
+    words = [word for name, value in sought.items() for word in (f"--{name}", value)]
+    said = cli("find", *words, "-k", "1", "--db", known).err
+    assert (f"There are {len(everything)} such rows" in said) == (len(everything) > 1)

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from catalog.errors import UsageError
+import catalog
+from catalog.errors import NotFoundError, UsageError
 from catalog.queries import named_query, query_names
 from catalog.queries.stages import missing_stages
 from catalog.store.handle import Handle
@@ -49,13 +50,13 @@ ROLES = (
     "total",
 )
 CONTINGENCY = {
-    "conditional enrichment": (0, 0, 1, 0, 0, 0, 0, 1),
+    "typical conditional enrichment": (0, 0, 1, 0, 0, 0, 0, 1),
     "atypical conditional enrichment": (0, 0, 0, 0, 0, 0, 1, 1),
-    "depletion": (0, 1, 0, 0, 0, 0, 0, 1),
-    "enrichment": (1, 0, 0, 0, 0, 0, 0, 1),
+    "typical depletion": (0, 1, 0, 0, 0, 0, 0, 1),
+    "typical enrichment": (1, 0, 0, 0, 0, 0, 0, 1),
     "atypical enrichment": (1, 0, 0, 0, 0, 0, 0, 1),
     "orthogonal output": (0, 1, 0, 1, 0, 0, 0, 2),
-    "proportional change": (0, 0, 0, 0, 0, 0, 1, 1),
+    "typical proportional change": (0, 0, 0, 0, 0, 0, 1, 1),
     "total": (2, 2, 1, 1, 0, 0, 2, 8),
 }
 
@@ -248,6 +249,16 @@ def test_similar_neurons_of_another_model_may_be_flipped(gamma: Path) -> None:
     (row,) = _answer(gamma, "similar_neurons", "neuron=0.1", "model=gamma", "vector=gate")
     assert (row["flipped"], row["tokens"]) == (False, ["a", "b"])
     assert _answer(gamma, "similar_neurons", "neuron=0.1", "model=gamma", "among=gamma") == []
+
+
+def test_similar_neurons_of_one_layer(gamma: Path) -> None:
+    asked = ("neuron=0.1", "model=gamma")
+    everywhere = _answer(gamma, "similar_neurons", *asked)
+    assert _answer(gamma, "similar_neurons", *asked, "layer=0") == everywhere != []
+    assert _answer(gamma, "similar_neurons", *asked, "layer=1") == []
+    opened = catalog.open(gamma)
+    with pytest.raises(NotFoundError, match="2"):
+        opened.query("similar_neurons", *asked, "among=gamma", "layer=2")
 
 
 @pytest.mark.parametrize("name", query_names())

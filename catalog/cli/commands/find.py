@@ -5,11 +5,13 @@ from typing import Any, TextIO
 import click
 
 from catalog.api import Catalog
+from catalog.cli.messages import note
 from catalog.cli.options import COUNT, layers, model_option, reading_options
 from catalog.cli.output import Output, output_options
 from catalog.neuron_id import LONGEST_LIST, listed_neurons
 from catalog.taxonomy import (
     BASIS_CHOICES,
+    CORPUS_ORDERS,
     FUNCTIONAL_ROLES,
     IO_CLASSES,
     ORDERS,
@@ -76,10 +78,13 @@ from catalog.token_sets import TOKEN_SETS
 @click.option("--describes", metavar="TEXT", help="In any of its descriptions; case is ignored.")
 @click.option(
     "--order",
-    type=click.Choice((*ORDERS, *TOKEN_ORDERS)),
+    type=click.Choice((*ORDERS, *CORPUS_ORDERS, *TOKEN_ORDERS)),
     help="What comes first: the largest, skew and cosines by magnitude, names from the end of the "
-    "alphabet. By default kurtosis; with tokens, the most of them, then the best rank.",
+    "alphabet. frequency is that of firing, effect and magnitude are of the attribution, each on a "
+    "corpus. By default kurtosis; with tokens, the most of them, then the best rank.",
 )
+@click.option("--smallest", is_flag=True, help="The smallest first, names in alphabetical order.")
+@click.option("--corpus", help="Of an order that needs one; may be left out where there is one.")
 @click.option(
     "-k",
     "k",
@@ -103,4 +108,7 @@ def command(
       catalog find --in bookmarks.ids --order cos_in_out
     """
     listed = None if list_file is None else listed_neurons(list_file.read(LONGEST_LIST + 1))
-    output.write(catalog.find(neurons=listed, k=k or max(20, len(listed or ())), **sought))
+    found = catalog.find(neurons=listed, k=k or max(20, len(listed or ())), **sought)
+    output.write(found)
+    if found.total is not None and found.total > len(found):
+        note(f"There are {found.total:,} such rows; -k N shows more than {len(found):,} of them.")

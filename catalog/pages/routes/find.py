@@ -9,6 +9,7 @@ from catalog.pages.asking import Asked
 from catalog.pages.listing import Column, Listing, cells, is_number
 from catalog.pages.shown import Shown
 from catalog.rows import Rows
+from catalog.taxonomy import CORPUS_ORDERS
 
 PATH: Final = "/find"
 
@@ -21,7 +22,7 @@ _ORDER_OF: Final = {
         name: name
         for name in (
             *("model", "atypical", "role", "cos_gate_in", "cos_gate_out", "cos_in_out"),
-            *("rank", "score", "vector", "basis", "sign"),
+            *("rank", "score", "vector", "basis", "sign", *CORPUS_ORDERS),
         )
     },
 }
@@ -40,8 +41,7 @@ def show(asked: Asked) -> Shown:
     size = asked.settings.max_rows if is_file else asked.settings.per_page
     number = asked.integer("page", 1) or 1
     k = min(asked.integer("k", size) or size, asked.settings.max_rows)
-    found = asked.catalog.find(**sought, k=k + 1, skip=(number - 1) * k)
-    rows = Rows(found.arrow().slice(0, k), found.notes)
+    rows = asked.catalog.find(**sought, k=k, skip=(number - 1) * k)
     counted = None
     if sought["model"] is not None and not any(sought[name] for name in _NOT_COUNTED):
         choices_made = {n: v for n, v in sought.items() if n not in _NOT_CHOICES}
@@ -53,12 +53,13 @@ def show(asked: Asked) -> Shown:
             "sought": sought,
             "choices": choices,
             "models": models,
+            "corpora": asked.once(asked.catalog.corpora, sought["model"]) if sought["model"] else [],
             "layers": spelled_layers(sought["layers"]),
             "notes": rows.notes,
             "without_list": address("find", parameters=asked.changed(**{"in": None, "page": None})),
             "order": sought["order"],
             "facets": _facets(asked, sought, counted) if counted else {},
-            "listing": _listing(asked, rows, number, k, has_more=len(found) > k),
+            "listing": _listing(asked, rows, number, k),
             "model": sought["model"],
         },
     )
@@ -69,7 +70,7 @@ _NOT_COUNTED: Final = ("token", "regex", "token_set", "describes")
 
 _NOT_CHOICES: Final = (
     *_NOT_COUNTED,
-    *("ignore_case", "vector", "sign", "basis", "order", "smallest"),
+    *("ignore_case", "vector", "sign", "basis", "order", "corpus", "smallest"),
 )
 
 
@@ -98,11 +99,12 @@ def _sought(asked: Asked, models: Sequence[str]) -> dict[str, Any]:
         "sign": asked.text("sign"),
         "basis": asked.text("basis") or "unembed",
         "order": asked.text("order"),
+        "corpus": asked.text("corpus") if asked.text("order") in CORPUS_ORDERS else None,
         "smallest": asked.flag("smallest"),
     }
 
 
-def _listing(asked: Asked, rows: Rows, number: int, k: int, *, has_more: bool) -> Listing:
+def _listing(asked: Asked, rows: Rows, number: int, k: int) -> Listing:
     now, smallest = asked.text("order") or "kurtosis", asked.flag("smallest")
     columns = []
     for field in rows.arrow().schema:
@@ -123,9 +125,9 @@ def _listing(asked: Asked, rows: Rows, number: int, k: int, *, has_more: bool) -
         columns,
         cells(rows.arrow()),
         (number - 1) * k + 1,
-        None,
+        rows.total,
         numbered(number - 1) if number > 1 else None,
-        numbered(number + 1) if has_more else None,
+        numbered(number + 1) if rows.total is not None and number * k < rows.total else None,
     )
 
 

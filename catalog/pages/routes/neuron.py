@@ -72,6 +72,7 @@ def show(asked: Asked) -> Shown:
             "seen": [_seen(each) for each in seen],
             "seen_address": address("find", parameters=[("in", each) for each in [*seen, this]]),
             "histogram": _drawn(samples, f"post of {record.id} at sampled positions"),
+            "has_tokens": bool(record.tokens),
             "n_samples": len(samples) if samples else 0,
             "is_canonical": is_canonical,
             "is_flipped": bool(record.neuron.flipped),

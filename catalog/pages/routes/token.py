@@ -1,4 +1,4 @@
-"""One token: the neurons that write it, read it, and fire on it."""
+"""One token: the neurons that write it, read it, and whose exemplars peak at it."""
 
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ _SECTIONS: Final = (
     ("writes", "Write it", "w_out points towards (+) or away from (-) it in W_U"),
     ("reads", "Read it, as w_in", "w_in points towards (+) or away from (-) it in W_U"),
     ("gates", "Read it, as w_gate", "w_gate points towards (+) or away from (-) it in W_U"),
-    ("fires", "Fire on it", "it stands at the peak of exemplars"),
+    ("peaks", "Peak at it", "it stands at the peak of exemplars, in any sign case"),
 )
 _VECTORS: Final = {"writes": "out", "reads": "in", "gates": "gate"}
 
@@ -28,8 +28,8 @@ def show(asked: Asked) -> Shown:
     for name, vector in _VECTORS.items():
         settings = [*given, f"vector={vector}", f"basis={basis or 'unembed'}"]
         tables[name] = asked.catalog.query("neurons_for_token", *settings)
-    tables["fires"] = asked.catalog.query("neurons_firing_on", *given)
-    notes, is_known = tables["fires"].notes, any(len(rows) for rows in tables.values())
+    tables["peaks"] = asked.catalog.query("neurons_firing_on", *given)
+    notes, is_known = tables["peaks"].notes, any(len(rows) for rows in tables.values())
     if not is_known:  # what is near it, if it is no token
         notes = (*notes, *asked.catalog.find(token=[token], model=model, k=1).notes)
     tables = {name: sorted_rows(asked, rows, f"sort_{name}") for name, rows in tables.items()}
