@@ -35,6 +35,8 @@ def test_every_answer_carries_the_headers(client: TestClient, where: str) -> Non
     assert sent["x-frame-options"] == "DENY"
     assert sent["referrer-policy"] == "no-referrer"
     assert sent["cross-origin-resource-policy"] == "same-origin"
+    assert sent["cross-origin-opener-policy"] == "same-origin"
+    assert sent["permissions-policy"] == "camera=(), geolocation=(), microphone=()"
     assert not [name for name in sent if name.startswith("access-control-")]
 
 
