@@ -22,7 +22,7 @@ def canonical_reading(record: NeuronRecord) -> NeuronRecord:
     """The record with w_in and w_out negated of every neuron in it whose cos_gate_in < 0.
 
     Its places are left alone: they are among the canonical readings of the layer, so that they are
-    read anew (`layer_place.sql`).
+    read anew (`layer_cosines.sql`).
 
     Raises:
         UsageError: its model has no gate.

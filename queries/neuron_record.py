@@ -1,7 +1,9 @@
 """Reading one neuron, and the entry that it belongs to."""
 
 import difflib
+from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import duckdb
@@ -17,6 +19,7 @@ from catalog.queries.records import (
     Detector,
     Entry,
     Exemplar,
+    LayerCosines,
     Model,
     Neighbour,
     Neuron,
@@ -40,7 +43,7 @@ _MODELS: Final = "from models order by model"
 _FINISHED: Final = "finished_stages"
 _KINDS: Final = (
     Neuron,
-    Place,
+    LayerCosines,
     TopToken,
     Corpus,
     CaseStatistics,
@@ -74,24 +77,24 @@ def read_neuron(
     """
     texts = [_MODELS, *map(sql_text, [_FINISHED, *(kind.QUERY for kind in _KINDS)])]
     with catalog.reading(" ".join(texts)) as connection:
-        entry = chosen_model(connection, catalog.location, model)
+        entry = _entry(catalog, connection, model)
         neuron_id = neuron_id.resolved(entry.sizes, entry.model)
-        records = _Records(connection, catalog.location, entry.model)
+        records = _Records(catalog, connection, entry.model)
         at = {"layer": neuron_id.layer, "neuron": neuron_id.neuron}
         found = records(Neuron, **at)
         if not found:
             raise _no_neurons_yet(entry)
-        shown = chosen_corpus(records(Corpus), corpus, entry.model)
+        shown = chosen_corpus(records.of_model(Corpus), corpus, entry.model)
         on = {**at, "corpus": shown.corpus if shown else None}
         exemplars = records(Exemplar, **on) if shown else []
         _check_windows(exemplars, entry.model)
-        cutoffs = records(RoleCutoffs)
+        cutoffs = records.of_model(RoleCutoffs)
         neighbours = records(Neighbour, **at)
         record = NeuronRecord(
             neuron_id,
             entry,
             found[0],
-            records(Place, **at, canonical=canonical),
+            _places(catalog, records, found[0], canonical=canonical),
             records(TopToken, **at),
             shown,
             _cases(records(CaseStatistics, **on), exemplars) if shown else {},
@@ -108,13 +111,16 @@ def read_neuron(
 class _Records:
     """Records of a model by their kinds; none are asked of a stage that it has not finished."""
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, catalog: Location, model: str
-    ) -> None:
-        self._connection = connection
+    def __init__(self, catalog: Handle, connection: duckdb.DuckDBPyConnection, model: str) -> None:
         self._catalog = catalog
+        self._connection = connection
         self._model = model
-        self._finished = {row["stage"] for row in self._rows(_FINISHED)}
+        finished = catalog.once((_FINISHED, model), lambda: self._rows(_FINISHED))
+        self._finished = {row["stage"] for row in finished}
+
+    def of_model(self, kind: type[_Queried]) -> list[_Queried]:
+        """Records that are the same for every neuron of the model."""
+        return self._catalog.once((kind, self._model), lambda: self(kind))
 
     def __call__(self, kind: type[_Queried], **parameters: Any) -> list[_Queried]:
         if getattr(kind, "STAGE", None) not in (None, *self._finished):
@@ -123,7 +129,28 @@ class _Records:
 
     def _rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         asked = {"model": self._model, **parameters}
-        return run_for_dicts(self._connection, sql_text(query), asked, self._catalog)
+        return run_for_dicts(self._connection, sql_text(query), asked, self._catalog.location)
+
+
+def _places(catalog: Handle, records: _Records, neuron: Neuron, *, canonical: bool) -> list[Place]:
+    """Where each cosine of a neuron stands among those of its layer."""
+
+    def ask() -> list[LayerCosines]:
+        found = records(LayerCosines, layer=neuron.layer, canonical=canonical)
+        return [replace(each, ordered=array("f", each.ordered)) for each in found]
+
+    question = (LayerCosines, neuron.model, neuron.layer, canonical)
+    side = -1 if canonical and neuron.flipped else 1
+    values = {
+        "cos_gate_in": (neuron.cos_gate_in, side),
+        "cos_gate_out": (neuron.cos_gate_out, side),
+        "cos_in_out": (neuron.cos_in_out, 1),
+    }
+    places = []
+    for each in catalog.once(question, ask):
+        value, sign = values[each.cosine]
+        places.append(each.place_of(None if value is None else sign * value))
+    return places
 
 
 def _of_expert(
@@ -148,7 +175,21 @@ def _no_neurons_yet(entry: Model) -> NotFoundError:
 def read_model(catalog: Handle, alias: str | None) -> Model:
     """The row of `models` for an alias, or the only one there is; raises as `chosen_model`."""
     with catalog.reading(_MODELS) as connection:
-        return chosen_model(connection, catalog.location, alias)
+        return _entry(catalog, connection, alias)
+
+
+def _entry(catalog: Handle, connection: duckdb.DuckDBPyConnection, alias: str | None) -> Model:
+    known = catalog.once(_MODELS, lambda: _known_models(connection, catalog.location))
+    return _chosen(known, catalog.location, alias)
+
+
+def _known_models(connection: duckdb.DuckDBPyConnection, catalog: Location) -> list[Model]:
+    return [record_of(Model, row) for row in run_for_dicts(connection, _MODELS, (), catalog)]
+
+
+def _chosen(models: Sequence[Model], catalog: Location, alias: str | None) -> Model:
+    names = [each.model for each in models]
+    return models[names.index(chosen_alias(names, catalog, alias))]
 
 
 def chosen_model(
@@ -160,10 +201,7 @@ def chosen_model(
         NotFoundError: the catalog is empty or has no such model.
         UsageError: several models, and none was named.
     """
-    rows = run_for_dicts(connection, _MODELS, (), catalog)
-    models = [record_of(Model, row) for row in rows]
-    names = [each.model for each in models]
-    return models[names.index(chosen_alias(names, catalog, alias))]
+    return _chosen(_known_models(connection, catalog), catalog, alias)
 
 
 def chosen_alias(names: Sequence[str], catalog: object, alias: str | None) -> str:

@@ -5,6 +5,8 @@ The fields are the columns of the rows that they are read from; what a plain MLP
 """
 
 import dataclasses
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -119,13 +121,37 @@ class Neuron:
 
 
 @dataclass(frozen=True)
+class LayerCosines:
+    """A cosine of all neurons of a layer: quartiles, and the values in ascending order.
+
+    The quartiles are None where no neuron of the layer has the cosine.
+    """
+
+    QUERY: ClassVar[str] = "layer_cosines"
+
+    cosine: str
+    lowest: float | None
+    q1: float | None
+    median: float | None
+    q3: float | None
+    highest: float | None
+    ordered: Sequence[float]
+
+    def place_of(self, value: float | None) -> "Place":
+        """Where a value of this cosine stands."""
+        n_below = 0 if value is None else bisect_left(self.ordered, value)
+        share = n_below / len(self.ordered) if self.ordered else None
+        return Place(
+            self.cosine, value, self.lowest, self.q1, self.median, self.q3, self.highest, share
+        )
+
+
+@dataclass(frozen=True)
 class Place:
     """Where a cosine stands among those of the layer: quartiles, and the share below it.
 
     The quartiles are None where no neuron of the layer has the cosine.
     """
-
-    QUERY: ClassVar[str] = "layer_place"
 
     cosine: str
     value: float | None
@@ -374,7 +400,22 @@ class NeuronRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values, for JSON."""
-        return dataclasses.asdict(self) | {"id": str(self.id)}
+        return {name: _plain(value) for name, value in vars(self).items()} | {"id": str(self.id)}
+
+
+def _plain(value: Any) -> Any:
+    """Records, also in lists, as dictionaries; `dataclasses.asdict` would copy every leaf."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value] if value and not _is_leaf(value[0]) else list(value)
+    if dataclasses.is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    return value
+
+
+def _is_leaf(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def record_of(kind: type[_Record], row: dict[str, Any]) -> _Record:

@@ -13,6 +13,7 @@ from catalog.api.upkeep import Upkeep
 from catalog.store.handle import Handle
 from catalog.store.limits import Limits as Limits
 from catalog.store.location import DEFAULT_WAIT_S, as_location
+from catalog.store.remembered import Remembered as Remembered
 
 if TYPE_CHECKING:
     from catalog.ingest.ablation.request import AblateOutcome, AblateRequest

@@ -9,6 +9,7 @@ from typing import Self
 from catalog.store.handle import Handle
 from catalog.store.limits import Limits
 from catalog.store.location import Location
+from catalog.store.remembered import Remembered
 
 
 class Opened:
@@ -44,6 +45,10 @@ class Opened:
         two seconds, so that no writer is kept out.
         """
         return type(self)(self._handle.sharing(limits, idle_s))
+
+    def remembering(self, answers: Remembered, state: str) -> Self:
+        """The same catalog, which in this `state` answers what it was asked before from memory."""
+        return type(self)(self._handle.remembering(answers, state))
 
     def close_shared(self) -> None:
         """Close what `sharing` keeps open, if nobody uses it."""

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from catalog.api import Catalog
+from catalog.api import Catalog, Remembered
 from catalog.errors import (
     CatalogError,
     CheckpointError,
@@ -37,7 +37,6 @@ from catalog.errors import (
     ran_out_of_memory,
 )
 from catalog.pages.addresses import address, split_path
-from catalog.pages.answers import Answers
 from catalog.pages.asking import Asked
 from catalog.pages.models import LoadedModel
 from catalog.pages.registry import Page, page_at
@@ -75,7 +74,7 @@ class Pages:
         self._settings = settings
         self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
         self._loaded = LoadedModel()
-        self._answers = Answers()
+        self._answers = Remembered()
         self._lock = threading.Lock()
         self._open: set[Catalog] = set()
         self._is_ending = False
@@ -140,9 +139,7 @@ class Pages:
             )
         except ValueError:
             parameters = []
-        asked = Asked(
-            self._catalog, self._settings, {}, parameters, ending, self._loaded, self._answers
-        )
+        asked = Asked(self._catalog, self._settings, {}, parameters, ending, self._loaded)
         try:
             if self._is_ending:
                 raise EnvironmentFault("The server is being stopped.")
@@ -184,7 +181,8 @@ class Pages:
             if kept is not None:
                 request, key, mark = kept
                 state = self._state_of(catalog, mark)
-                asked = replace(asked, state=state if mark is not None else None)
+                if mark is not None:
+                    catalog = catalog.remembering(self._answers, state)
                 tag = _tag(state, key)
                 headers = _caching(tag)
                 if _matches(request, tag):

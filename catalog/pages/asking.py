@@ -6,7 +6,6 @@ from typing import ParamSpec, TypeVar
 
 from catalog.api import Catalog
 from catalog.errors import UsageError
-from catalog.pages.answers import Answers
 from catalog.pages.models import LoadedModel
 from catalog.pages.settings import Settings
 
@@ -18,8 +17,7 @@ _Answer = TypeVar("_Answer")
 class Asked:
     """A request for a page; `parameters` as they came, in order.
 
-    Forms send empty fields too: an empty parameter is one that was not given. `state` is a digest
-    of what the catalog holds, None where it is not known.
+    Forms send empty fields too: an empty parameter is one that was not given.
     """
 
     catalog: Catalog
@@ -28,19 +26,13 @@ class Asked:
     parameters: Sequence[tuple[str, str]]
     ending: str | None = None
     loaded: LoadedModel = field(default_factory=LoadedModel)
-    answers: Answers = field(default_factory=Answers)
-    state: str | None = None
 
     def once(
         self, ask: Callable[_Given, _Answer], *given: _Given.args, **named: _Given.kwargs
     ) -> _Answer:
-        """What a method of the catalog says, asked once as long as the catalog holds the same.
-
-        For small answers that many pages need: what there is, numbers of a whole model.
-        """
-        if self.state is None:
-            return ask(*given, **named)
-        return self.answers.of(self.state, ask, *given, **named)
+        """What a method of the catalog says, asked once as long as the catalog holds the same."""
+        question = f"{ask.__name__} {given!r} {sorted(named.items())!r}"
+        return self.catalog.handle.once(question, lambda: ask(*given, **named))
 
     def models(self) -> list[str]:
         """The aliases of all entries."""

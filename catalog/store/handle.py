@@ -3,11 +3,12 @@
 DuckDB is loaded by the first call that needs it, so that `catalog --help` does without.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from catalog.store.location import DEFAULT_WAIT_S, Location, require_file
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
     from catalog.store.limits import Limits
     from catalog.store.reading import Parameters
+    from catalog.store.remembered import Remembered
     from catalog.store.shared import SharedReader
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Handle:
     """A connection that whoever keeps it open closes."""
     shared: "SharedReader | None" = None
     """Whose cursors blocks of `kept_open` get, if they have its limits."""
+    known: Callable[[Hashable, Callable[[], Any]], Any] | None = field(default=None, repr=False)
+    """What was asked before, of a catalog that holds the same (`remembering`)."""
 
     def __str__(self) -> str:
         return str(self.location)
@@ -88,6 +94,20 @@ class Handle:
         from catalog.store.shared import SharedReader
 
         return replace(self, shared=SharedReader(self.file, self.wait_s, limits, idle_s))
+
+    def remembering(self, answers: "Remembered", state: str) -> "Handle":
+        """The same catalog, which in this `state` answers what it was asked before from memory."""
+        return replace(self, known=partial(answers.once, state))
+
+    def once(self, question: Hashable, ask: Callable[[], _Answer]) -> _Answer:
+        """What `ask` says; where answers are remembered, it is asked once for each question.
+
+        For small answers that many questions need: what there is, numbers of a whole model.
+        """
+        if self.known is None:
+            return ask()
+        answer: _Answer = self.known(question, ask)
+        return answer
 
     @contextmanager
     def tables(self, named_in: str | None = None) -> Iterator["duckdb.DuckDBPyConnection"]:

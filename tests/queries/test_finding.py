@@ -149,7 +149,7 @@ def test_quantities_of_a_corpus_order_the_rows_and_are_shown(
         "magnitude": "select neuron_id, magnitude from attributions join neurons "
         "using (model, layer, neuron)",
     }
-    wanted = dict(query(known, source[order]))
+    wanted: dict[str, float] = dict(query(known, source[order]))
     assert wanted
     for tokens in ({}, {"token": " again"}):
         rows = found(known, order=order, smallest=smallest, model="alpha", k=100, **tokens)

@@ -53,7 +53,9 @@ def show(asked: Asked) -> Shown:
             "sought": sought,
             "choices": choices,
             "models": models,
-            "corpora": asked.once(asked.catalog.corpora, sought["model"]) if sought["model"] else [],
+            "corpora": asked.once(asked.catalog.corpora, sought["model"])
+            if sought["model"]
+            else [],
             "layers": spelled_layers(sought["layers"]),
             "notes": rows.notes,
             "without_list": address("find", parameters=asked.changed(**{"in": None, "page": None})),

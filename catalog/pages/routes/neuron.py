@@ -58,10 +58,11 @@ def show(asked: Asked) -> Shown:
 
     around = Surroundings("h1", token_address, other_address, option)
     samples = _samples(asked, record, corpus or (corpora[0] if corpora else None))
+    written = record.as_dict()
     return Shown(
         f"{record.id} of {model}",
-        _tables(record.as_dict()) | ({"samples": samples} if samples else {}),
-        record.as_dict(),
+        _tables(written) | ({"samples": samples} if samples else {}),
+        written,
         said={
             "model": model,
             "layer": layer,
