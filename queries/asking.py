@@ -36,9 +36,9 @@ def answered(catalog: Handle, query: NamedQuery, values: Mapping[str, Any]) -> A
     """
     with catalog.reading() as connection:
         given = [(parameter.type, values[parameter.name]) for parameter in query.parameters]
-        require_known(connection, given, catalog.location)
+        require_known(connection, given, catalog)
         about = query.name if query.of_a_gate else None
-        require_gates(connection, [*given, ("query", about)], catalog.location)
+        require_gates(connection, [*given, ("query", about)], catalog)
         model = values.get("model")
         who = f"{model} lacks" if model else "No model has"
         notes = tuple(
@@ -46,7 +46,7 @@ def answered(catalog: Handle, query: NamedQuery, values: Mapping[str, Any]) -> A
             for missing in missing_stages(connection, query.needs, model, catalog.location)
         )
         typed = {each.name: (each.type, values[each.name]) for each in query.parameters}
-        bound = {**values, **counted_through(connection, typed, catalog.location)}
+        bound = {**values, **counted_through(connection, typed, catalog)}
         with _refusing():
             rows = run_query(connection, query.sql, bound, catalog.location)
     return Answer(rows, notes)

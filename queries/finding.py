@@ -1,5 +1,6 @@
 """Neurons by class, role, layer and token: the everyday question without SQL."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -8,7 +9,12 @@ import duckdb
 
 from catalog.errors import SqlError, UsageError
 from catalog.neuron_id import NamedNeuron, NeuronId
-from catalog.queries.neuron_record import chosen_corpus, chosen_model, known_corpora
+from catalog.queries.neuron_record import (
+    chosen_corpus,
+    chosen_model,
+    known_corpora,
+    known_models,
+)
 from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.records import Model
 from catalog.queries.sql import sql_text
@@ -165,14 +171,14 @@ def found(catalog: Handle, sought: Sought) -> Found:
     with catalog.reading() as connection:
         layers = sought.chosen_layers
         given = [("model", sought.model), ("layer", layers[-1] if layers else None)]
-        require_known(connection, given, catalog.location)
+        require_known(connection, given, catalog)
         of_a_gate = [
             *(("io_class", name) for name in _listed(sought.io_class)),
             ("vector", sought.vector),
             ("atypical", sought.atypical),
             ("cosine", sought.order),
         ]
-        require_gates(connection, [*given, *of_a_gate], catalog.location)
+        require_gates(connection, [*given, *of_a_gate], catalog)
         parameters: dict[str, Any] = {
             "model": sought.model,
             "io_classes": _listed(sought.io_class),
@@ -189,7 +195,7 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "describes": sought.describes,
         }
         among, notes = _among(connection, catalog.location, sought)
-        notes += _lacking(connection, catalog.location, sought)
+        notes += _lacking(connection, catalog, sought)
         parameters |= among
         if not sought.names_tokens:
             parameters["order"] = sought.order or "kurtosis"
@@ -224,7 +230,7 @@ def _found(rows: "pa.Table", sought: Sought, notes: tuple[str, ...]) -> Found:
 
 
 def _lacking(
-    connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought
+    connection: duckdb.DuckDBPyConnection, catalog: Handle, sought: Sought
 ) -> tuple[str, ...]:
     """A note where no model has what the order needs a corpus for.
 
@@ -234,12 +240,12 @@ def _lacking(
     if sought.order not in CORPUS_ORDERS:
         return ()
     require_known(connection, [("model", sought.model), ("corpus", sought.corpus)], catalog)
-    models = run_for_dicts(connection, "from models order by model", (), catalog)
-    asked = [row["model"] for row in models if sought.model in (None, row["model"])]
+    asked = [each.model for each in known_models(catalog, connection)]
     if sought.corpus is None:
-        for model in asked:
-            chosen_corpus(known_corpora(connection, catalog, model), None, model)
-    missing = missing_stages(connection, [_STAGE_OF[sought.order]], sought.model, catalog)
+        for model in asked if sought.model is None else [sought.model]:
+            chosen_corpus(known_corpora(connection, catalog.location, model), None, model)
+    needs = [_STAGE_OF[sought.order]]
+    missing = missing_stages(connection, needs, sought.model, catalog.location)
     who = f"{sought.model} lacks" if sought.model else "No model has"
     return tuple(f"{who} the stage {e.stage}. To ingest it: {e.command}" for e in missing)
 
@@ -249,16 +255,45 @@ def facets(catalog: Handle, sought: Sought) -> "pa.Table":
 
     Each facet is counted among the neurons that the choices of the others allow.
     """
-    asked = {
-        "model": sought.model,
-        "io_classes": _listed(sought.io_class),
-        "atypical": sought.atypical,
-        "roles": _listed(sought.role),
-        "layers": sought.chosen_layers,
-    }
+    import pyarrow as pa
+
     with catalog.reading() as connection:
         among, _ = _among(connection, catalog.location, sought)
-        return run_query(connection, sql_text("facets"), asked | among, catalog.location)
+        asked = {"model": sought.model} | among
+
+        def kinds() -> list[dict[str, Any]]:
+            return run_for_dicts(connection, sql_text("kinds"), asked, catalog.location)
+
+        listed = tuple(sought.neurons) if sought.neurons is not None else None
+        counted = _facets(catalog.once(("kinds", sought.model, listed), kinds), sought)
+    columns = zip(*counted, strict=True) if counted else ((), (), ())
+    types = (pa.string(), pa.string(), pa.int64())
+    arrays = [pa.array(list(each), kind) for each, kind in zip(columns, types, strict=True)]
+    return pa.table(dict(zip(("facet", "value", "neurons"), arrays, strict=True)))
+
+
+def _facets(kinds: Sequence[Mapping[str, Any]], sought: Sought) -> list[tuple[str, str, int]]:
+    """The rows of `facets` from how many neurons there are of each kind: layers in their order,
+    classes and roles by number."""
+    chosen: dict[str, Sequence[Any]] = {
+        "io_class": _listed(sought.io_class),
+        "layer": sought.chosen_layers,
+        "role": _listed(sought.role),
+    }
+    counts: dict[str, Counter[Any]] = {facet: Counter() for facet in chosen}
+    for kind in kinds:
+        if sought.atypical not in (None, kind["atypical"]):
+            continue
+        out = [facet for facet, those in chosen.items() if those and kind[facet] not in those]
+        for facet, counter in counts.items():
+            if kind[facet] is not None and not set(out) - {facet}:
+                counter[kind[facet]] += kind["neurons"]
+    rows = []
+    for facet, counter in counts.items():
+        of_layers = facet == "layer"
+        ordered = sorted(counter.items(), key=lambda each: each if of_layers else (-each[1], each))
+        rows += [(facet, str(value), n) for value, n in ordered]
+    return rows
 
 
 def _among(

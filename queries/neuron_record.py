@@ -179,11 +179,15 @@ def read_model(catalog: Handle, alias: str | None) -> Model:
 
 
 def _entry(catalog: Handle, connection: duckdb.DuckDBPyConnection, alias: str | None) -> Model:
-    known = catalog.once(_MODELS, lambda: _known_models(connection, catalog.location))
-    return _chosen(known, catalog.location, alias)
+    return _chosen(known_models(catalog, connection), catalog.location, alias)
 
 
-def _known_models(connection: duckdb.DuckDBPyConnection, catalog: Location) -> list[Model]:
+def known_models(catalog: Handle, connection: duckdb.DuckDBPyConnection) -> list[Model]:
+    """The rows of `models`, by alias."""
+    return catalog.once(_MODELS, lambda: _read_models(connection, catalog.location))
+
+
+def _read_models(connection: duckdb.DuckDBPyConnection, catalog: Location) -> list[Model]:
     return [record_of(Model, row) for row in run_for_dicts(connection, _MODELS, (), catalog)]
 
 
@@ -201,7 +205,7 @@ def chosen_model(
         NotFoundError: the catalog is empty or has no such model.
         UsageError: several models, and none was named.
     """
-    return _chosen(_known_models(connection, catalog), catalog, alias)
+    return _chosen(_read_models(connection, catalog), catalog, alias)
 
 
 def chosen_alias(names: Sequence[str], catalog: object, alias: str | None) -> str:

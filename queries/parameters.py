@@ -9,9 +9,9 @@ import duckdb
 
 from catalog.errors import NotFoundError, UsageError
 from catalog.neuron_id import NeuronId
-from catalog.queries.neuron_record import chosen_model, unknown_corpus
-from catalog.queries.records import Model, record_of
-from catalog.store.location import Location
+from catalog.queries.neuron_record import chosen_alias, known_models, unknown_corpus
+from catalog.queries.records import Model
+from catalog.store.handle import Handle
 from catalog.store.reading import run_for_dicts
 from catalog.taxonomy import (
     BASES,
@@ -165,7 +165,7 @@ class Parameter:
 def require_gates(
     connection: duckdb.DuckDBPyConnection,
     given: Sequence[tuple[str, Any]],
-    catalog: Location,
+    catalog: Handle,
 ) -> None:
     """Refuse a question about the gate, or about sign cases, of models that have none such.
 
@@ -176,10 +176,7 @@ def require_gates(
         UsageError: none can; the message says what their neurons have.
     """
     named = next((value for kind, value in given if kind == "model"), None)
-    models = [
-        record_of(Model, row)
-        for row in run_for_dicts(connection, "from models order by model", (), catalog)
-    ]
+    models = known_models(catalog, connection)
     asked = [model for model in models if named in (None, model.model)]
     who = named or "no model here"
     for kind, value in given:
@@ -202,7 +199,7 @@ def require_gates(
 def require_known(
     connection: duckdb.DuckDBPyConnection,
     given: Sequence[tuple[str, Any]],
-    catalog: Location,
+    catalog: Handle,
 ) -> None:
     """Refuse models, corpora, layers and neurons that are not in the catalog.
 
@@ -213,14 +210,15 @@ def require_known(
         NotFoundError: one is not; the message says which there are.
     """
     named = [value for kind, value in given if kind == "model"]
+    models = known_models(catalog, connection)
     for alias in named:
         if alias is not None:
-            chosen_model(connection, catalog, alias)
+            chosen_alias([each.model for each in models], catalog.location, alias)
     within = named[0] if named else None
 
-    def rows(select: str, of: str | None = within) -> list[dict[str, Any]]:
+    def rows(select: str) -> list[dict[str, Any]]:
         sql = f"{select} where $1 is null or model = $1 order by all"
-        return run_for_dicts(connection, sql, [of], catalog)
+        return run_for_dicts(connection, sql, [within], catalog.location)
 
     for kind, value in given:
         if value is None:
@@ -234,8 +232,7 @@ def require_known(
         elif kind in ("layer", "neuron"):
             neuron_id = NeuronId(value, 0) if kind == "layer" else NeuronId.parse(value)
             of = named[-1] if named and kind == "layer" else within
-            models = [record_of(Model, row) for row in rows("select * from models", of)]
-            found_in(neuron_id, models)
+            found_in(neuron_id, [each for each in models if of in (None, each.model)])
 
 
 def _require_step(
@@ -272,7 +269,7 @@ def found_in(neuron_id: NeuronId, models: Sequence[Model]) -> dict[str, NeuronId
 def counted_through(
     connection: duckdb.DuckDBPyConnection,
     given: Mapping[str, tuple[str, Any]],
-    catalog: Location,
+    catalog: Handle,
 ) -> dict[str, Any]:
     """Values by the names of parameters, ids of experts' neurons as `layer.neuron`.
 
@@ -287,8 +284,8 @@ def counted_through(
     for name, (kind, value) in given.items():
         if kind != "neuron" or value is None or (at := NeuronId.parse(value)).expert is None:
             continue
-        rows = run_for_dicts(connection, "from models order by model", (), catalog)
-        models = [record_of(Model, row) for row in rows if named in (None, row["model"])]
+        known = known_models(catalog, connection)
+        models = [each for each in known if named in (None, each.model)]
         ids = {str(each) for each in found_in(at, models).values()}
         if len(ids) > 1:
             raise UsageError(f"{value} is another neuron in each of several models; name one.")

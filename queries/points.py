@@ -71,7 +71,7 @@ def points(catalog: Handle, plane: Plane) -> "pa.Table":
     }
     with catalog.reading() as connection:
         given = [("model", plane.model), ("layer", plane.layer)]
-        require_known(connection, given, catalog.location)
+        require_known(connection, given, catalog)
         found = run_query(connection, sql_text("points"), asked, catalog.location)
     if not plane.lasso:
         return found

@@ -27,8 +27,8 @@ matching as not materialized (
             )
         )
 ),
-measured as (
-    select model, layer, neuron, sum(frequency order by sign_case) as value
+measured as (  -- of the cases in which it fires there are two, whose sum has no order
+    select model, layer, neuron, sum(frequency) as value
     from activation_stats
     where $order = 'frequency'
         and sign_case in ('gate+_in+', 'gate+_in-', 'in+')
