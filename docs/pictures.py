@@ -160,7 +160,7 @@ def pictures(
     with serving(db) as base, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
-        page.set_default_timeout(180_000)
+        page.set_default_timeout(900_000)  # the first text waits for a model
         for name, where in addresses(of, model, first, other).items():
             for look in chosen if not names or name in names else ():
                 picture = packed(taken(page, base + where, look, tallest))
