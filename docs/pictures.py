@@ -81,7 +81,7 @@ def addresses(of: Catalog, model: str, neuron: str, other: str) -> dict[str, str
         "classes": address("classes"),
         "refusal": address("m", "nosuch"),
     }
-    if not of.sql("from exemplars limit 1"):
+    if not of.sql("from corpora limit 1"):
         found.pop("text")
     return found
 

@@ -41,8 +41,8 @@ class Opened:
     def sharing(self, limits: Limits, idle_s: float) -> Self:
         """The same catalog, for a server: `kept_open` with these limits shares one connection.
 
-        It stays open for `idle_s` seconds after the last block, and is closed for a moment every
-        two seconds, so that no writer is kept out.
+        It stays open for `idle_s` seconds after the last block, and is closed for a moment within
+        two seconds once a writer waits.
         """
         return type(self)(self._handle.sharing(limits, idle_s))
 

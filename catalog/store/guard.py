@@ -8,6 +8,8 @@ and falls with its own descriptor alone.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -46,3 +48,69 @@ class Guard:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+class Watch:
+    """Tells a reader whether a writer waits for its file (`waiting`).
+
+    Its descriptor stays open until `close`: with one of the file's the process's own lock of
+    DuckDB falls.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = _opened(path)
+
+    def sees_a_writer(self) -> bool:
+        """Whether a writer waits; True where that cannot be known."""
+        if self._descriptor is None or not _flocked(self._descriptor, exclusively=True):
+            return True
+        _unlocked(self._descriptor)
+        return False
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@contextmanager
+def waiting(path: Path) -> Iterator[None]:
+    """Let a `Watch` of the file know, for the block, that this process waits to write to it.
+
+    By BSD's lock, which DuckDB does not look at and which falls with the process.
+    """
+    descriptor = _opened(path)
+    try:
+        if descriptor is not None:
+            _flocked(descriptor, exclusively=False)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _opened(path: Path) -> int | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _flocked(descriptor: int, *, exclusively: bool) -> bool:
+    import fcntl
+
+    kind = fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _unlocked(descriptor: int) -> None:
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -9,7 +9,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ from catalog.errors import (
     Option,
 )
 from catalog.store.duckdb_errors import Fault, fault_of
-from catalog.store.guard import Guard
+from catalog.store.guard import Guard, waiting
 from catalog.store.location import DEFAULT_WAIT_S, Location, not_a_file
 from catalog.store.memory import VARIABLE
 from catalog.store.plain_files import kind_of
@@ -75,10 +75,12 @@ def attach(
                 return
             connection.execute(f"detach {name}")  # a writer has left between the two
 
-    _patiently(path, wait_s, once)
+    _patiently(path, wait_s, once, writes=not read_only)
 
 
-def _patiently(path: Path, wait_s: float, once: Callable[[], None]) -> None:
+def _patiently(
+    path: Path, wait_s: float, once: Callable[[], None], *, writes: bool = False
+) -> None:
     """Do `once`, again for `wait_s` seconds while another process has the file."""
     deadline = time.monotonic() + wait_s
     pause_s = 0.005
@@ -92,7 +94,8 @@ def _patiently(path: Path, wait_s: float, once: Callable[[], None]) -> None:
             if time.monotonic() >= deadline:
                 raise _locked(path, str(error), wait_s) from error
         # Readers and writers that met once would meet again if they all slept equally long.
-        time.sleep(pause_s * random.uniform(0.5, 1.5))
+        with waiting(path) if writes else nullcontext():
+            time.sleep(pause_s * random.uniform(0.5, 1.5))
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
 

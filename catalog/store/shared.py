@@ -10,25 +10,30 @@ from typing import Final
 
 import duckdb
 
+from catalog.store.guard import Watch
 from catalog.store.limits import Limits, limited
 from catalog.store.opening import LONGEST_RETRY_S
 from catalog.store.reading import file_state, opened
 
 _TURN_S: Final = 2.0
-"""So long it may be open without a moment for a writer, who may be waiting."""
+"""So long it may be open without a look at whether a writer is waiting."""
 
 _MOMENT_S: Final = LONGEST_RETRY_S + 0.05
 
 
 @dataclass
 class _Open:
-    """A connection, who closes it, and how many use it; `due_at`: a writer's turn."""
+    """A connection, who closes it, and how many use it.
+
+    `due_at`: a writer's turn, if one waits; `alone_since`: when none did.
+    """
 
     connection: duckdb.DuckDBPyConnection
     closing: ExitStack
+    watch: Watch
     state: tuple[int, ...]
     due_at: float
-    opened_at: float = field(default_factory=time.monotonic)
+    alone_since: float = field(default_factory=time.monotonic)
     left_at: float = 0.0
     users: int = 0
 
@@ -37,8 +42,9 @@ class SharedReader:
     """Cursors of one connection, which opening takes longer for than most questions do.
 
     It is closed when nobody has asked for `idle_s` seconds, and when the file has changed. Asked
-    without a pause, it is closed every two seconds for a moment in which a waiting writer gets in:
-    who comes then waits for those who are there, at most half as long as it has been open.
+    without a pause, it looks every two seconds whether a writer is waiting, and is then closed for
+    a moment: who comes then waits for those who are there, at most half as long as the writer may
+    have been waiting.
     """
 
     def __init__(self, path: Path, wait_s: float, limits: Limits, idle_s: float) -> None:
@@ -80,6 +86,8 @@ class SharedReader:
                     self._changed.wait(self._free_until - now)
                 elif found is None:
                     self._current = self._opened()
+                elif now >= found.due_at and not found.watch.sees_a_writer():
+                    found.alone_since, found.due_at = now, now + _TURN_S
                 elif now >= found.due_at and not self._gives_way(found, now):
                     found.due_at = now + _TURN_S
                 elif self._current is found:
@@ -91,14 +99,20 @@ class SharedReader:
         if not found.users:
             self._close_unused()
             return True
-        most_s = (now - found.opened_at) / 2
+        most_s = (now - found.alone_since) / 2
         return self._changed.wait_for(lambda: self._current is not found, most_s)
 
     def _opened(self) -> _Open:
         stack = ExitStack()
         state = file_state(self._path)
-        connection = stack.enter_context(opened(self._path, self._wait_s, limits=self.limits))
-        return _Open(connection, stack, state, time.monotonic() + _TURN_S)
+        watch = Watch(self._path)
+        stack.callback(watch.close)
+        try:
+            connection = stack.enter_context(opened(self._path, self._wait_s, limits=self.limits))
+        except BaseException:
+            stack.close()
+            raise
+        return _Open(connection, stack, watch, state, time.monotonic() + _TURN_S)
 
     def _leave(self, entered: _Open) -> None:
         with self._changed:
@@ -106,7 +120,7 @@ class SharedReader:
             entered.left_at = time.monotonic()
             if entered is not self._current:
                 self._close_if_left(entered)
-            elif not entered.users and (not self._idle_s or entered.left_at >= entered.due_at):
+            elif not entered.users and (not self._idle_s or self._keeps_a_writer(entered)):
                 self._close_unused()
             elif not entered.users:
                 if self._timer is not None:
@@ -114,6 +128,10 @@ class SharedReader:
                 self._timer = threading.Timer(self._idle_s, self._close_idle)
                 self._timer.daemon = True
                 self._timer.start()
+
+    @staticmethod
+    def _keeps_a_writer(entered: _Open) -> bool:
+        return entered.left_at >= entered.due_at and entered.watch.sees_a_writer()
 
     def _close_idle(self) -> None:
         with self._changed:

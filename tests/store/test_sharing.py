@@ -11,6 +11,7 @@ import pytest
 import catalog
 from catalog.api import Limits
 from catalog.errors import DatabaseMissing, LimitReached
+from catalog.store.guard import Watch, waiting
 from catalog.store.handle import Handle
 from tests.support import execute, held, python
 
@@ -91,6 +92,34 @@ def test_a_limit_stops_one_cursor_alone(db: Path) -> None:
         long.rows(endless)
     with shared.kept_open(limits) as short:
         assert short.rows(COUNT)[0]["n"] == 2
+    assert shared.shared is not None
+    shared.shared.close()
+
+
+def test_a_watch_sees_who_waits_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "a.duckdb"
+    path.touch()
+    watch = Watch(path)
+    assert not watch.sees_a_writer()
+    with waiting(path), waiting(path):
+        assert watch.sees_a_writer()
+    assert not watch.sees_a_writer()
+    watch.close()
+    assert watch.sees_a_writer()
+
+
+def test_it_is_closed_in_its_turn_only_where_a_writer_waits(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_s = 0.5
+    monkeypatch.setattr("catalog.store.shared._TURN_S", turn_s)
+    shared = Handle(db).sharing(LIMITS, 60.0)
+    first = database_of(shared)
+    time.sleep(turn_s)
+    assert database_of(shared) == first
+    with waiting(db):
+        time.sleep(turn_s)
+        assert database_of(shared) != first
     assert shared.shared is not None
     shared.shared.close()
 
