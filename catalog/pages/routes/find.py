@@ -42,6 +42,7 @@ def show(asked: Asked) -> Shown:
     number = asked.integer("page", 1) or 1
     k = min(asked.integer("k", size) or size, asked.settings.max_rows)
     rows = asked.catalog.find(**sought, k=k, skip=(number - 1) * k)
+    by_token = any(sought[name] for name in ("token", "regex", "token_set"))
     counted = None
     if sought["model"] is not None and not any(sought[name] for name in _NOT_COUNTED):
         choices_made = {n: v for n, v in sought.items() if n not in _NOT_CHOICES}
@@ -51,6 +52,7 @@ def show(asked: Asked) -> Shown:
         {"neurons": rows} | ({"facets": counted} if counted else {}),
         said={
             "sought": sought,
+            "by_token": by_token,
             "choices": choices,
             "models": models,
             "corpora": asked.once(asked.catalog.corpora, sought["model"])
@@ -61,7 +63,7 @@ def show(asked: Asked) -> Shown:
             "without_list": address("find", parameters=asked.changed(**{"in": None, "page": None})),
             "order": sought["order"],
             "facets": _facets(asked, sought, counted) if counted else {},
-            "listing": _listing(asked, rows, number, k),
+            "listing": _listing(asked, rows, number, k, usual="tokens" if by_token else "kurtosis"),
             "model": sought["model"],
         },
     )
@@ -106,8 +108,8 @@ def _sought(asked: Asked, models: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _listing(asked: Asked, rows: Rows, number: int, k: int) -> Listing:
-    now, smallest = asked.text("order") or "kurtosis", asked.flag("smallest")
+def _listing(asked: Asked, rows: Rows, number: int, k: int, usual: str) -> Listing:
+    now, smallest = asked.text("order") or usual, asked.flag("smallest")
     columns = []
     for field in rows.arrow().schema:
         order = _ORDER_OF.get(field.name)
