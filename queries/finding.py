@@ -1,6 +1,5 @@
 """Neurons by class, role, layer and token: the everyday question without SQL."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -106,7 +105,7 @@ class Sought:
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
-            for value in _listed(getattr(self, name)):
+            for value in as_list(getattr(self, name)):
                 if value not in choices:
                     raise UsageError(f"{name} is {value!r}; there is: {', '.join(choices)}.")
         if self.describes is not None and not self.describes.strip():
@@ -126,7 +125,7 @@ class Sought:
     @property
     def names_tokens(self) -> bool:
         """Whether tokens are sought."""
-        return bool(_listed(self.token) or self.regex is not None or _listed(self.token_set))
+        return bool(as_list(self.token) or self.regex is not None or as_list(self.token_set))
 
     @property
     def chosen_layers(self) -> list[int]:
@@ -139,12 +138,12 @@ class Sought:
     @property
     def tokens(self) -> list[str]:
         """The pieces sought as they are."""
-        return _listed(self.token)
+        return as_list(self.token)
 
     @property
     def pattern(self) -> str | None:
         """One regular expression for `regex` and the sets, None without them."""
-        patterns = [TOKEN_SETS[name] for name in _listed(self.token_set)]
+        patterns = [TOKEN_SETS[name] for name in as_list(self.token_set)]
         patterns += [] if self.regex is None else [self.regex]
         if not patterns:
             return None
@@ -173,7 +172,7 @@ def found(catalog: Handle, sought: Sought) -> Found:
         given = [("model", sought.model), ("layer", layers[-1] if layers else None)]
         require_known(connection, given, catalog)
         of_a_gate = [
-            *(("io_class", name) for name in _listed(sought.io_class)),
+            *(("io_class", name) for name in as_list(sought.io_class)),
             ("vector", sought.vector),
             ("atypical", sought.atypical),
             ("cosine", sought.order),
@@ -181,9 +180,9 @@ def found(catalog: Handle, sought: Sought) -> Found:
         require_gates(connection, [*given, *of_a_gate], catalog)
         parameters: dict[str, Any] = {
             "model": sought.model,
-            "io_classes": _listed(sought.io_class),
+            "io_classes": as_list(sought.io_class),
             "atypical": sought.atypical,
-            "roles": _listed(sought.role),
+            "roles": as_list(sought.role),
             "first_layer": layers[0] if layers else None,
             "last_layer": layers[-1] if layers else None,
             "layers": layers,
@@ -194,7 +193,7 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "skip": sought.skip,
             "describes": sought.describes,
         }
-        among, notes = _among(connection, catalog.location, sought)
+        among, notes = confined(connection, catalog.location, sought)
         notes += _lacking(connection, catalog, sought)
         parameters |= among
         if not sought.names_tokens:
@@ -250,53 +249,7 @@ def _lacking(
     return tuple(f"{who} the stage {e.stage}. To ingest it: {e.command}" for e in missing)
 
 
-def facets(catalog: Handle, sought: Sought) -> "pa.Table":
-    """How many neurons of the model there are by class, role and layer: facet, value, neurons.
-
-    Each facet is counted among the neurons that the choices of the others allow.
-    """
-    import pyarrow as pa
-
-    with catalog.reading() as connection:
-        among, _ = _among(connection, catalog.location, sought)
-        asked = {"model": sought.model} | among
-
-        def kinds() -> list[dict[str, Any]]:
-            return run_for_dicts(connection, sql_text("kinds"), asked, catalog.location)
-
-        listed = tuple(sought.neurons) if sought.neurons is not None else None
-        counted = _facets(catalog.once(("kinds", sought.model, listed), kinds), sought)
-    columns = zip(*counted, strict=True) if counted else ((), (), ())
-    types = (pa.string(), pa.string(), pa.int64())
-    arrays = [pa.array(list(each), kind) for each, kind in zip(columns, types, strict=True)]
-    return pa.table(dict(zip(("facet", "value", "neurons"), arrays, strict=True)))
-
-
-def _facets(kinds: Sequence[Mapping[str, Any]], sought: Sought) -> list[tuple[str, str, int]]:
-    """The rows of `facets` from how many neurons there are of each kind: layers in their order,
-    classes and roles by number."""
-    chosen: dict[str, Sequence[Any]] = {
-        "io_class": _listed(sought.io_class),
-        "layer": sought.chosen_layers,
-        "role": _listed(sought.role),
-    }
-    counts: dict[str, Counter[Any]] = {facet: Counter() for facet in chosen}
-    for kind in kinds:
-        if sought.atypical not in (None, kind["atypical"]):
-            continue
-        out = [facet for facet, those in chosen.items() if those and kind[facet] not in those]
-        for facet, counter in counts.items():
-            if kind[facet] is not None and not set(out) - {facet}:
-                counter[kind[facet]] += kind["neurons"]
-    rows = []
-    for facet, counter in counts.items():
-        of_layers = facet == "layer"
-        ordered = sorted(counter.items(), key=lambda each: each if of_layers else (-each[1], each))
-        rows += [(facet, str(value), n) for value, n in ordered]
-    return rows
-
-
-def _among(
+def confined(
     connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The list that the search is confined to as parameters, and a note on who is not there."""
@@ -402,7 +355,7 @@ def _notes(
     return tuple(notes)
 
 
-def _listed(value: str | Sequence[str] | None) -> list[str]:
+def as_list(value: str | Sequence[str] | None) -> list[str]:
     """One value, several or none as a list."""
     if value is None:
         return []

@@ -147,7 +147,8 @@ class Asking(Opened):
 
     def facets(self, **sought: Any) -> Rows:
         """How many neurons of a model there are by class, role and layer, for the same choices."""
-        from catalog.queries.finding import Sought, facets
+        from catalog.queries.facets import facets
+        from catalog.queries.finding import Sought
 
         return Rows(facets(self._handle, Sought.of(sought)))
 
