@@ -1,7 +1,6 @@
 """Neurons by class, role, layer and token: the everyday question without SQL."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import duckdb
@@ -12,127 +11,18 @@ from catalog.queries.neuron_record import chosen_model
 from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.records import Model
 from catalog.queries.sql import sql_text
+from catalog.sought import Sought, listed
 from catalog.store.handle import Handle
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts, run_query
-from catalog.taxonomy import (
-    BASIS_CHOICES,
-    FUNCTIONAL_ROLES,
-    IO_CLASSES,
-    LARGEST_INTEGER,
-    ORDERS,
-    SIGNS,
-    TOKEN_ORDERS,
-    VECTORS,
-)
-from catalog.token_sets import TOKEN_SETS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHOICES: Final[dict[str, Sequence[str]]] = {
-    "io_class": IO_CLASSES,
-    "role": FUNCTIONAL_ROLES,
-    "vector": VECTORS,
-    "sign": SIGNS,
-    "basis": BASIS_CHOICES,
-    "order": (*ORDERS, *TOKEN_ORDERS),
-    "token_set": tuple(TOKEN_SETS),
-}
 _N_NEAR: Final = 5
 _MOST_PIECES: Final = 2_000
 _N_NAMED: Final = 8
 """So many pieces are named in a note."""
-
-
-@dataclass(frozen=True)
-class Sought:
-    """What neurons are looked for; None leaves a choice open, several values mean any of them.
-
-    `first_layer`, `last_layer`: a range, both or neither; `layers`: any of these. `neurons`: a list
-    of them, `model:28.4737` or `28.4737`, to which all else is confined. Tokens are sought among
-    the top tokens of `vector` (any), at the end `sign` (either), in `basis`: pieces that are a
-    `token`, match the regular expression `regex` (RE2's syntax, anywhere in the piece), or are of a
-    `token_set`; `ignore_case` folds all of them. `order`: what comes first, the largest (or
-    `smallest`), skew and cosines by magnitude; without it kurtosis, or with tokens the most of
-    them, then the best rank. `k`: how many, after `skip`.
-    `describes`: a text in any of the neuron's descriptions, in capitals or not.
-
-    Raises UsageError for a choice that there is not.
-    """
-
-    model: str | None = None
-    io_class: str | Sequence[str] | None = None
-    atypical: bool | None = None
-    role: str | Sequence[str] | None = None
-    first_layer: int | None = None
-    last_layer: int | None = None
-    layers: Sequence[int] = ()
-    neurons: Sequence[str] | None = None
-    token: str | Sequence[str] | None = None
-    regex: str | None = None
-    token_set: str | Sequence[str] | None = None
-    ignore_case: bool = False
-    vector: str | None = None
-    sign: str | None = None
-    basis: str = "unembed"
-    order: str | None = None
-    smallest: bool = False
-    k: int = 20
-    skip: int = 0
-    describes: str | None = None
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Sought":
-        """What settings by these names ask for; raises UsageError for any other name."""
-        names = [each.name for each in fields(cls)]
-        for name in settings:
-            if name not in names:
-                raise UsageError(f"There is no {name} to find by. There is: {', '.join(names)}.")
-        return cls(**settings)
-
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            for value in _listed(getattr(self, name)):
-                if value not in choices:
-                    raise UsageError(f"{name} is {value!r}; there is: {', '.join(choices)}.")
-        if self.describes is not None and not self.describes.strip():
-            raise UsageError("describes is empty; it takes a text to look for in descriptions.")
-        if self.order in TOKEN_ORDERS and not self.names_tokens:
-            raise UsageError(f"order {self.order} is about tokens, and none is sought.")
-        if self.k < 1:
-            raise UsageError(f"k is {self.k}; it must be at least 1.")
-        if not 0 <= self.skip <= LARGEST_INTEGER:
-            raise UsageError(f"skip is {self.skip}; it must be 0 or more.")
-        if self.ignore_case and not self.names_tokens:
-            raise UsageError("ignore_case is about tokens, and none is sought.")
-
-    @property
-    def names_tokens(self) -> bool:
-        """Whether tokens are sought."""
-        return bool(_listed(self.token) or self.regex is not None or _listed(self.token_set))
-
-    @property
-    def chosen_layers(self) -> list[int]:
-        """The layers sought, sorted; none where all are."""
-        between: Sequence[int] = ()
-        if self.first_layer is not None and self.last_layer is not None:
-            between = range(self.first_layer, self.last_layer + 1)
-        return sorted({*between, *self.layers})
-
-    @property
-    def tokens(self) -> list[str]:
-        """The pieces sought as they are."""
-        return _listed(self.token)
-
-    @property
-    def pattern(self) -> str | None:
-        """One regular expression for `regex` and the sets, None without them."""
-        patterns = [TOKEN_SETS[name] for name in _listed(self.token_set)]
-        patterns += [] if self.regex is None else [self.regex]
-        if not patterns:
-            return None
-        return ("(?i)" if self.ignore_case else "") + "|".join(f"(?:{each})" for each in patterns)
 
 
 class Found(NamedTuple):
@@ -155,7 +45,7 @@ def found(catalog: Handle, sought: Sought) -> Found:
         given = [("model", sought.model), ("layer", layers[-1] if layers else None)]
         require_known(connection, given, catalog.location)
         of_a_gate = [
-            *(("io_class", name) for name in _listed(sought.io_class)),
+            *(("io_class", name) for name in listed(sought.io_class)),
             ("vector", sought.vector),
             ("atypical", sought.atypical),
             ("cosine", sought.order),
@@ -163,9 +53,9 @@ def found(catalog: Handle, sought: Sought) -> Found:
         require_gates(connection, [*given, *of_a_gate], catalog.location)
         parameters: dict[str, Any] = {
             "model": sought.model,
-            "io_classes": _listed(sought.io_class),
+            "io_classes": listed(sought.io_class),
             "atypical": sought.atypical,
-            "roles": _listed(sought.role),
+            "roles": listed(sought.role),
             "first_layer": layers[0] if layers else None,
             "last_layer": layers[-1] if layers else None,
             "layers": layers,
@@ -205,9 +95,9 @@ def facets(catalog: Handle, sought: Sought) -> "pa.Table":
     """
     asked = {
         "model": sought.model,
-        "io_classes": _listed(sought.io_class),
+        "io_classes": listed(sought.io_class),
         "atypical": sought.atypical,
-        "roles": _listed(sought.role),
+        "roles": listed(sought.role),
         "layers": sought.chosen_layers,
     }
     with catalog.reading() as connection:
@@ -319,10 +209,3 @@ def _notes(
     elif sought.pattern is not None and not pieces:
         notes.append(f"No piece of the vocabulary of {where} matches.")
     return tuple(notes)
-
-
-def _listed(value: str | Sequence[str] | None) -> list[str]:
-    """One value, several or none as a list."""
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else list(value)

@@ -1,5 +1,6 @@
 """`find`: neurons by token, with what matched, against the same rule in Python."""
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 import catalog
+from catalog.cli.commands.find import command as find_command
 from catalog.errors import UsageError
+from catalog.sought import Sought
 from catalog.token_sets import TOKEN_SETS
 from tests.support import Answer, query
 from tests.synthetic import PIECES
@@ -111,6 +114,7 @@ def test_several_classes_are_any_of_them(known: Path) -> None:
         ({"token_set": "colours"}, "there is: digits, months, weekdays, quotes"),
         ({"ignore_case": True}, "is about tokens"),
         ({"io_class": ["enrichment", "none"]}, "io_class is 'none'"),
+        ({"io_clas": "enrichment"}, "find takes no io_clas. It takes: model, io_class, "),
     ],
 )
 def test_what_cannot_be_sought_is_refused(known: Path, sought: dict[str, Any], said: str) -> None:
@@ -133,3 +137,22 @@ def test_a_list_is_read_with_a_bound(
     answer = cli("find", "--in", list_file, "--db", known)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.count("\n") <= 4
+
+
+@pytest.mark.parametrize("method", [catalog.Catalog.find, catalog.Catalog.facets])
+def test_python_names_and_explains_every_choice(method: Callable[..., object]) -> None:
+    declared = inspect.signature(Sought).parameters
+    shown = inspect.signature(method).parameters
+    assert list(shown) == ["self", *declared]
+    assert all(shown[name] == declared[name] for name in declared)
+    explained = re.findall(r"^    (\w[\w, ]*): ", inspect.getdoc(method) or "", re.MULTILINE)
+    names = [name for line in explained for name in line.split(", ")]
+    assert [name for name in names if name != "UsageError"] == list(declared)
+
+
+def test_an_option_for_every_choice() -> None:
+    own = {"list_file", "output", "format_name", "max_rows", "columns", "force"}
+    own |= {"db", "wait_s", "memory"}
+    of_python = {"first_layer", "last_layer", "neurons", "smallest", "skip"}
+    options = {each.name for each in find_command.params} - own
+    assert options == set(inspect.signature(Sought).parameters) - of_python
