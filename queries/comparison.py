@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Final
 from catalog.formats.glyphs import UNICODE
 from catalog.formats.numbers import meaningful
 from catalog.neuron_id import NamedNeuron
-from catalog.queries.neuron_record import read_neuron
+from catalog.queries.neuron_record import (
+    chosen_model,
+    known_corpora,
+    read_neuron,
+    said_of_corpora,
+)
 from catalog.queries.records import Neuron, NeuronRecord, record_of
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
@@ -30,10 +35,11 @@ _Row = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two neurons that are compared."""
+    """Two neurons that are compared; `notes` say on which of several corpora."""
 
     first: NeuronRecord
     second: NeuronRecord
+    notes: tuple[str, ...] = ()
 
     @property
     def share_a_model(self) -> bool:
@@ -57,15 +63,33 @@ def read_pair(
     """Two neurons, written `layer.neuron`, or `alias:layer.neuron`; `model` is the alias of those
     without one.
 
+    Without `corpus` both are read on the largest of the first one's that the second has too.
+
     Raises:
         UsageError, NotFoundError: as `catalog.queries.neuron_record.read_neuron`.
     """
+    named = [NamedNeuron.parse(text) for text in (first, second)]
+    aliases = [model if each.model is None else each.model for each in named]
+    on = _shared_corpus(catalog, aliases) if corpus is None else corpus
+    ours, theirs = (
+        read_neuron(catalog, each.id, alias, on) for each, alias in zip(named, aliases, strict=True)
+    )
+    taken = () if ours.corpus is None else (ours.corpus.corpus, ours.other_corpora)
+    return Pair(ours, theirs, said_of_corpora(corpus, *taken) if taken else ())
 
-    def read(text: str) -> NeuronRecord:
-        named = NamedNeuron.parse(text)
-        return read_neuron(catalog, named.id, model if named.model is None else named.model, corpus)
 
-    return Pair(read(first), read(second))
+def _shared_corpus(catalog: Handle, aliases: Sequence[str | None]) -> str | None:
+    """The largest corpus of the first of two models that the second has too."""
+    ours, theirs = aliases
+    if ours == theirs:
+        return None
+    with catalog.reading() as connection:
+        known = [
+            known_corpora(connection, catalog.location, chosen.model)
+            for chosen in (chosen_model(connection, catalog.location, alias) for alias in aliases)
+        ]
+    there = {each.corpus for each in known[1]}
+    return next((each.corpus for each in known[0] if each.corpus in there), None)
 
 
 def compared(catalog: Handle, pair: Pair, cosines: VectorCosines) -> "pa.Table":

@@ -350,7 +350,7 @@ class NeuronRecord:
     `twins` are empty too until the stage wiring ran. `router_tokens`, of the neuron's expert, and
     `asked_experts`, all of its layer, are empty in dense layers; `detector` is None until the stage
     detectors ran. `is_canonical`: signs are those of the canonical reading (docs/definitions.md),
-    in the places among the layer too.
+    in the places among the layer too. `other_corpora`: names of those that are not shown.
     """
 
     id: NeuronId
@@ -368,6 +368,7 @@ class NeuronRecord:
     asked_experts: list[AskedExpert] = dataclasses.field(default_factory=list)
     detector: Detector | None = None
     is_canonical: bool = False
+    other_corpora: list[str] = dataclasses.field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"NeuronRecord({self.id} of {self.model.model}: {self.neuron.io_class})"

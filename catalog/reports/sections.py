@@ -154,6 +154,9 @@ def activations(record: NeuronRecord) -> Iterator[Block]:
         f"Activations on {corpus.corpus} "
         f"({counted(corpus.n_contexts, 'context')}, {counted(corpus.n_tokens, 'token')})"
     )
+    if record.other_corpora:
+        others = ", ".join(record.other_corpora)
+        yield Line.of("Its other corpora, shown with ", Option("corpus"), f": {others}.")
     if said := _firing(record):
         yield Line.of(*said)
     posts = [abs(e.post) for case in record.cases.values() for e in case.exemplars]

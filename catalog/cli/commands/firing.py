@@ -59,4 +59,7 @@ def command(
     Example:
       catalog firing " return" --corpus demo
     """
+    from catalog.queries.firing import COLUMNS
+
+    output.require_columns(COLUMNS)
     output.write(catalog.firing(token, model, corpus, k, max_tokens, device, dtype, checkpoint))
