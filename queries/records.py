@@ -5,13 +5,17 @@ The fields are the columns of the rows that they are read from; what a plain MLP
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
 from catalog.layers import LayerSizes
 from catalog.neuron_id import NeuronId
 from catalog.taxonomy import VECTORS, Basis, Sign, Vector, WeightKind
+
+AGREEING_SHARE: Final = 0.75
+"""Lists of W_U and W_E of which so many tokens are the same are shown once."""
 
 _Record = TypeVar("_Record")
 
@@ -376,6 +380,12 @@ class NeuronRecord:
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values, for JSON."""
         return dataclasses.asdict(self) | {"id": str(self.id)}
+
+
+def lists_agree(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether lists of a vector in W_U and W_E are shown once (docs/definitions.md, "Report")."""
+    longest = max(len(ours), len(theirs))
+    return longest > 0 and len({*ours} & {*theirs}) >= AGREEING_SHARE * longest
 
 
 def record_of(kind: type[_Record], row: dict[str, Any]) -> _Record:

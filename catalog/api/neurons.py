@@ -27,12 +27,16 @@ class Neurons(Opened):
         model: str | None = None,
         corpus: str | None = None,
         checkpoint: Path | None = None,
+        *,
+        brief: bool = False,
     ) -> Rows:
         """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`.
 
-        Of one model, with the cosines between their vectors where its checkpoint is at hand, in
-        the place of its ingest or at `checkpoint`; `notes` say where it is not. Without `corpus`
-        activations are those on the largest that both have, which `notes` name.
+        The first of `notes` says in a sentence what is the same and what differs. Of one model,
+        with the cosines between their vectors where its checkpoint is at hand, in the place of its
+        ingest or at `checkpoint`; `notes` say where it is not. Without `corpus` activations are
+        those on the largest that both have, which `notes` name. `brief` leaves out what says least:
+        cosines of unlike vectors within chance, and tokens after the first five of a list.
 
         Raises:
             CheckpointError: `checkpoint` is not the one that was ingested.
@@ -41,7 +45,8 @@ class Neurons(Opened):
 
         pair = read_pair(self._handle, first, second, model, corpus)
         cosines, notes = self._vector_cosines(pair, checkpoint) if pair.share_a_model else ({}, ())
-        return Rows(compared(self._handle, pair, cosines), (*pair.notes, *notes))
+        found = compared(self._handle, pair, cosines, brief=brief)
+        return Rows(found.rows, (found.said, *pair.notes, *notes))
 
     def _vector_cosines(
         self, pair: "Pair", checkpoint: Path | None
