@@ -17,7 +17,11 @@ from catalog.cli.output import Output, output_options
 @click.argument("first")
 @click.argument("second")
 @model_option
-@click.option("--corpus", metavar="NAME", help="Which corpus their activations are compared on.")
+@click.option(
+    "--corpus",
+    metavar="NAME",
+    help="Which corpus their activations are compared on; by default the largest.",
+)
 @click.option(
     "--all",
     "shows_all",
