@@ -16,7 +16,6 @@ class Stage:
     raised when the same input gives other rows; finished runs of an older version are offered anew.
     `falls_with_weights`: its rows are dropped when the weights are redone. `sample_code`: how its
     samples are written; runs with another code are read by theirs, and stay as they are.
-    `of_experts`: a mixture of experts has it too.
     """
 
     name: str
@@ -26,31 +25,25 @@ class Stage:
     version: int = 1
     falls_with_weights: bool = False
     sample_code: SampleCode | None = None
-    of_experts: bool = True
 
 
 STAGES: Final = (
     Stage("weights"),
     Stage("vocab", needs=("weights",)),
     Stage("roles", needs=("weights", "vocab"), version=2),
-    Stage(
-        "wiring", needs=("weights",), by_default=False, falls_with_weights=True, of_experts=False
-    ),
+    Stage("wiring", needs=("weights",), by_default=False, falls_with_weights=True),
     Stage("activations", of_corpus=True, sample_code="logarithmic"),
     Stage(
         "attribution",
         of_corpus=True,
         by_default=False,
         falls_with_weights=True,
-        of_experts=False,
     ),
     Stage("detectors", of_corpus=True, by_default=False),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""
 
-ABLATION: Final = Stage(
-    "ablation", of_corpus=True, by_default=False, falls_with_weights=True, of_experts=False
-)
+ABLATION: Final = Stage("ablation", of_corpus=True, by_default=False, falls_with_weights=True)
 """What `catalog ablate` leaves runs of: no stage of an ingest, and several on one corpus."""
 
 DESCRIPTIONS: Final = Stage("descriptions", by_default=False)

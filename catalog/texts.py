@@ -11,6 +11,7 @@ from catalog.store.handle import Handle
 
 if TYPE_CHECKING:
     from catalog.ingest.own_text import NeuronOnText, TextReader
+    from catalog.queries.own_text import Ranking
     from catalog.queries.records import Entry
 
 
@@ -100,9 +101,20 @@ class Texts:
 
         require_text(text)
         layers = require_layers(self._entry, first_layer, last_layer)
-        by, scale = scales(self._handle, self._entry, by, corpus)
+        by, corpus, notes = self.ranking(by, corpus)
+        scale = scales(self._handle, self._entry, by, corpus)
         found = self._opened().top(text, k, scale, layers)
-        return Rows(top_rows(self._handle, self._entry.model, found, by, scale))
+        return Rows(top_rows(self._handle, self._entry.model, found, by, scale), notes)
+
+    def ranking(self, by: str | None = None, corpus: str | None = None) -> "Ranking":
+        """What ranks the neurons of `top`, and the corpus that says what is usual.
+
+        Raises:
+            NotFoundError, UsageError: no such corpus, or none that says what is usual.
+        """
+        from catalog.queries.own_text import ranking
+
+        return ranking(self._handle, self._entry, by, corpus)
 
     def ablated(self, text: str, neurons: Sequence[str]) -> Rows:
         """What the model predicts after each token of a text, clean and with neurons ablated.

@@ -12,7 +12,7 @@ from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Progress
 from catalog.ingest.request import IngestOutcome, IngestRequest
 from catalog.ingest.running import EntryRuns
-from catalog.ingest.stages.finding import refuse_of_experts, stage_class, with_needed
+from catalog.ingest.stages.finding import stage_class, with_needed
 from catalog.ingest.stages.stage import StageContext
 from catalog.stages import stage_named
 from catalog.store.reroling import upgraded
@@ -48,7 +48,6 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
         )
         _note_passed_over(checkpoint, progress)
         weights = NeuronVectors(checkpoint, request.weights)
-        refuse_of_experts(request.stages, checkpoint.source, weights.sizes.n_experts)
         model_id, entry = enter_model(request, weights, progress)
         context = StageContext(
             weights=weights,

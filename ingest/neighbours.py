@@ -36,38 +36,35 @@ Keys: TypeAlias = Int[Tensor, "n k"]
 
 
 class Units(NamedTuple):
-    """Vectors of length 1 of one layer, float32; of neurons whose vector has a direction.
+    """Vectors of length 1 of neurons of one layer, float32; of those that have a direction.
 
-    `neurons`: their numbers, ascending. `n_all`: how many the layer has.
+    They are of the neurons first..first + n_all of the layer. `neurons`: their numbers in it,
+    ascending.
     """
 
     layer: int
     vectors: Float[Tensor, "n d_model"]
     neurons: Int[Tensor, " n"]
     n_all: int
+    first: int = 0
 
     @classmethod
-    def of(cls, layer: int, vectors: Float[Tensor, "n d_model"]) -> "Units":
-        """Those of `vectors`, float32, that are finite and not zero."""
+    def of(cls, layer: int, vectors: Float[Tensor, "n d_model"], first: int = 0) -> "Units":
+        """Those of `vectors`, float32, that are finite and not zero; `first` is the first one's."""
         # In float64 no square of a float32 is out of range.
         norms = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64)
         neurons = ((norms > 0) & norms.isfinite()).nonzero()[:, 0]
         units = vectors[neurons].double().div_(norms[neurons, None]).float()
-        return cls(layer, units, neurons, len(vectors))
+        return cls(layer, units, neurons + first, len(vectors), first)
 
     @classmethod
     def joined(cls, parts: list["Units"]) -> "Units":
         """Consecutive parts of a layer as one."""
-        starts = torch.tensor([0, *(part.n_all for part in parts)]).cumsum(0).tolist()
-        neurons = [part.neurons + start for part, start in zip(parts, starts, strict=False)]
-        vectors = torch.cat([part.vectors for part in parts])
-        return cls(parts[0].layer, vectors, torch.cat(neurons), starts[-1])
-
-    def spread(self, keys: Keys) -> Keys:
-        """Lists of these neurons as those of all of the layer's, empty for the others."""
-        everyone = empty(self.n_all, keys.device)
-        everyone[self.neurons] = keys
-        return everyone
+        vectors, neurons = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("vectors", "neurons")
+        )
+        n_all = sum(part.n_all for part in parts)
+        return cls(parts[0].layer, vectors, neurons, n_all, parts[0].first)
 
 
 class Entries(NamedTuple):
@@ -103,11 +100,11 @@ class Tiles:
     """Room for the cosines of some neurons of one layer with all of another, used again and again.
 
     Args:
-        d_mlp: the most neurons of a layer.
+        n_columns: the most neurons that all the others are compared with at once.
     """
 
-    def __init__(self, d_mlp: int, device: torch.device) -> None:
-        self.size = max(TILE[device.type], d_mlp)
+    def __init__(self, n_columns: int, device: torch.device) -> None:
+        self.size = max(TILE[device.type], n_columns)
         self._cosines, self._strengths = (torch.empty(self.size, device=device) for _ in range(2))
 
     def of(
@@ -135,17 +132,24 @@ class Tiles:
 def compare(
     rows: Units, columns: Units, of_rows: Keys, of_columns: Keys, floor: float, tiles: Tiles
 ) -> None:
-    """Bring neurons of two layers into the lists of each other, where above `floor`; in place."""
+    """Bring different neurons into the lists of each other, where above `floor`; in place.
+
+    `of_rows`, `of_columns`: the lists of their layers, of all neurons.
+    """
+    ours, theirs = of_rows[rows.neurons], of_columns[columns.neurons]
     for some, cosines, strengths in tiles.of(rows, columns):
-        _enter(of_rows[some], columns.layer, columns.neurons, cosines, strengths, floor)
-        _enter(of_columns, rows.layer, rows.neurons[some], cosines.T, strengths.T, floor)
+        _enter(ours[some], columns.layer, columns.neurons, cosines, strengths, floor)
+        _enter(theirs, rows.layer, rows.neurons[some], cosines.T, strengths.T, floor)
+    of_rows[rows.neurons], of_columns[columns.neurons] = ours, theirs
 
 
 def within(units: Units, lists: Keys, tiles: Tiles) -> None:
-    """Bring neurons of one layer into the lists of each other, without a floor; in place."""
+    """Bring neurons into the lists, as in `compare`, of each other, without a floor; in place."""
+    own = lists[units.neurons]
     for some, cosines, strengths in tiles.of(units, units):
         strengths.diagonal(some.start).fill_(NO_FLOOR)
-        _enter(lists[some], units.layer, units.neurons, cosines, strengths, NO_FLOOR)
+        _enter(own[some], units.layer, units.neurons, cosines, strengths, NO_FLOOR)
+    lists[units.neurons] = own
 
 
 def of_layer(keys: Keys, layer: int) -> Keys:

@@ -166,16 +166,26 @@ class NeuronVectors:
         return self._readers(self.family.weight(module, layer), start, stop, device)
 
     def blocks(
-        self, layer: int, device: torch.device | str = "cpu", size: int = BLOCK_SIZE
+        self,
+        layer: int,
+        device: torch.device | str = "cpu",
+        size: int = BLOCK_SIZE,
+        *,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Iterator[tuple[int, Block]]:
-        """All neurons of a layer as (first neuron, block), of one expert after another.
+        """Neurons start..stop of a layer, all of them without, as (first neuron, block).
+
+        One expert comes after another.
 
         Unmaps the checkpoint at the end, and in between where experts are large.
         """
         n_mapped = 0
         for part in self.parts(layer):
-            yield from self.blocks_of(part, device, size)
-            n_mapped += 4 * len(self.vectors) * part.n * self.d_model
+            first = max(start, part.first)
+            last = part.stop if stop is None else min(stop, part.stop)
+            yield from self._blocks_between(part.layer, first, last, device, size)
+            n_mapped += 4 * len(self.vectors) * max(0, last - first) * self.d_model
             if n_mapped > _MAPPED_BYTES:
                 self.checkpoint.release()
                 n_mapped = 0
@@ -189,8 +199,13 @@ class NeuronVectors:
         self, part: Part, device: torch.device | str = "cpu", size: int = BLOCK_SIZE
     ) -> Iterator[tuple[int, Block]]:
         """The neurons of a part as (first neuron, block)."""
-        for start in range(part.first, part.stop, size):
-            yield start, self.block(part.layer, start, min(start + size, part.stop), device)
+        yield from self._blocks_between(part.layer, part.first, part.stop, device, size)
+
+    def _blocks_between(
+        self, layer: int, first: int, last: int, device: torch.device | str, size: int
+    ) -> Iterator[tuple[int, Block]]:
+        for start in range(first, last, size):
+            yield start, self.block(layer, start, min(start + size, last), device)
 
     def _readers(
         self, name: str, start: int, stop: int, device: torch.device | str, of: int | None = None

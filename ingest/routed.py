@@ -18,6 +18,7 @@ NAME: Final = "neuron_catalog"
 """Under which the computation is registered."""
 
 _TAP: Final = "_neuron_catalog_tap"
+_EDIT: Final = "_neuron_catalog_edit"
 _MATRICES: Final = "_neuron_catalog_matrices"
 
 
@@ -35,6 +36,9 @@ class RoutedValues(NamedTuple):
 ExpertTap: TypeAlias = Callable[[int, RoutedValues], None]
 """Called with every routed expert of a layer in turn, also those that no position goes to."""
 
+ExpertEdit: TypeAlias = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""Given an expert that is asked, its positions, gate and post, returns what takes post's place."""
+
 Matrices: TypeAlias = Callable[[int], tuple[Tensor, Tensor]]
 """Gives gate and up, [2 n, d_model], and down, [d_model, n], of an expert."""
 
@@ -50,11 +54,24 @@ def read_experts(model: nn.Module) -> None:
 @contextmanager
 def tapped(experts: nn.Module, tap: ExpertTap) -> Iterator[None]:
     """Within the context, the experts of one layer show `tap` what they compute."""
-    setattr(experts, _TAP, tap)
+    with _having(experts, _TAP, tap):
+        yield
+
+
+@contextmanager
+def edited(experts: nn.Module, edit: ExpertEdit) -> Iterator[None]:
+    """Within the context, the experts of one layer write what `edit` makes of their post."""
+    with _having(experts, _EDIT, edit):
+        yield
+
+
+@contextmanager
+def _having(experts: nn.Module, name: str, value: object) -> Iterator[None]:
+    setattr(experts, name, value)
     try:
         yield
     finally:
-        delattr(experts, _TAP)
+        delattr(experts, name)
 
 
 def serve(experts: nn.Module, matrices: Matrices) -> None:
@@ -68,7 +85,7 @@ def _forward(
     top_k_index: Int[Tensor, "t k"],
     top_k_weights: Float[Tensor, "t k"],
 ) -> Float[Tensor, "t d_model"]:
-    tap, matrices = getattr(experts, _TAP, None), getattr(experts, _MATRICES, None)
+    tap, edit, matrices = (getattr(experts, name, None) for name in (_TAP, _EDIT, _MATRICES))
     written = torch.zeros_like(hidden_states)
     asked = set(top_k_index.unique().tolist())
     for expert in range(experts.num_experts) if tap is not None else sorted(asked):
@@ -82,6 +99,8 @@ def _forward(
         x = hidden_states[positions]
         gate, x_in = nn.functional.linear(x, reads).chunk(2, dim=-1)
         post = experts.act_fn(gate) * x_in
+        if edit is not None:
+            post = edit(expert, positions, gate, post)
         out = nn.functional.linear(post, writes)
         if tap is not None:
             tap(expert, RoutedValues(positions, x, gate, x_in, post, out))

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from catalog.queries.finding import Sought, as_list, confined
+from catalog.queries.finding import confined
 from catalog.queries.sql import sql_text
+from catalog.sought import Sought, listed
 from catalog.store.handle import Handle
 from catalog.store.reading import run_for_dicts
 
@@ -27,8 +28,8 @@ def facets(catalog: Handle, sought: Sought) -> "pa.Table":
         def kinds() -> list[dict[str, Any]]:
             return run_for_dicts(connection, sql_text("kinds"), asked, catalog.location)
 
-        listed = tuple(sought.neurons) if sought.neurons is not None else None
-        counted = _facets(catalog.once(("kinds", sought.model, listed), kinds), sought)
+        confined_to = tuple(sought.neurons) if sought.neurons is not None else None
+        counted = _facets(catalog.once(("kinds", sought.model, confined_to), kinds), sought)
     columns = zip(*counted, strict=True) if counted else ((), (), ())
     types = (pa.string(), pa.string(), pa.int64())
     arrays = [pa.array(list(each), kind) for each, kind in zip(columns, types, strict=True)]
@@ -39,9 +40,9 @@ def _facets(kinds: Sequence[Mapping[str, Any]], sought: Sought) -> list[tuple[st
     """The rows of `facets` from how many neurons there are of each kind: layers in their order,
     classes and roles by number."""
     chosen: dict[str, Sequence[Any]] = {
-        "io_class": as_list(sought.io_class),
+        "io_class": listed(sought.io_class),
         "layer": sought.chosen_layers,
-        "role": as_list(sought.role),
+        "role": listed(sought.role),
     }
     counts: dict[str, Counter[Any]] = {facet: Counter() for facet in chosen}
     for kind in kinds:

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from catalog.errors import Command, NotFoundError, Option, UsageError
-from catalog.queries.neuron_record import chosen_corpus, chosen_model, known_corpora
+from catalog.queries.neuron_record import (
+    chosen_corpus,
+    chosen_model,
+    known_corpora,
+    said_of_corpora,
+)
 from catalog.queries.records import Corpus, Entry, record_of
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
@@ -15,6 +20,12 @@ if TYPE_CHECKING:
 
     from catalog.ingest.firing import NeuronOnToken
 
+COLUMNS: Final = (
+    *("neuron_id", "selectivity", "mean_post", "mean_post_elsewhere"),
+    *("share_firing", "share_firing_elsewhere", "io_class", "role"),
+)
+"""Of the rows that `firing_rows` makes."""
+
 _N_NEAR: Final = 5
 
 
@@ -22,7 +33,8 @@ _N_NEAR: Final = 5
 class HeldToken:
     """A token, by its ids, and the first `contexts` (token ids) of the `n_holding` that hold it.
 
-    `starts_special`: whether the first position of a context is special.
+    `starts_special`: whether the first position of a context is special. `notes`: which of several
+    corpora was taken.
     """
 
     entry: Entry
@@ -32,6 +44,7 @@ class HeldToken:
     contexts: list[list[int]]
     n_holding: int
     starts_special: bool
+    notes: tuple[str, ...] = ()
 
 
 def held_token(
@@ -41,7 +54,7 @@ def held_token(
 
     Raises:
         NotFoundError: no such model or corpus, or no context holds the token.
-        UsageError: several models or corpora, and none was named.
+        UsageError: several models, and none was named.
         DatabaseError: the catalog is a lake, which has no token ids of contexts.
     """
     if max_tokens < 1:
@@ -81,6 +94,7 @@ def held_token(
         [list(row["token_ids"]) for row in rows],
         rows[0]["n_holding"],
         rows[0]["starts_special"],
+        said_of_corpora(corpus, shown.corpus, [each.corpus for each in known if each != shown]),
     )
 
 
@@ -96,21 +110,20 @@ def firing_rows(catalog: Handle, held: HeldToken, found: "list[NeuronOnToken]") 
     with catalog.reading() as connection:
         rows = run_query(connection, sql_text("classes_of"), parameters, catalog.location)
     kinds = {(row["layer"], row["neuron"]): row for row in rows.to_pylist()}
-    return pa.Table.from_pylist(
-        [
-            {
-                "neuron_id": f"{each.layer}.{each.neuron}",
-                "selectivity": each.selectivity,
-                "mean_post": each.mean_post,
-                "mean_post_elsewhere": each.mean_post_elsewhere,
-                "share_firing": each.share_firing,
-                "share_firing_elsewhere": each.share_firing_elsewhere,
-                "io_class": kinds[each.layer, each.neuron]["io_class"],
-                "functional_role": kinds[each.layer, each.neuron]["functional_role"],
-            }
-            for each in found
-        ]
+    values = (
+        (
+            f"{each.layer}.{each.neuron}",
+            each.selectivity,
+            each.mean_post,
+            each.mean_post_elsewhere,
+            each.share_firing,
+            each.share_firing_elsewhere,
+            kinds[each.layer, each.neuron]["io_class"],
+            kinds[each.layer, each.neuron]["role"],
+        )
+        for each in found
     )
+    return pa.Table.from_pylist([dict(zip(COLUMNS, row, strict=True)) for row in values])
 
 
 def said(held: HeldToken, n_occurrences: int) -> str:

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from catalog.store.contents import FILE
@@ -23,8 +23,7 @@ _N_NEAR: Final = 3
 def with_near_names(said: str, views: Mapping[str, Sequence[str]]) -> str:
     """DuckDB's message, with a question that names what is near a view or column that is not there.
 
-    Of columns those come first of which the name is a part (`functional_role` for `role`), then
-    names that are spelt alike. The message alone where it is about something else.
+    The message alone where it is about something else.
     """
     said = _BENEATH.sub("", said)
     near = _near_views(said, views) or _near_columns(said, views)
@@ -46,10 +45,21 @@ def _near_columns(said: str, views: Mapping[str, Sequence[str]]) -> str | None:
     for view, columns in views.items():
         for column in columns:
             of_views.setdefault(column, []).append(view)
-    parts = [column for column in of_views if name in column.split("_")]
-    alike = difflib.get_close_matches(name, of_views, n=_N_NEAR, cutoff=0.75)
-    near = list(dict.fromkeys([*parts, *alike]))[:_N_NEAR]
+    near = near_columns(name, of_views)
     if not near:
         return None
     named = (f"{column} (of {', '.join(of_views[column])})" for column in near)
     return f"Did you mean {' or '.join(named)}?"
+
+
+def near_columns(name: str, columns: Iterable[str]) -> list[str]:
+    """At most three columns that a name, which is none of them, may have meant.
+
+    First those of which it is a part (`functional_role` for `role`), then names that are spelt
+    alike, then those that are a part of it (`role` for `functional_role`).
+    """
+    there = list(columns)
+    wholes = [each for each in there if name in each.split("_")]
+    alike = difflib.get_close_matches(name, there, n=_N_NEAR, cutoff=0.75)
+    parts = [each for each in there if each in name.split("_")]
+    return list(dict.fromkeys([*wholes, *alike, *parts]))[:_N_NEAR]

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import duckdb
 
-from catalog.errors import Command, DatabaseError, NotFoundError, Option, UsageError
+from catalog.errors import Command, DatabaseError, NotFoundError, UsageError
 from catalog.neuron_id import NeuronId
 from catalog.queries.canonical import canonical_reading
 from catalog.queries.records import (
@@ -66,13 +66,14 @@ def read_neuron(
     *,
     canonical: bool = False,
 ) -> NeuronRecord:
-    """Read one neuron; `model` and `corpus` may be left out where there is only one.
+    """Read one neuron; `model` may be left out where there is only one.
 
-    `canonical`: in the reading in which cos(w_gate, w_in) is not negative.
+    Without `corpus` it is shown on the largest that there is. `canonical`: in the reading in which
+    cos(w_gate, w_in) is not negative.
 
     Raises:
         NotFoundError: no such model, corpus, layer or neuron; the message says which there are.
-        UsageError: several models or corpora, and none was named.
+        UsageError: several models, and none was named.
         DatabaseError: its exemplars do not fit the contexts that they name.
     """
     texts = [_MODELS, *map(sql_text, [_FINISHED, *(kind.QUERY for kind in _KINDS)])]
@@ -84,7 +85,8 @@ def read_neuron(
         found = records(Neuron, **at)
         if not found:
             raise _no_neurons_yet(entry)
-        shown = chosen_corpus(records.of_model(Corpus), corpus, entry.model)
+        corpora = records.of_model(Corpus)
+        shown = chosen_corpus(corpora, corpus, entry.model)
         on = {**at, "corpus": shown.corpus if shown else None}
         exemplars = records(Exemplar, **on) if shown else []
         _check_windows(exemplars, entry.model)
@@ -104,6 +106,7 @@ def read_neuron(
             records(Described, **at),
             *_of_expert(entry, neuron_id, records, shown),
             detector=next(iter(records(Detector, **on) if shown else []), None),
+            other_corpora=[each.corpus for each in corpora if each != shown],
         )
     return canonical_reading(record) if canonical else record
 
@@ -247,30 +250,30 @@ def read_entry(catalog: Handle, alias: str | None) -> Entry:
 def known_corpora(
     connection: duckdb.DuckDBPyConnection, catalog: Location, model: str
 ) -> list[Corpus]:
-    """The corpora on which a model's activations are shown, by name."""
+    """The corpora on which a model's activations are shown, the largest first, then by name."""
     rows = run_for_dicts(connection, sql_text(Corpus.QUERY), {"model": model}, catalog)
     return [record_of(Corpus, row) for row in rows]
 
 
 def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:
-    """The corpus of that name, or the only one there is; None if there is none.
+    """The corpus of that name, without one the first, which is the largest; None if there is none.
 
     Raises:
-        NotFoundError, UsageError: no such corpus, or several and none was named.
+        NotFoundError: no such corpus.
     """
     names = [each.corpus for each in known]
     if name is None:
-        if len(known) > 1:
-            raise UsageError(
-                "Which corpus? There are several.",
-                "Name one with ",
-                Option("corpus"),
-                f": {', '.join(names)}.",
-            )
         return known[0] if known else None
     if name not in names:
         raise unknown_corpus(name, names, f"{model} has no")
     return known[names.index(name)]
+
+
+def said_of_corpora(name: str | None, shown: str, others: Sequence[str]) -> tuple[str, ...]:
+    """A sentence on which of several corpora was taken; none where one was named, or is alone."""
+    if name is not None or not others:
+        return ()
+    return (f"Of its corpora the largest is read, {shown}; there is also: {', '.join(others)}.",)
 
 
 def unknown_corpus(name: str, names: Sequence[str], who: str) -> NotFoundError:

@@ -1,11 +1,10 @@
 """Rows of what neurons do on a text of the user's own."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from catalog.errors import CorpusError, UsageError
-from catalog.queries.neuron_record import chosen_corpus, known_corpora
+from catalog.queries.neuron_record import chosen_corpus, known_corpora, said_of_corpora
 from catalog.queries.records import Entry
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
@@ -18,6 +17,27 @@ if TYPE_CHECKING:
 
     from catalog.ingest.own_text import NeuronOnText, TopNeuron
     from catalog.ingest.own_text_effects import Attributed, TokenChange
+
+CHANGED_COLUMNS: Final = (
+    *("position", "token", "next_token", "p_clean", "p_ablated", "loss_change"),
+    *("likeliest_clean", "likeliest_ablated", "p_likeliest_clean", "p_likeliest_ablated"),
+)
+"""Of the rows that `changed_rows` makes."""
+
+ATTRIBUTED_COLUMNS: Final = ("neuron_id", "effect", "magnitude", "io_class", "role")
+"""Of the rows that `attributed_rows` makes."""
+
+
+def neuron_columns(entry: Entry) -> tuple[str, ...]:
+    """Of the rows that `neuron_rows` makes of an entry's neuron."""
+    return ("position", "token", *(("gate",) if entry.gated else ()), "in", "post")
+
+
+def top_columns(by: str) -> tuple[str, ...]:
+    """Of the rows that `top_rows` makes; by |post| itself there is no column of what ranks."""
+    ranked = () if by == "post" else (by,)
+    shown = ("post", "gate", "in", "io_class", "role")
+    return ("position", "token", "rank", "neuron_id", *ranked, *shown)
 
 
 def require_text(text: str) -> None:
@@ -50,35 +70,52 @@ def require_layers(entry: Entry, first: int | None, last: int | None) -> range:
     return layers
 
 
-def scales(
-    catalog: Handle, entry: Entry, by: str | None, corpus: str | None
-) -> "tuple[str, Float[ndarray, 'n_layers d_mlp']]":
-    """What |post| is multiplied by to rank neurons, and the name of that (docs/definitions.md).
+class Ranking(NamedTuple):
+    """What ranks neurons (docs/definitions.md), and the corpus that says what is usual.
+
+    `notes`: which of several corpora was taken.
+    """
+
+    by: str
+    corpus: str | None
+    notes: tuple[str, ...] = ()
+
+
+def ranking(catalog: Handle, entry: Entry, by: str | None, corpus: str | None) -> Ranking:
+    """How the neurons of an entry are ranked.
 
     Without `by`: unusual where activations on a corpus are stored, else written.
 
     Raises:
         NotFoundError, UsageError: no such corpus, or none that says what is usual.
     """
+    with catalog.reading() as connection:
+        known = known_corpora(connection, catalog.location, entry.model)
+    shown = chosen_corpus(known, corpus, entry.model)
+    if by == "unusual" and shown is None:
+        raise UsageError(
+            f"What is unusual for a neuron needs a corpus, and {entry.model} has none."
+        )
+    by = by or ("written" if shown is None else "unusual")
+    if shown is None or by != "unusual":
+        return Ranking(by, None)
+    others = [each.corpus for each in known if each != shown]
+    return Ranking(by, shown.corpus, said_of_corpora(corpus, shown.corpus, others))
+
+
+def scales(
+    catalog: Handle, entry: Entry, by: str, corpus: str | None
+) -> "Float[ndarray, 'n_layers d_mlp']":
+    """What |post| is multiplied by to rank neurons, as `ranking` says: float32."""
     import numpy as np
 
+    asked = {"model": entry.model, "corpus": corpus, "by": by}
     with catalog.reading() as connection:
-        asked = {"model": entry.model}
-        known = known_corpora(connection, catalog.location, entry.model)
-        shown = None
-        if corpus is not None or by == "unusual" or (by is None and len(known) == 1):
-            shown = chosen_corpus(known, corpus, entry.model)
-        if by == "unusual" and shown is None:
-            raise UsageError(
-                f"What is unusual for a neuron needs a corpus, and {entry.model} has none."
-            )
-        by = by or ("written" if shown is None else "unusual")
-        ranked = {**asked, "corpus": None if shown is None else shown.corpus, "by": by}
-        found = run_query(connection, sql_text("neuron_scales"), ranked, catalog.location)
+        found = run_query(connection, sql_text("neuron_scales"), asked, catalog.location)
     values = np.zeros((entry.n_layers, entry.d_mlp), np.float32)
     scale = np.nan_to_num(found["scale"].to_numpy(zero_copy_only=False).astype(np.float32))
     values[found["layer"].to_numpy(), found["neuron"].to_numpy()] = scale
-    return by, values
+    return values
 
 
 def neuron_rows(on_text: "NeuronOnText") -> "pa.Table":
@@ -105,35 +142,36 @@ def top_rows(
 ) -> "pa.Table":
     """One row per token and neuron, with what ranks it, and its class and role.
 
-    The column of `by` is |post| times the neuron's scale; there is none by post itself.
+    The column of `by` is |post| times the neuron's scale.
     """
     import pyarrow as pa
 
     kinds = _kinds(catalog, model, [(each.layer, each.neuron) for each in found])
-    return pa.Table.from_pylist(
-        [
-            {
-                "position": each.position,
-                "token": each.token,
-                "rank": each.rank,
-                "neuron_id": f"{each.layer}.{each.neuron}",
-                by: abs(each.post) * float(scale[each.layer, each.neuron]),
-                "post": each.post,
-                "gate": each.gate,
-                "in": each.x_in,
-                "io_class": kinds.get((each.layer, each.neuron), {}).get("io_class"),
-                "functional_role": kinds.get((each.layer, each.neuron), {}).get("functional_role"),
-            }
-            for each in found
-        ]
-    )
+    rows = [
+        {
+            "position": each.position,
+            "token": each.token,
+            "rank": each.rank,
+            "neuron_id": f"{each.layer}.{each.neuron}",
+            by: abs(each.post) * float(scale[each.layer, each.neuron]),
+            "post": each.post,
+            "gate": each.gate,
+            "in": each.x_in,
+            "io_class": kinds.get((each.layer, each.neuron), {}).get("io_class"),
+            "role": kinds.get((each.layer, each.neuron), {}).get("role"),
+        }
+        for each in found
+    ]
+    return pa.Table.from_pylist(rows).select(top_columns(by))
 
 
 def changed_rows(changes: "Sequence[TokenChange]") -> "pa.Table":
     """One row per token: what an ablation does to the prediction after it."""
     import pyarrow as pa
 
-    return pa.Table.from_pylist([asdict(each) for each in changes])
+    return pa.Table.from_pylist(
+        [{name: getattr(each, name) for name in CHANGED_COLUMNS} for each in changes]
+    )
 
 
 def attributed_rows(catalog: Handle, model: str, found: "Attributed") -> "pa.Table":
@@ -141,18 +179,17 @@ def attributed_rows(catalog: Handle, model: str, found: "Attributed") -> "pa.Tab
     import pyarrow as pa
 
     kinds = _kinds(catalog, model, [(each.layer, each.neuron) for each in found.neurons])
-    return pa.Table.from_pylist(
-        [
-            {
-                "neuron_id": f"{each.layer}.{each.neuron}",
-                "effect": each.effect,
-                "magnitude": each.magnitude,
-                "io_class": kinds.get((each.layer, each.neuron), {}).get("io_class"),
-                "functional_role": kinds.get((each.layer, each.neuron), {}).get("functional_role"),
-            }
-            for each in found.neurons
-        ]
-    )
+    rows = [
+        {
+            "neuron_id": f"{each.layer}.{each.neuron}",
+            "effect": each.effect,
+            "magnitude": each.magnitude,
+            "io_class": kinds.get((each.layer, each.neuron), {}).get("io_class"),
+            "role": kinds.get((each.layer, each.neuron), {}).get("role"),
+        }
+        for each in found.neurons
+    ]
+    return pa.Table.from_pylist(rows).select(ATTRIBUTED_COLUMNS)
 
 
 def _kinds(

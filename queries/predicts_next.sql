@@ -1,11 +1,11 @@
--- Neurons whose exemplars go on with one of the neuron's own top tokens: of w_out where post > 0, of -w_out where post < 0.
+-- Neurons whose exemplars go on with one of the neuron's own top tokens: of w_out where post > 0, of -w_out where post < 0. First come those of largest `at_least`, the lower end of the 95% interval (Wilson) of how many do among all of a sign case: 16 of 16 before 3 of 3.
 -- needs: vocab, activations
 -- :model model = null       only this model
 -- :corpus corpus = null     only this corpus
 -- :layer layer = null       only this layer
 -- :sign sign = null         + or -: only exemplars with this sign of post
 -- :top integer = 5          tokens compared of each list
--- :strongest integer = 4    exemplars compared of each sign case
+-- :strongest integer = 4    one of so many strongest exemplars of the sign case goes on so
 -- :k integer = 50           how many
 with
 written as (
@@ -25,17 +25,24 @@ followed as (
         layer,
         neuron,
         sign_case,
+        rank,
         if(post > 0, '+', '-') as sign,
         next_token_id as token_id,
         next_token
     from exemplars
     where next_token_id is not null
-        and rank <= $strongest
         and ($model is null or model = $model)
         and ($corpus is null or corpus = $corpus)
         and ($layer is null or layer = $layer)
 ),
-hits as (
+-- Most neurons go on with none of their tokens: the strongest tell whose exemplars are worth counting.
+candidates as (
+    select distinct model, corpus, layer, neuron, sign_case
+    from followed
+    join written using (model, layer, neuron, sign, token_id)
+    where rank <= $strongest
+),
+counted as (
     select
         model,
         corpus,
@@ -43,26 +50,40 @@ hits as (
         neuron,
         sign_case,
         any_value(sign) as sign,
-        count(*) as n_exemplars,
-        list(distinct next_token order by next_token) as tokens
+        count(w.token_id) as n_exemplars,
+        count(*) as n_compared,
+        list(distinct next_token order by next_token) filter (where w.token_id is not null) as tokens
     from followed
-    join written using (model, layer, neuron, sign, token_id)
+    join candidates using (model, corpus, layer, neuron, sign_case)
+    left join written w using (model, layer, neuron, sign, token_id)
     group by model, corpus, layer, neuron, sign_case
-    order by n_exemplars desc, model, corpus, layer, neuron, sign_case
+),
+ranked as (
+    select
+        *,
+        -- Wilson's interval at z = 1.96; z² = 3.8416.
+        (
+            n_exemplars + 1.9208
+            - 1.96 * sqrt(n_exemplars * (n_compared - n_exemplars) / n_compared + 0.9604)
+        ) / (n_compared + 3.8416) as at_least
+    from counted
+    order by at_least desc, model, corpus, layer, neuron, sign_case
     limit $k
 )
 select
     model,
-    h.corpus,
+    r.corpus,
     n.neuron_id,
-    h.sign_case,
-    h.sign,
-    h.n_exemplars,
-    h.tokens,
+    r.sign_case,
+    r.sign,
+    r.n_exemplars,
+    r.n_compared,
+    r.at_least,
+    r.tokens,
     n.io_class,
     n.cos_gate_in,
     n.cos_gate_out,
     n.cos_in_out
-from hits h
+from ranked r
 join neurons n using (model, layer, neuron)
-order by h.n_exemplars desc, model, h.corpus, layer, neuron, h.sign_case
+order by r.at_least desc, model, r.corpus, layer, neuron, r.sign_case

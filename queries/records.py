@@ -9,11 +9,14 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeVar
 
 from catalog.layers import LayerSizes
 from catalog.neuron_id import NeuronId
 from catalog.taxonomy import VECTORS, Basis, Sign, Vector, WeightKind
+
+AGREEING_SHARE: Final = 0.75
+"""Lists of W_U and W_E of which so many tokens are the same are shown once."""
 
 _Record = TypeVar("_Record")
 
@@ -376,7 +379,7 @@ class NeuronRecord:
     `twins` are empty too until the stage wiring ran. `router_tokens`, of the neuron's expert, and
     `asked_experts`, all of its layer, are empty in dense layers; `detector` is None until the stage
     detectors ran. `is_canonical`: signs are those of the canonical reading (docs/definitions.md),
-    in the places among the layer too.
+    in the places among the layer too. `other_corpora`: names of those that are not shown.
     """
 
     id: NeuronId
@@ -394,6 +397,7 @@ class NeuronRecord:
     asked_experts: list[AskedExpert] = dataclasses.field(default_factory=list)
     detector: Detector | None = None
     is_canonical: bool = False
+    other_corpora: list[str] = dataclasses.field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"NeuronRecord({self.id} of {self.model.model}: {self.neuron.io_class})"
@@ -416,6 +420,12 @@ def _plain(value: Any) -> Any:
 
 def _is_leaf(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float)
+
+
+def lists_agree(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether lists of a vector in W_U and W_E are shown once (docs/definitions.md, "Report")."""
+    longest = max(len(ours), len(theirs))
+    return longest > 0 and len({*ours} & {*theirs}) >= AGREEING_SHARE * longest
 
 
 def record_of(kind: type[_Record], row: dict[str, Any]) -> _Record:

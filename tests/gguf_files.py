@@ -28,6 +28,10 @@ FIELDS = {
     "num_key_value_heads": "attention.head_count_kv",
     "vocab_size": "vocab_size",
     "sliding_window": "attention.sliding_window",
+    "num_experts": "expert_count",
+    "num_local_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
 }
 OUTSIDE = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -48,7 +52,18 @@ INSIDE = {
     "mlp.up_proj": "ffn_up",
     "mlp.gate_up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
+    "block_sparse_moe.gate": "ffn_gate_inp",
+    "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
+    "mlp.shared_expert.up_proj": "ffn_up_shexp",
+    "mlp.shared_expert.down_proj": "ffn_down_shexp",
+    "mlp.shared_expert_gate": "ffn_gate_inp_shexp",
 }
+STACKED = {
+    **{"gate_proj": "ffn_gate_exps", "up_proj": "ffn_up_exps", "down_proj": "ffn_down_exps"},
+    **{"w1": "ffn_gate_exps", "w3": "ffn_up_exps", "w2": "ffn_down_exps"},
+}
+EXPERT = re.compile(r"model\.layers\.(\d+)\.\w+\.experts\.(\d+)\.(\w+)\.weight")
 AROUND = INSIDE | {
     "post_attention_layernorm": "post_attention_norm",
     "pre_feedforward_layernorm": "ffn_norm",
@@ -56,8 +71,13 @@ AROUND = INSIDE | {
 }
 NORMED_AROUND = ("gemma2", "gemma3_text", "olmo2")
 SHIFTED = ("gemma", "gemma2", "gemma3_text")
-PERMUTED = ("llama", "olmo", "smollm3")
-ARCHITECTURES = {"gemma3_text": "gemma3"}
+PERMUTED = ("llama", "mixtral", "olmo", "smollm3")
+ARCHITECTURES = {
+    "gemma3_text": "gemma3",
+    "mixtral": "llama",
+    "qwen2_moe": "qwen2moe",
+    "qwen3_moe": "qwen3moe",
+}
 
 
 def stored_name(model_type: str, name: str) -> str:
@@ -74,8 +94,15 @@ def stored_tensors(folder: Path) -> dict[str, Matrix]:
     config = json.loads((folder / "config.json").read_text())
     model_type = config["model_type"]
     tensors: dict[str, Matrix] = {}
+    stacks: dict[str, dict[int, Matrix]] = {}
     for name, stored in load_file(folder / "model.safetensors").items():
         values = stored.astype(np.float32)
+        if expert := EXPERT.fullmatch(name):
+            stack = f"blk.{expert[1]}.{STACKED[expert[3]]}.weight"
+            stacks.setdefault(stack, {})[int(expert[2])] = values
+            continue
+        if name.endswith("shared_expert_gate.weight"):
+            values = values[0]
         if model_type in SHIFTED and name.endswith("norm.weight"):
             values = values + np.float32(1)
         if model_type in PERMUTED and "q_proj" in name:
@@ -83,7 +110,8 @@ def stored_tensors(folder: Path) -> dict[str, Matrix]:
         if model_type in PERMUTED and "k_proj" in name:
             values = permuted(values, config["num_key_value_heads"])
         tensors[stored_name(model_type, name)] = values
-    return tensors
+    of_experts = {name: np.stack([of[e] for e in sorted(of)]) for name, of in stacks.items()}
+    return tensors | of_experts
 
 
 def permuted(rows: Matrix, n_heads: int) -> Matrix:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from catalog.api.declared import by_fields_of
 from catalog.api.opened import Opened
 from catalog.errors import NotFoundError, SqlError
 from catalog.rows import Rows
+from catalog.sought import CHOICES, Sought
 
 if TYPE_CHECKING:
     from catalog.queries import NamedQuery
@@ -125,32 +127,27 @@ class Asking(Opened):
 
         return Rows(listing())
 
-    def find(self, **sought: Any) -> Rows:
+    @by_fields_of(Sought)
+    def find(self, sought: Sought) -> Rows:
         """Neurons by class, role, layer and token: `find(token=[" May", " June"], vector="out")`.
 
-        Takes the fields of `catalog.queries.finding.Sought`. `notes` say which pieces of the
-        vocabulary matched, and which are near where none did; `total` how many rows there are
-        without the limit `k`.
-
-        Raises:
-            UsageError: a choice that there is not.
+        `notes` say which pieces of the vocabulary matched, and which are near where none did;
+        `total` how many rows there are without the limit `k`.
         """
-        from catalog.queries.finding import Sought, found
+        from catalog.queries.finding import found
 
-        return Rows(*found(self._handle, Sought.of(sought)))
+        return Rows(*found(self._handle, sought))
 
     def choices(self) -> "Mapping[str, Sequence[str]]":
         """What there is to choose among in `find`, by the name of the choice."""
-        from catalog.queries.finding import CHOICES
-
         return CHOICES
 
-    def facets(self, **sought: Any) -> Rows:
+    @by_fields_of(Sought)
+    def facets(self, sought: Sought) -> Rows:
         """How many neurons of a model there are by class, role and layer, for the same choices."""
         from catalog.queries.facets import facets
-        from catalog.queries.finding import Sought
 
-        return Rows(facets(self._handle, Sought.of(sought)))
+        return Rows(facets(self._handle, sought))
 
     def plane_choices(self) -> "Mapping[str, Sequence[str]]":
         """What `points` may be placed and coloured by: quantities and colours."""

@@ -27,11 +27,16 @@ class Neurons(Opened):
         model: str | None = None,
         corpus: str | None = None,
         checkpoint: Path | None = None,
+        *,
+        brief: bool = False,
     ) -> Rows:
         """Two neurons side by side, each written `layer.neuron` or `model:layer.neuron`.
 
-        Of one model, with the cosines between their vectors where its checkpoint is at hand, in
-        the place of its ingest or at `checkpoint`; `notes` say where it is not.
+        The first of `notes` says in a sentence what is the same and what differs. Of one model,
+        with the cosines between their vectors where its checkpoint is at hand, in the place of its
+        ingest or at `checkpoint`; `notes` say where it is not. Without `corpus` activations are
+        those on the largest that both have, which `notes` name. `brief` leaves out what says least:
+        cosines of unlike vectors within chance, and tokens after the first five of a list.
 
         Raises:
             CheckpointError: `checkpoint` is not the one that was ingested.
@@ -40,7 +45,8 @@ class Neurons(Opened):
 
         pair = read_pair(self._handle, first, second, model, corpus)
         cosines, notes = self._vector_cosines(pair, checkpoint) if pair.share_a_model else ({}, ())
-        return Rows(compared(self._handle, pair, cosines), notes)
+        found = compared(self._handle, pair, cosines, brief=brief)
+        return Rows(found.rows, (found.said, *pair.notes, *notes))
 
     def _vector_cosines(
         self, pair: "Pair", checkpoint: Path | None
@@ -67,9 +73,9 @@ class Neurons(Opened):
     ) -> "NeuronRecord":
         """Everything the catalog knows of one neuron, e.g. `neuron("28.4737")`.
 
-        `model`, which may also stand before the id, as in `alpha:28.4737`, and `corpus` may be
-        left out where there is only one. `canonical` reads a neuron of negative cos(w_gate, w_in)
-        with w_in and w_out negated.
+        `model`, which may also stand before the id, as in `alpha:28.4737`, may be left out where
+        there is only one; without `corpus` the largest is shown. `canonical` reads a neuron of
+        negative cos(w_gate, w_in) with w_in and w_out negated.
 
         Raises:
             UsageError: it is no neuron id, or not clear of which model; or two are named.
@@ -223,7 +229,7 @@ class Neurons(Opened):
         from catalog.ingest.firing import neurons_firing_on
 
         found, n = neurons_firing_on(held, k, device, dtype, checkpoint=checkpoint)
-        return Rows(firing_rows(self._handle, held, found), (said(held, n),))
+        return Rows(firing_rows(self._handle, held, found), (*held.notes, said(held, n)))
 
     def run_ablated(
         self, text: str, neurons: Sequence[str], model: str | None = None, **settings: Any

@@ -5,7 +5,7 @@ import functools
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,13 +110,28 @@ class Output:
         elif self.format in LIMITED and not n_rows:
             note("There are no such rows.")
 
+    def require_columns(self, there: Sequence[str]) -> None:
+        """Refuse a chosen column that is not among those of the rows to come.
+
+        What takes long calls it first.
+
+        Raises:
+            UsageError: it names the columns that there are, and what is near.
+        """
+        unknown = next((name for name in self.columns if name not in there), None)
+        if unknown is None:
+            return
+        from catalog.queries.near_names import near_columns
+
+        near = near_columns(unknown.lower(), there)
+        raise UsageError(
+            f"There is no column {unknown!r} here. "
+            + (f"Did you mean {' or '.join(near)}? " if near else "")
+            + f"There is: {', '.join(there)}."
+        )
+
     def _chosen(self, table: "pa.Table") -> "pa.Table":
-        unknown = [name for name in self.columns if name not in table.column_names]
-        if unknown:
-            raise UsageError(
-                f"There is no column {unknown[0]!r} here. There is: "
-                f"{', '.join(table.column_names)}."
-            )
+        self.require_columns(table.column_names)
         return table.select(self.columns) if self.columns else table
 
     def _fitting(self, table: "pa.Table") -> "tuple[pa.Table, list[str]]":

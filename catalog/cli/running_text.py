@@ -36,6 +36,7 @@ def answer(reader: "Texts", texts: Sequence[str], asked: Asked, output: Output) 
     import pyarrow as pa
 
     reader.check(texts, asked.neurons)
+    output.require_columns(_columns(reader, asked, several=len(texts) > 1))
     parts = []
     for number, text in enumerate(texts, 1):
         for found in _found(reader, text, asked, shaded=output.is_for_people):
@@ -95,6 +96,22 @@ def _found(reader: "Texts", text: str, asked: Asked, *, shaded: bool) -> list[Ro
             rows = rows.add_column(0, "neuron_id", pa.array([neuron] * rows.num_rows))
         tables.append(Rows(rows))
     return tables
+
+
+def _columns(reader: "Texts", asked: Asked, *, several: bool) -> list[str]:
+    """Of the rows to come, of one text or several."""
+    from catalog.queries import own_text
+
+    numbered = ["text"] if several else []
+    if asked.ablate is not None:
+        return [*numbered, *own_text.CHANGED_COLUMNS]
+    if asked.attribute is not None:
+        return [*numbered, *own_text.ATTRIBUTED_COLUMNS]
+    if asked.neurons:
+        named = ["neuron_id"] if len(asked.neurons) > 1 else []
+        return [*numbered, *named, *own_text.neuron_columns(reader.entry)]
+    ranking = reader.ranking(asked.by, asked.corpus)
+    return [*numbered, *own_text.top_columns(ranking.by)]
 
 
 def print_shaded(neuron: str, on_text: "NeuronOnText") -> None:

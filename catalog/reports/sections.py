@@ -9,7 +9,7 @@ from typing import Final
 
 from catalog.errors import Option
 from catalog.formats.numbers import meaningful
-from catalog.queries.records import Neighbour, NeuronRecord, Place, SignCase
+from catalog.queries.records import Neighbour, NeuronRecord, Place, SignCase, lists_agree
 from catalog.reports.blocks import (
     FAINT_SHARE,
     Block,
@@ -28,7 +28,7 @@ from catalog.reports.blocks import (
     TokenSpan,
 )
 from catalog.reports.shading import shaded_exemplar
-from catalog.reports.summary import strongest_case, summary
+from catalog.reports.summary import observed_role, strongest_case, summary
 from catalog.taxonomy import (
     BASES,
     DETECTOR_FIRINGS,
@@ -37,9 +37,6 @@ from catalog.taxonomy import (
     SIGNS,
     Vector,
 )
-
-AGREEING_SHARE: Final = 0.75
-"""Lists of W_U and W_E of which so many tokens are the same are shown once."""
 
 Section = Callable[[NeuronRecord], Iterator[Block]]
 
@@ -63,7 +60,7 @@ def title(record: NeuronRecord) -> Iterator[Block]:
         is_title=True,
     )
     yield summary(record)
-    if disagreement := _disagreement(record):
+    if disagreement := observed_role(record):
         yield Line.of(disagreement)
     if record.is_canonical:
         yield Line.of("The canonical reading: w_in and w_out are negated where cos(gate,in) < 0.")
@@ -133,16 +130,11 @@ def _by_sign(
         )
         for basis in BASES
     }
-    if all(map(_agree, ends["unembed"], ends["embed"])):
+    of_signs = zip(ends["unembed"], ends["embed"], strict=True)
+    if all(lists_agree(ours.tokens, theirs.tokens) for ours, theirs in of_signs):
         yield tuple(replace(each, also="embed") for each in ends["unembed"])
         return
     yield from ends.values()
-
-
-def _agree(ours: TokenList, theirs: TokenList) -> bool:
-    shared = set(ours.tokens) & set(theirs.tokens)
-    longest = max(len(ours.tokens), len(theirs.tokens))
-    return longest > 0 and len(shared) >= AGREEING_SHARE * longest
 
 
 def activations(record: NeuronRecord) -> Iterator[Block]:
@@ -154,6 +146,9 @@ def activations(record: NeuronRecord) -> Iterator[Block]:
         f"Activations on {corpus.corpus} "
         f"({counted(corpus.n_contexts, 'context')}, {counted(corpus.n_tokens, 'token')})"
     )
+    if record.other_corpora:
+        others = ", ".join(record.other_corpora)
+        yield Line.of("Its other corpora, shown with ", Option("corpus"), f": {others}.")
     if said := _firing(record):
         yield Line.of(*said)
     posts = [abs(e.post) for case in record.cases.values() for e in case.exemplars]
@@ -329,25 +324,3 @@ def _firing(record: NeuronRecord) -> list[str | Span | TokenSpan]:
     for token, n in zip(detector.tokens, detector.n_fired_on, strict=True):
         said += [" ", TokenSpan(token), f" ({n:,})"]
     return [*said, f".{writes}"]
-
-
-def _disagreement(record: NeuronRecord) -> str | None:
-    """A sentence where the sign of post on the corpus calls the role by its opposite."""
-    neuron, corpus = record.neuron, record.corpus
-    other = {"prediction": "suppression", "suppression": "prediction"}.get(
-        neuron.functional_role or ""
-    )
-    opened = [record.cases.get(case) for case in ("gate+_in+", "gate+_in-")]
-    if other is None or corpus is None or neuron.cos_gate_in is None or None in opened:
-        return None
-    observed = sum(
-        (case.statistics.frequency or 0.0) * (case.statistics.mean_post or 0.0)
-        for case in opened
-        if case is not None
-    )
-    if observed * neuron.cos_gate_in >= 0:
-        return None
-    return (
-        f"On {corpus.corpus}, post is mostly {'positive' if observed > 0 else 'negative'} where "
-        f"the gate is open: as observed it would be {other}."
-    )

@@ -13,6 +13,9 @@ from catalog.taxonomy import Sign
 _N_NAMED: Final = 3
 """So many tokens are named at either end of what w_out points towards."""
 
+_OPENED: Final = ("gate+_in+", "gate+_in-")
+"""Sign cases in which the gate is open, whose post says what role is observed."""
+
 
 @dataclass(frozen=True)
 class _Leading:
@@ -38,7 +41,7 @@ def summary(record: NeuronRecord) -> Line:
     spans: list[str | Span | TokenSpan] = [*_io_class(record), f", {role(record)}"]
     if leading is not None:
         extreme = meaningful(leading.extreme, 3, signed=True)
-        spans.append(f". Strongest in {leading.name.replace('_', ' ')} (post up to {extreme})")
+        spans.append(f". Strongest in {_spaced(leading.name)} (post up to {extreme})")
     if all(ends):
         spans.append(
             ", where it writes towards" if leading else ". Where post is positive it writes towards"
@@ -69,6 +72,50 @@ def role(record: NeuronRecord) -> str:
     if value is None or cutoff is None:
         return f"role {name}"
     return f"role {name} ({quantity} {value:.3g}, {how} {cutoff:.3g})"
+
+
+def observed_role(record: NeuronRecord) -> str | None:
+    """Where post on the corpus contradicts the role's sign, or its own extreme: with what numbers.
+
+    None where it does neither, or the role has no sign (docs/definitions.md, "Report").
+    """
+    name, cos_gate_in = record.neuron.functional_role or "", record.neuron.cos_gate_in
+    other = {"prediction": "suppression", "suppression": "prediction"}.get(name)
+    opened = {case: record.cases[case] for case in _OPENED if case in record.cases}
+    strongest = strongest_case(record)
+    if None in (other, cos_gate_in, strongest) or len(opened) < len(_OPENED):
+        return None
+    assert strongest is not None and cos_gate_in is not None and record.corpus is not None
+    written = {
+        case: (shown.statistics.frequency or 0.0, shown.statistics.mean_post or 0.0)
+        for case, shown in opened.items()
+    }
+    observed = sum(frequency * mean for frequency, mean in written.values())
+    leading, extreme = strongest[0], strongest[1].statistics.extreme_post or 0.0
+    is_other, is_turned = observed * cos_gate_in < 0, observed * extreme < 0
+    if not (is_other or is_turned):
+        return None
+    means = ", ".join(
+        f"{_spaced(case)} at {meaningful(100 * frequency, 3)}% of positions with mean post "
+        f"{meaningful(mean, 3, signed=True)}"
+        for case, (frequency, mean) in written.items()
+    )
+    said = (
+        f"On {record.corpus.corpus}, post adds up to {'more' if observed > 0 else 'less'} than 0 "
+        f"where the gate is open ({means}): as observed it would be "
+        f"{other if is_other else name + ' too'}"
+    )
+    if is_turned:
+        few = "fewer or weaker in all" if leading in _OPENED else "where the gate is closed"
+        said += (
+            f", though its strongest positions are of the other sign ({_spaced(leading)}, post up "
+            f"to {meaningful(extreme, 3, signed=True)}): they are {few}"
+        )
+    return f"{said}."
+
+
+def _spaced(case: str) -> str:
+    return case.replace("_", " ")
 
 
 def strongest_case(record: NeuronRecord) -> tuple[str, SignCase] | None:

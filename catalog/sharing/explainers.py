@@ -8,7 +8,7 @@ from typing import Protocol
 
 from catalog.errors import Command, NotFoundError, Option, UsageError
 from catalog.queries.conditions import ChosenNeurons, neurons_where
-from catalog.queries.neuron_record import chosen_corpus, known_corpora
+from catalog.queries.neuron_record import chosen_corpus, known_corpora, said_of_corpora
 from catalog.queries.records import Corpus
 from catalog.sharing import EXPLAINERS
 from catalog.sharing.exemplars import Share
@@ -61,7 +61,7 @@ def export_exemplars(
     folder = as_folder(target, f"an export for {file_format}", explainer.NAMES, force=force)
     chosen = neurons_where(catalog, model, where)
     require_few(chosen, f"exemplars of each for {file_format}", yes=yes)
-    share = Share(catalog, chosen, _corpus(catalog, chosen, corpus))
+    share = Share(catalog, chosen, _corpus(catalog, chosen, corpus, say))
     with filled(catalog, chosen, folder) as unfinished:
         n = explainer.write(share, unfinished)
         if not n:
@@ -72,7 +72,9 @@ def export_exemplars(
     say(f"{folder}: exemplars of {n:,} neurons, where post is positive (pos) or negative (neg)")
 
 
-def _corpus(catalog: Handle, chosen: ChosenNeurons, name: str | None) -> Corpus:
+def _corpus(
+    catalog: Handle, chosen: ChosenNeurons, name: str | None, say: Callable[[str], None]
+) -> Corpus:
     alias = chosen.model.model
     with catalog.reading() as connection:
         known = known_corpora(connection, catalog.location, alias)
@@ -83,4 +85,7 @@ def _corpus(catalog: Handle, chosen: ChosenNeurons, name: str | None) -> Corpus:
             "Run: ",
             Command("ingest", (chosen.model.source,), (Option("corpus", "TEXTS"),)),
         )
+    others = [each.corpus for each in known if each != found]
+    for sentence in said_of_corpora(name, found.corpus, others):
+        say(sentence)
     return found

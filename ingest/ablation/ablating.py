@@ -36,7 +36,6 @@ from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.passing import take_pass
 from catalog.ingest.progress import Progress
 from catalog.ingest.running import EntryRuns
-from catalog.ingest.stages.finding import refuse_of_experts
 from catalog.ingest.stages.stage import Runnable
 from catalog.ingest.stages.vocab import load_vocabulary
 from catalog.ingest.vocabulary import vocabulary_pieces
@@ -63,7 +62,6 @@ def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:
     with open_engine(request.engine, progress) as engine, sole_ingest(request.catalog):
         device = engine.device(request.device)
         entry = read_entry(request.catalog, request.model)
-        refuse_of_experts([ABLATION.name], entry.model, entry.n_experts)
         check_choices(request, gated=entry.gated)
         checkpoint = checkpoint_of(entry, request.tokenizer, request.checkpoint)
         weights = NeuronVectors(checkpoint, entry.weights)

@@ -1,18 +1,19 @@
 """Replacing post, and starting a pass at a later layer, by hooks on the model's own modules."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from catalog.ingest.ablation.arms import PostSign
 from catalog.ingest.ablation.subsets import NeuronsByLayer
-from catalog.ingest.activations.hooks import TappedMlp
+from catalog.ingest.activations.hooks import TappedExperts, TappedMlp
+from catalog.ingest.routed import ExpertEdit, edited
 
 
 @dataclass(frozen=True)
@@ -31,30 +32,52 @@ class Replacement:
 
 @contextmanager
 def replacing(
-    mlps: Sequence[TappedMlp], replacement: Replacement, counted: Bool[Tensor, "b t"]
+    mlps: Sequence[TappedMlp | TappedExperts],
+    replacement: Replacement,
+    counted: Bool[Tensor, "b t"],
 ) -> Iterator[None]:
     """Within the context, forward passes of one batch replace post at `counted` positions.
 
-    The input of the module that writes is post; signs are read before it is replaced.
+    The input of the module that writes is post; signs are read before it is replaced. A routed
+    expert's post is replaced where it is asked, and is nowhere else.
     """
-    handles = [
-        handle
-        for layer in replacement.neurons
-        for handle in _replace_in(layer, mlps[layer], replacement, counted)
-    ]
-    try:
+    with ExitStack() as replaced:
+        for layer in replacement.neurons:
+            mlp = mlps[layer]
+            if isinstance(mlp, TappedMlp):
+                replaced.enter_context(_in_mlp(layer, 0, mlp, replacement, counted))
+                continue
+            replaced.enter_context(edited(mlp.routed, _of_experts(layer, replacement, counted)))
+            if mlp.shared is not None:
+                own = layer, mlp.first_shared, mlp.shared
+                replaced.enter_context(_in_mlp(*own, replacement, counted))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _replace_in(
-    layer: int, mlp: TappedMlp, replacement: Replacement, counted: Bool[Tensor, "b t"]
-) -> list[RemovableHandle]:
+def _of_experts(layer: int, replacement: Replacement, counted: Bool[Tensor, "b t"]) -> ExpertEdit:
+    def edit(
+        expert: int,
+        positions: Int[Tensor, " r"],
+        gate: Float[Tensor, "r n"],
+        post: Float[Tensor, "r n"],
+    ) -> Float[Tensor, "r n"]:
+        there = counted.to(post.device).flatten()[positions]
+        return _replaced(layer, expert * post.shape[1], replacement, post, gate, there)
+
+    return edit
+
+
+@contextmanager
+def _in_mlp(
+    layer: int,
+    first: int,
+    mlp: TappedMlp,
+    replacement: Replacement,
+    counted: Bool[Tensor, "b t"],
+) -> Iterator[None]:
+    """The neurons of the MLP are those of the layer from `first` on."""
     seen: list[Tensor] = []
     gate = mlp.reads[0]  # where there is one, for no other MLP is asked for its sign
-    neurons = torch.from_numpy(replacement.neurons[layer].astype("int64"))
 
     def keep_gate(_: nn.Module, __: tuple[Tensor], output: Tensor) -> None:
         fused = len(set(mlp.reads)) < len(mlp.reads)
@@ -63,41 +86,61 @@ def _replace_in(
     def before_writing(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
         # OPT's MLP reads the positions of all contexts in a row.
         post = inputs[0].view(*counted.shape, -1)
-        return (replaced(post).view_as(inputs[0]),)
+        own_gate = seen.pop().view_as(post) if seen else None
+        replaced = _replaced(layer, first, replacement, post, own_gate, counted.to(post.device))
+        return (replaced.view_as(inputs[0]),)
 
-    def replaced(post: Float[Tensor, "b t n"]) -> Float[Tensor, "b t n"]:
-        at = post.device
-        chosen = torch.zeros(post.shape[-1], dtype=torch.bool, device=at)
-        chosen[neurons.to(at)] = True
-        value = torch.zeros((), dtype=post.dtype, device=at)
-        if replacement.means is not None:
-            value = replacement.means[layer].to(at, post.dtype)
-        if replacement.gate_sign is None and replacement.post_sign is None:
-            return _everywhere(post, chosen, value, counted.to(at))
-        where = chosen & counted.to(at)[..., None]
-        if replacement.gate_sign is not None:
-            where &= _has_sign(seen.pop(), replacement.gate_sign)
-        if replacement.post_sign is not None:
-            assert replacement.flipped is not None
-            flipped = replacement.flipped[layer].to(at)
-            positive, negative = post > 0, post < 0
-            if replacement.post_sign == "-":
-                positive, negative = negative, positive
-            where &= torch.where(flipped, negative, positive)
-        return torch.where(where, value, post)
-
-    handles = [mlp.writes.register_forward_pre_hook(before_writing)]
+    handles: list[RemovableHandle] = [mlp.writes.register_forward_pre_hook(before_writing)]
     if replacement.gate_sign is not None:
         handles.append(gate.register_forward_hook(keep_gate))
-    return handles
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _replaced(
+    layer: int,
+    first: int,
+    replacement: Replacement,
+    post: Float[Tensor, "... n"],
+    gate: Float[Tensor, "... n"] | None,
+    counted: Bool[Tensor, "..."],
+) -> Float[Tensor, "... n"]:
+    """post of the layer's neurons from `first` on, replaced where it is to be."""
+    at, n = post.device, post.shape[-1]
+    numbers = replacement.neurons[layer].astype("int64") - first
+    own = numbers[(numbers >= 0) & (numbers < n)]
+    if len(own) == 0:
+        return post
+    chosen = torch.zeros(n, dtype=torch.bool, device=at)
+    chosen[torch.from_numpy(own).to(at)] = True
+    value = torch.zeros((), dtype=post.dtype, device=at)
+    if replacement.means is not None:
+        value = replacement.means[layer][first : first + n].to(at, post.dtype)
+    if replacement.gate_sign is None and replacement.post_sign is None:
+        return _everywhere(post, chosen, value, counted)
+    where = chosen & counted[..., None]
+    if replacement.gate_sign is not None:
+        assert gate is not None
+        where &= _has_sign(gate, replacement.gate_sign)
+    if replacement.post_sign is not None:
+        assert replacement.flipped is not None
+        flipped = replacement.flipped[layer][first : first + n].to(at)
+        positive, negative = post > 0, post < 0
+        if replacement.post_sign == "-":
+            positive, negative = negative, positive
+        where &= torch.where(flipped, negative, positive)
+    return torch.where(where, value, post)
 
 
 def _everywhere(
-    post: Float[Tensor, "b t n"],
+    post: Float[Tensor, "... n"],
     chosen: Bool[Tensor, " n"],
     value: Tensor,
-    counted: Bool[Tensor, "b t"],
-) -> Float[Tensor, "b t n"]:
+    counted: Bool[Tensor, "..."],
+) -> Float[Tensor, "... n"]:
     """Replaced at all counted positions, in one reading of post; the few others are put back."""
     replaced = torch.where(chosen, value, post)
     others = ~counted
@@ -112,7 +155,7 @@ def _has_sign(x: Float[Tensor, "..."], sign: PostSign) -> Bool[Tensor, "..."]:
 class LayerInputs:
     """The residual stream before some layers of one batch, and passes that start there."""
 
-    def __init__(self, mlps: Sequence[TappedMlp]) -> None:
+    def __init__(self, mlps: Sequence[TappedMlp | TappedExperts]) -> None:
         self._blocks = [mlp.block for mlp in mlps]
         self._kept: dict[int, Tensor] = {}
         self._in_tuple = False

@@ -33,7 +33,7 @@ from catalog.ingest.activations.contexts import (
     Unit,
     plan_units,
 )
-from catalog.ingest.activations.hooks import TappedMlp
+from catalog.ingest.activations.hooks import TappedExperts, TappedMlp
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import synchronise
 from catalog.ingest.job_passes import JobOpening, OpenJobPass
@@ -106,7 +106,7 @@ class AblationJob:
         head = load_head(
             weights.checkpoint, loaded.model, weights.unembedding_name, weights.embedding_name
         )
-        inputs = LayerInputs(loaded.mlps)
+        inputs = LayerInputs(loaded.layers)
         norm = FinalNorm(loaded.model, weights.family)
         notes = {"attention_implementation": loaded.attention}
         starts = {arm.first_layer for arm in self.arms if arm.first_layer}
@@ -117,7 +117,7 @@ class AblationJob:
             said += f"; streams before {len(starts)} layers take {streams:,.0f} MB"
         opening = JobOpening(EffectState, self.plan, said, notes)
         return OpenAblationPass(
-            self, loaded.model, loaded.mlps, reader, opening, head, norm, inputs
+            self, loaded.model, loaded.layers, reader, opening, head, norm, inputs
         )
 
     def _digest(self) -> str:
@@ -155,7 +155,7 @@ class OpenAblationPass(OpenJobPass[EffectState, _ArmEffects]):
     """The pass with its model loaded."""
 
     job: AblationJob
-    mlps: Sequence[TappedMlp]
+    mlps: Sequence[TappedMlp | TappedExperts]
     head: LanguageModelHead
     norm: FinalNorm
     inputs: LayerInputs

@@ -56,11 +56,13 @@ class TappedMlp(NamedTuple):
 
 class TappedExperts(NamedTuple):
     """The experts of one layer: the module of the routed ones, and the shared MLP if there is one,
-    whose neurons begin at `first_shared`."""
+    whose neurons begin at `first_shared`; `block` is the layer around them."""
 
     routed: nn.Module
     shared: TappedMlp | None
     first_shared: int
+    n_neurons: int
+    block: nn.Module
 
 
 class ExpertValues(NamedTuple):
@@ -97,9 +99,11 @@ def find_layers(
         shared = None if experts.shared is None else _find_mlp(model, experts.shared, layer)
         try:
             routed = model.get_submodule(experts.module.format(layer=layer))
+            block = model.get_submodule(layer_of(experts.module).format(layer=layer))
         except AttributeError as error:
             raise _no_such_mlp(model, [experts.module]) from error
-        found.append(TappedExperts(routed, shared, sizes.n_experts * sizes.d_expert))
+        first_shared, n = sizes.n_experts * sizes.d_expert, sizes.of_layer(layer)
+        found.append(TappedExperts(routed, shared, first_shared, n, block))
     return found
 
 

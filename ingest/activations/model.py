@@ -87,8 +87,8 @@ def refuse_experts(checkpoint: Checkpoint) -> None:
 
 def _unknown_experts(named: str) -> UsageError:
     return UsageError(
-        f"{named} is a mixture of experts. Texts of your own, ablations, attribution and "
-        "recomputed exemplars do not know experts yet; the stage activations does."
+        f"{named} is a mixture of experts. Texts of your own, what one token drives, and "
+        "recomputed exemplars do not know experts yet; all stages and ablations do."
     )
 
 

@@ -4,16 +4,17 @@ docs/definitions.md, "What a neuron causes". Weights need no gradient; the graph
 layer's post, and the head is differentiated a few positions at a time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from numpy import ndarray
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from catalog.ingest.ablation.readout import (
     LOGITS_AT_ONCE,
@@ -25,10 +26,11 @@ from catalog.ingest.activations.contexts import (
     Batch,
     ContextReader,
 )
-from catalog.ingest.activations.hooks import TappedMlp
+from catalog.ingest.activations.hooks import TappedExperts, TappedMlp
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.attribution.state import AttributionState
 from catalog.ingest.job_passes import CorpusJob, JobOpening, OpenJobPass
+from catalog.ingest.routed import ExpertEdit, edited
 from catalog.ingest.within import tell_done
 
 _Sums = dict[int, tuple[Float64[ndarray, "b n"], Float64[ndarray, "b n"]]]
@@ -43,7 +45,7 @@ class AttributionJob(CorpusJob):
         return AttributionState.empty(self.plan)
 
     def tables(self, state: AttributionState, layer: int) -> Mapping[str, pa.Table]:
-        return {"attribution": state.table(layer)}
+        return {"attribution": state.table(layer, self.weights.sizes.of_layer(layer))}
 
     def open(self, reader: ContextReader) -> "OpenAttributionPass":
         weights = self.weights
@@ -55,7 +57,7 @@ class AttributionJob(CorpusJob):
         notes = {"attention_implementation": loaded.attention}
         said = "one forward and backward pass"
         opening = JobOpening(AttributionState, self.plan, said, notes)
-        return OpenAttributionPass(self, loaded.model, loaded.mlps, reader, opening, head)
+        return OpenAttributionPass(self, loaded.model, loaded.layers, reader, opening, head)
 
 
 class _Found(NamedTuple):
@@ -70,7 +72,7 @@ class OpenAttributionPass(OpenJobPass[AttributionState, _Found]):
     """The pass with its model loaded."""
 
     job: AttributionJob
-    mlps: Sequence[TappedMlp]
+    mlps: Sequence[TappedMlp | TappedExperts]
     head: LanguageModelHead
 
     def take_in(self, state: AttributionState, found: _Found) -> None:
@@ -96,41 +98,84 @@ class OpenAttributionPass(OpenJobPass[AttributionState, _Found]):
 
 @contextmanager
 def differentiated(
-    mlps: Sequence[TappedMlp], batch: Batch, sums: dict[int, tuple[Tensor, Tensor]]
+    mlps: Sequence[TappedMlp | TappedExperts],
+    batch: Batch,
+    sums: dict[int, tuple[Tensor, Tensor]],
 ) -> Iterator[None]:
-    """Within the context, a backward pass fills `sums`, by layer: [b, n] each, float64."""
+    """Within the context, a backward pass fills `sums`, by layer: [b, n] each, float64.
 
-    def take(layer: int, post: Float[Tensor, "b t n"]) -> Callable[[Tensor], None]:
-        def hook(slope: Float[Tensor, "b t n"]) -> None:
-            # OPT's MLP reads the positions of all contexts in a row.
-            product = (post * slope).view(*batch.counted.shape, -1)
-            # A zero ablation replaces post where positions count, so only there it has an effect.
-            product[~batch.counted.to(product.device)] = 0
-            effect = product.sum(1, dtype=torch.float64).neg()
-            sums[layer] = effect, product.abs_().sum(1, dtype=torch.float64)
-            tell_done(1 - layer / len(mlps))  # backwards, from the last layer on
+    A routed expert has a gradient where it is asked. Where it is not its neurons add nothing.
+    """
+    n_contexts, n_tokens = batch.counted.shape
 
-        return hook
+    def take(layer: int, n: int, first: int, product: Float[Tensor, "b t m"]) -> None:
+        # A zero ablation replaces post where positions count, so only there it has an effect.
+        product[~batch.counted.to(product.device)] = 0
+        effect = product.sum(1, dtype=torch.float64).neg()
+        bring(layer, n, first, effect, product.abs_().sum(1, dtype=torch.float64))
+        tell_done(1 - layer / len(mlps))  # backwards, from the last layer on
 
-    def before_writing(layer: int) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
-        def hook(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-            post = inputs[0]
-            if not post.requires_grad:
-                post = post.detach().requires_grad_(True)
-            post.register_hook(take(layer, post.detach()))
+    def take_routed(
+        layer: int, n: int, first: int, positions: Int[Tensor, " r"], product: Float[Tensor, "r m"]
+    ) -> None:
+        product[~batch.counted.to(product.device).flatten()[positions]] = 0
+        effect, magnitude = (
+            torch.zeros(
+                n_contexts, product.shape[1], dtype=torch.float64, device=product.device
+            ).index_add_(0, positions // n_tokens, values.double())
+            for values in (product.neg(), product.abs())
+        )
+        bring(layer, n, first, effect, magnitude)
+
+    def bring(layer: int, n: int, first: int, *found: Float64[Tensor, "b m"]) -> None:
+        """Sums of the neurons from `first` on, of the n of a layer."""
+        if found[0].shape[1] == n:
+            sums[layer] = found[0], found[1]
+            return
+        if layer not in sums:
+            sums[layer] = found[0].new_zeros(n_contexts, n), found[0].new_zeros(n_contexts, n)
+        for total, values in zip(sums[layer], found, strict=True):
+            total[:, first : first + values.shape[1]] += values
+
+    def in_mlp(layer: int, mlp: TappedMlp, n: int | None = None, first: int = 0) -> RemovableHandle:
+        def before_writing(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+            post = _beginning(inputs[0])
+            seen = post.detach()
+
+            def hook(slope: Tensor) -> None:
+                # OPT's MLP reads the positions of all contexts in a row.
+                product = (seen * slope).view(n_contexts, n_tokens, -1)
+                take(layer, product.shape[-1] if n is None else n, first, product)
+
+            post.register_hook(hook)
             return (post,)
 
-        return hook
+        return mlp.writes.register_forward_pre_hook(before_writing)
 
-    handles = [
-        mlp.writes.register_forward_pre_hook(before_writing(layer))
-        for layer, mlp in enumerate(mlps)
-    ]
-    try:
+    def in_experts(layer: int, n: int) -> ExpertEdit:
+        def edit(expert: int, positions: Tensor, _: Tensor, post: Tensor) -> Tensor:
+            post = _beginning(post)
+            seen, first = post.detach(), expert * post.shape[1]
+            post.register_hook(lambda slope: take_routed(layer, n, first, positions, seen * slope))
+            return post
+
+        return edit
+
+    with ExitStack() as hooked:
+        for layer, mlp in enumerate(mlps):
+            if isinstance(mlp, TappedMlp):
+                hooked.callback(in_mlp(layer, mlp).remove)
+                continue
+            hooked.enter_context(edited(mlp.routed, in_experts(layer, mlp.n_neurons)))
+            if mlp.shared is not None:
+                shared = in_mlp(layer, mlp.shared, mlp.n_neurons, mlp.first_shared)
+                hooked.callback(shared.remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+def _beginning(post: Tensor) -> Tensor:
+    """post as the graph goes through it; the first layer's is where it begins."""
+    return post if post.requires_grad else post.detach().requires_grad_(True)
 
 
 def loss_slope(

@@ -53,11 +53,14 @@ class AttributionState:
         effect: Float64[ndarray, "b n"],
         magnitude: Float64[ndarray, "b n"],
     ) -> None:
-        """Take in the sums of some contexts over their positions."""
+        """Take in the sums of some contexts over their positions, of the layer's n neurons."""
         finite = np.isfinite(effect) & np.isfinite(magnitude)
-        self.nonfinite[layer] += (~finite).sum(0)
+        n = effect.shape[1]
+        self.nonfinite[layer, :n] += (~finite).sum(0)
         for held, values in ((self.effect, effect), (self.magnitude, magnitude)):
-            held[layer] += np.rint(np.where(finite, values, 0) / SUM_STEP).astype(np.int64).sum(0)
+            held[layer, :n] += (
+                np.rint(np.where(finite, values, 0) / SUM_STEP).astype(np.int64).sum(0)
+            )
 
     def merge(self, other: Self) -> None:
         """Take in the state of other units of the same plan; exact in any order.
@@ -107,19 +110,18 @@ class AttributionState:
                 halved=dict(header["halved"]),
             )
 
-    def table(self, layer: int) -> pa.Table:
-        """Rows of `attribution`, by neuron; NULL where a gradient was not finite."""
-        unknown = (self.nonfinite[layer] > 0) | (self.n_scored == 0)
+    def table(self, layer: int, n: int) -> pa.Table:
+        """Rows of `attribution` of a layer's n neurons; NULL where a gradient was not finite."""
+        unknown = (self.nonfinite[layer, :n] > 0) | (self.n_scored == 0)
 
         def column(sums: Int64[ndarray, " n"]) -> pa.Array:
             return pa.array(sums * SUM_STEP / max(1, self.n_scored), mask=unknown)
 
-        n = self.plan.d_mlp
         return pa.table(
             {
                 "layer": pa.array(np.full(n, layer, np.int16)),
                 "neuron": pa.array(np.arange(n, dtype=np.int32)),
-                "effect": column(self.effect[layer]),
-                "magnitude": column(self.magnitude[layer]),
+                "effect": column(self.effect[layer, :n]),
+                "magnitude": column(self.magnitude[layer, :n]),
             }
         )

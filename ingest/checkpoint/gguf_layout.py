@@ -24,6 +24,8 @@ _FIELDS: Final = {
     "attention.layer_norm_epsilon": "layer_norm_eps",
     "attention.clamp_kqv": "clip_qkv",
     "expert_count": "num_experts",
+    "expert_used_count": "num_experts_per_tok",
+    "expert_feed_forward_length": "moe_intermediate_size",
     "vocab_size": "vocab_size",
 }
 """Keys of config.json by the fields of an architecture."""
@@ -37,21 +39,34 @@ _USUAL: Final = {
 """Modules that families do not name, where they are what most models have there."""
 
 
+_STACKS: Final = {
+    "layers.{layer}.mlp.experts.gate_exps": "ffn_gate_exps",
+    "layers.{layer}.mlp.experts.up_exps": "ffn_up_exps",
+    "layers.{layer}.mlp.experts.down_exps": "ffn_down_exps",
+}
+"""Stacks of the matrices of all experts, by `experts.of_kinds`."""
+
+
 def family_named(header: GgufHeader, source: str) -> "Family":
-    """The family of the file's architecture.
+    """The family of the file's architecture, which may have one with experts and one without.
 
     Raises:
         CheckpointError: it has none; the message says which have one.
     """
     from catalog.ingest.families.registry import FAMILIES
 
-    by_architecture = {
-        name: family for family in FAMILIES.values() for name in family.gguf_architectures
-    }
     architecture = str(header.field("general.architecture", "unknown"))
+    has_experts = bool(header.number(f"{architecture}.expert_count"))
+    by_architecture = {
+        name: family
+        for family in FAMILIES.values()
+        if (family.experts is not None) == has_experts
+        for name in family.gguf_architectures
+    }
     if architecture not in by_architecture:
         raise CheckpointError(
-            f"{source} has the architecture {architecture!r}, which the catalog does not read from "
+            f"{source} has the architecture {architecture!r}"
+            f"{' with experts' if has_experts else ''}, which the catalog does not read from "
             f"GGUF files; supported: {', '.join(sorted(by_architecture))}."
         )
     return by_architecture[architecture]
@@ -69,6 +84,16 @@ def config_of(
     config["model_type"] = family.model_types[0]
     config["tie_word_embeddings"] = "output.weight" not in tensors
     config["attention_bias"] = "blk.0.attn_q.bias" in tensors
+    if family.experts is not None:
+        config[family.experts.n_key] = config.pop("num_experts")
+        n_layers = config.get("num_hidden_layers")
+        layers = range(n_layers if isinstance(n_layers, int) else 0)
+        config[family.experts.dense_key] = [
+            layer for layer in layers if f"blk.{layer}.ffn_down.weight" in tensors
+        ]
+        config["shared_expert_intermediate_size"] = next(
+            (t.shape[0] for name, t in tensors.items() if name.endswith("ffn_up_shexp.weight")), 0
+        )
     embedding = tensors.get("token_embd.weight")
     if embedding is not None and len(embedding.shape) == 2:
         config["vocab_size"] = embedding.shape[0]
@@ -88,6 +113,8 @@ def stored_names(family: "Family", tensors: Mapping[str, GgufTensor]) -> dict[st
         for module, stored in blocks.items():
             names[family.weight(module, layer)] = f"blk.{layer}.{stored}.weight"
             names[family.bias(module, layer)] = f"blk.{layer}.{stored}.bias"
+        for stack, stored in _STACKS.items():
+            names[family.prefix + stack.format(layer=layer)] = f"blk.{layer}.{stored}.weight"
     return {name: stored for name, stored in names.items() if stored in tensors}
 
 
@@ -98,6 +125,13 @@ def _block_names(family: "Family") -> dict[str, str]:
     for vector, module in mlp.reads.items():
         names[module] = "ffn_gate" if vector == "gate" and not mlp.fused else "ffn_up"
     names[mlp.writes] = "ffn_down"
+    if family.experts is not None:
+        names[family.experts.routers[0]] = "ffn_gate_inp"
+        if (shared := family.experts.shared) is not None:
+            names[shared.reads["gate"]] = "ffn_gate_shexp"
+            names[shared.reads["in"]] = "ffn_up_shexp"
+            names[shared.writes] = "ffn_down_shexp"
+            names[f"{shared.module}_gate"] = "ffn_gate_inp_shexp"
     if attention is not None:
         names[attention.query] = "attn_q"
         names[attention.key] = "attn_k"

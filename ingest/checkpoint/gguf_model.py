@@ -45,8 +45,15 @@ def load_gguf_model(
             f"{files.source} is split into {len(files.parts)} parts, which transformers does not "
             "load, so the model cannot be run. Join them: llama-gguf-split --merge."
         )
-    _refuse_left_out(files)
     family = family_of(checkpoint)
+    if family.experts is not None:
+        raise CheckpointError(
+            f"{files.source} holds experts, which are read from a GGUF file and not run: "
+            "transformers' loading of them was not checked here.",
+            *_WAY_OUT,
+            ".",
+        )
+    _refuse_left_out(files)
     # Its bar of progress knows no switch.
     with asking_transformers(checkpoint, *_WAY_OUT), redirect_stderr(StringIO()):
         model: nn.Module = AutoModel.from_pretrained(

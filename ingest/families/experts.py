@@ -24,6 +24,13 @@ def of_all(place: str = _PLACE) -> Mlp:
     return Mlp({"gate": read, "in": read}, f"{place}.experts.down_proj", module, stacked=True)
 
 
+def of_kinds(place: str = _PLACE) -> Mlp:
+    """Experts in three stacks of matrices, one of each kind, as GGUF files hold them."""
+    experts = f"{place}.experts"
+    reads = {"gate": f"{experts}.gate_exps", "in": f"{experts}.up_exps"}
+    return Mlp(reads, f"{experts}.down_exps", experts, stacked=True)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Experts:
     """The experts of a family's sparse layers (docs/definitions.md, "Neuron").
@@ -36,7 +43,7 @@ class Experts:
     without, `step_key` for the distance between layers with.
     """
 
-    layouts: tuple[Mlp, ...] = (of_each(), of_all())
+    layouts: tuple[Mlp, ...] = (of_each(), of_all(), of_kinds())
     layout: Mlp = field(default_factory=of_each)
     routers: tuple[str, ...] = (_PLACE + ".gate",)
     shared: Mlp | None = None

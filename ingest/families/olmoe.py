@@ -6,6 +6,7 @@ from catalog.ingest.families.family import Attention, Family
 OLMOE = Family(
     name="OLMoE",
     model_types=("olmoe",),
+    gguf_architectures=("olmoe",),
     experts=Experts(width_key="intermediate_size"),
     attention=Attention(
         query_norm="layers.{layer}.self_attn.q_norm",

@@ -9,6 +9,7 @@ _SHARED = "layers.{layer}.mlp.shared_expert"
 QWEN2_MOE = Family(
     name="Qwen 2 MoE",
     model_types=("qwen2_moe",),
+    gguf_architectures=("qwen2moe",),
     experts=Experts(
         shared=Mlp(
             {"gate": f"{_SHARED}.gate_proj", "in": f"{_SHARED}.up_proj"},

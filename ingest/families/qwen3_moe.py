@@ -9,7 +9,7 @@ QWEN3_MOE = replace(
     qwen3.QWEN3,
     name="Qwen 3 MoE",
     model_types=("qwen3_moe",),
-    gguf_architectures=(),
+    gguf_architectures=("qwen3moe",),
     experts=Experts(),
     config_names={"num_experts": ("num_local_experts",)},
 )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from importlib import import_module
 
-from catalog.errors import UsageError
 from catalog.ingest.stages.stage import Stage
 from catalog.stages import STAGES, stage_named
 
@@ -24,18 +23,3 @@ def with_needed(stages: Sequence[str]) -> list[str]:
     """The stages asked for and those whose rows they read, in the order in which to run them."""
     wanted = set(stages).union(*(stage_named(name).needs for name in stages))
     return [stage.name for stage in STAGES if stage.name in wanted]
-
-
-def refuse_of_experts(names: Sequence[str], source: str, n_experts: int | None) -> None:
-    """Refuse stages that cannot be had of a mixture of experts; `source` is what to call it.
-
-    Raises:
-        UsageError: it is one, and one of them cannot; the message says which can.
-    """
-    for name in names if n_experts else ():
-        if not stage_named(name).of_experts:
-            can = ", ".join(stage.name for stage in STAGES if stage.of_experts)
-            raise UsageError(
-                f"The stage {name} does not know experts yet, and {source} is a mixture of "
-                f"{n_experts} experts a layer. Of these there is: {can}."
-            )

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -39,8 +39,14 @@ from catalog.taxonomy import Vector
 HELD_BYTES: Final = 2 * 2**30
 """Vectors that a worker keeps in memory; of larger models the later layers are read again."""
 
+SLAB_BYTES: Final = {"cpu": 2**29, "cuda": 2**32}
+"""Vectors of a layer that are compared at once: all of most layers, a fifth of 100,000 neurons."""
+
 _LISTS = "list"
 """A table of the staging folder that is not loaded: all lists, with the units that are in them."""
+
+Slab = Mapping[Vector, Units]
+"""Vectors of the same neurons of a layer."""
 
 Found = Mapping[str, Mapping[int, Int[np.ndarray, "n k"]]]
 """Lists by name and layer, as `catalog.ingest.neighbours.Keys` on the host."""
@@ -49,9 +55,10 @@ Found = Mapping[str, Mapping[int, Int[np.ndarray, "n k"]]]
 class WiringStage(Stage):
     """Multiplies every two layers once (docs/definitions.md, "Neurons together").
 
-    The unit of a layer compares it with itself and all before it. A worker holds two layers, one
-    tile, some 0.4 KB of lists a neuron, and up to HELD_BYTES of the first layers; on a GPU half its
-    memory. Layers beyond that are read again for every later layer.
+    The unit of a layer compares it with itself and all before it. Layers are cut into slabs of
+    SLAB_BYTES, through their experts. A worker holds two slabs, one tile, some 0.4 KB of lists a
+    neuron, and up to HELD_BYTES of the first slabs; on a GPU half its memory. Slabs beyond that are
+    read again for every slab of the later layers.
     """
 
     name = "wiring"
@@ -64,8 +71,8 @@ class WiringStage(Stage):
         self.checkpoint_every_s = checkpoint_every_s
         self.floor = wire_floor(weights)
         self._tiles: Tiles | None = None
-        self._held: dict[int, dict[Vector, Units]] = {}
-        self._n_held: int | None = None
+        self._held: dict[tuple[int, int], Slab] = {}
+        self._room: int | None = None
         self._known: dict[tuple[str, int], Keys] = {}
         self._seen: set[int] = set()
 
@@ -89,7 +96,8 @@ class WiringStage(Stage):
     def compute(self, staging: Staging, engine: Engine, progress: Progress) -> Mapping[str, Any]:
         started = time.monotonic()
         n_layers = self.weights.n_layers
-        lists = Lists.staged(staging, self._names(), [self.weights.d_mlp] * n_layers)
+        sizes = [self.weights.sizes.of_layer(layer) for layer in range(n_layers)]
+        lists = Lists.staged(staging, self._names(), sizes)
         # The longest first, so that workers end together.
         todo = [layer for layer in reversed(range(n_layers)) if layer not in lists.units]
         if todo:
@@ -123,26 +131,35 @@ class WiringStage(Stage):
         if layer in self._seen:  # its result was lost, and may not be known twice
             self._known.clear()
         self._seen.add(layer)
-        own = self._units(layer)
-        tiles = self._tiles = self._tiles or Tiles(self.weights.d_mlp, self.device)
+        sizes = self.weights.sizes
+        tiles = self._tiles = self._tiles or Tiles(self._slab_size, self.device)
+        own_names = [name for name, _ in self._lists_of_own()]
+        own_lists = {name: empty(sizes.of_layer(layer), self.device) for name in own_names}
+        for name, *_ in self._products():
+            for other in range(layer):
+                if (name, other) not in self._known:
+                    self._known[name, other] = empty(sizes.of_layer(other), self.device)
+        starts = range(0, sizes.of_layer(layer), self._slab_size)
+        for n_before, start in enumerate(starts):
+            own = self._slab(layer, start)
+            for other in range(layer):
+                for before in self._slabs(other):
+                    for name, written, vector, back in self._products():
+                        floor = self.floor if name.startswith("to") else NO_FLOOR
+                        lists = self._known[name, other], own_lists[back]
+                        compare(before[written], own[vector], *lists, floor, tiles)
+                tell_done((n_before * (layer + 1) + other + 1) / len(starts))
+            for vector in self.weights.vectors:
+                twins = own_lists[f"twin_{vector}"]
+                for before in self._slabs(layer, start):
+                    compare(before[vector], own[vector], twins, twins, NO_FLOOR, tiles)
+                within(own[vector], twins, tiles)
         found: dict[str, dict[int, Tensor]] = {name: {} for name in self._names()}
-        of_own = {
-            name: empty(len(own[vector].neurons), self.device)
-            for name, vector in self._lists_of_own()
-        }
-        for other in range(layer):
-            before = self._units(other)
-            for name, written, vector, back in self._products():
-                rows = before[written]
-                known = self._known.setdefault((name, other), empty(len(rows.neurons), self.device))
-                floor = self.floor if name.startswith("to") else NO_FLOOR
-                compare(rows, own[vector], known, of_own[back], floor, tiles)
-                found[name][other] = rows.spread(of_layer(known, layer))
-            tell_done(other + 1)
-        for vector in self.weights.vectors:
-            within(own[vector], of_own[f"twin_{vector}"], tiles)
-        for name, vector in self._lists_of_own():
-            found[name][layer] = own[vector].spread(of_own[name])
+        for name, *_ in self._products():
+            for other in range(layer):
+                found[name][other] = of_layer(self._known[name, other], layer)
+        for name in own_names:
+            found[name][layer] = own_lists[name]
         return {
             name: {at: keys.cpu().numpy() for at, keys in by_layer.items()}
             for name, by_layer in found.items()
@@ -168,38 +185,51 @@ class WiringStage(Stage):
             (f"twin_{vector}", vector) for vector in self.weights.vectors
         ]
 
-    def _units(self, layer: int) -> dict[Vector, Units]:
-        if layer in self._held:
-            return self._held[layer]
-        parts: dict[Vector, list[Units]] = {vector: [] for vector in self.weights.vectors}
-        for _, block in self.weights.blocks(layer, self.device):
+    def _slabs(self, layer: int, stop: int | None = None) -> Iterator[Slab]:
+        """The neurons of a layer, or those before `stop`, which is the first of a slab."""
+        end = self.weights.sizes.of_layer(layer) if stop is None else stop
+        for start in range(0, end, self._slab_size):
+            yield self._slab(layer, start)
+
+    def _slab(self, layer: int, start: int) -> Slab:
+        if (layer, start) in self._held:
+            return self._held[layer, start]
+        sizes, vectors = self.weights.sizes, self.weights.vectors
+        stop = min(start + self._slab_size, sizes.of_layer(layer))
+        parts: dict[Vector, list[Units]] = {vector: [] for vector in vectors}
+        for first, block in self.weights.blocks(layer, self.device, start=start, stop=stop):
             for vector, values in block.items():
-                parts[vector].append(Units.of(layer, values))
-        units = {vector: Units.joined(each) for vector, each in parts.items()}
-        if self._n_held is None:
-            self._n_held = self._room() // self._layer_bytes()
+                parts[vector].append(Units.of(layer, values, first))
+        slab = {vector: Units.joined(each) for vector, each in parts.items()}
+        if self._room is None:
+            is_cuda = self.device.type == "cuda"
+            self._room = torch.cuda.mem_get_info(self.device)[0] // 2 if is_cuda else HELD_BYTES
         # The first layers are those that the most units read.
-        if layer < self._n_held:
-            self._held[layer] = units
-        return units
+        if (sum(map(sizes.of_layer, range(layer))) + stop) * self._neuron_bytes <= self._room:
+            self._held[layer, start] = slab
+        return slab
 
-    def _layer_bytes(self) -> int:
-        return 4 * len(self.weights.vectors) * self.weights.d_mlp * self.weights.d_model
+    @property
+    def _slab_size(self) -> int:
+        """The most neurons of a slab."""
+        most = max(1, SLAB_BYTES[self.device.type] // self._neuron_bytes)
+        return min(most, self.weights.d_mlp)
 
-    def _room(self) -> int:
-        if self.device.type == "cuda":
-            return torch.cuda.mem_get_info(self.device)[0] // 2
-        return HELD_BYTES
+    @property
+    def _neuron_bytes(self) -> int:
+        return 4 * len(self.weights.vectors) * self.weights.d_model
 
     def _announce(self, todo: list[int], engine: Engine, progress: Progress) -> None:
         """Say how long it will take, from one tile on a worker; ask if that is above an hour."""
-        weights, n = self.weights, self.weights.d_mlp
-        probe = Probe(self.device, n, weights.d_model)
+        weights = self.weights
+        probe = Probe(self.device, self._slab_size, weights.d_model)
         ((_, per_product),) = engine.map(probe, [0])
         n_kinds = len(weights.vectors) + len(self.reads)
-        seconds = per_product * n**2 * n_kinds * _n_pairs(todo)
+        sizes = [weights.sizes.of_layer(layer) for layer in range(weights.n_layers)]
+        n_products = sum(sizes[layer] * sum(sizes[: layer + 1]) for layer in todo)
+        seconds = per_product * n_products * n_kinds
         progress.note(
-            f"{self.name}: {n * weights.n_layers:,} neurons with each other, about "
+            f"{self.name}: {sum(sizes):,} neurons with each other, about "
             f"{duration(seconds)} of one worker on {self.device.type}"
         )
         ask_if_long(self.name, seconds, progress)
@@ -207,26 +237,26 @@ class WiringStage(Stage):
 
 @dataclass
 class Probe:
-    """Times the products of two layers, on whatever computes it."""
+    """Times the products of n neurons with others, on whatever computes it."""
 
     device: torch.device
-    d_mlp: int
+    n: int
     d_model: int
 
     def compute_unit(self, unit: int) -> float:
         """Seconds per cosine, lists included; `unit` means nothing."""
-        tiles = Tiles(self.d_mlp, self.device)
+        tiles = Tiles(self.n, self.device)
         random = torch.Generator(self.device).manual_seed(0)
-        vectors = torch.randn(self.d_mlp, self.d_model, device=self.device, generator=random)
+        vectors = torch.randn(self.n, self.d_model, device=self.device, generator=random)
         columns = Units.of(1, vectors)
-        some = Units.of(0, vectors[: max(1, tiles.size // self.d_mlp)])
+        some = Units.of(0, vectors[: max(1, tiles.size // self.n)])
         for _ in range(2):  # the first time, libraries are loaded
             started = time.perf_counter()
-            lists = empty(len(some.neurons), self.device), empty(self.d_mlp, self.device)
+            lists = empty(some.n_all, self.device), empty(self.n, self.device)
             compare(some, columns, *lists, NO_FLOOR, tiles)
             lists[0].cpu()  # waits for the GPU
             seconds = time.perf_counter() - started
-        return seconds / (len(some.neurons) * self.d_mlp)
+        return seconds / (len(some.neurons) * self.n)
 
 
 @dataclass

@@ -1,4 +1,4 @@
--- The corpora on which a model's activations are shown, in the order of their names.
+-- The corpora on which a model's activations are shown, the largest first, then by name.
 select *
 from corpora c
 where model = $model
@@ -7,4 +7,4 @@ where model = $model
         where r.model = c.model and r.corpus = c.corpus
             and r.stage = 'activations' and r.status = 'finished'
     )
-order by corpus
+order by n_tokens desc, corpus

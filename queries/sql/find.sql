@@ -32,15 +32,17 @@ measured as (  -- of the cases in which it fires there are two, whose sum has no
     from activation_stats
     where $order = 'frequency'
         and sign_case in ('gate+_in+', 'gate+_in-', 'in+')
-        and ($model is null or model = $model)
-        and ($corpus is null or corpus = $corpus)
+        and (model, corpus) in (
+            select unnest($measured_of::varchar[]), unnest($measured_on::varchar[])
+        )
     group by model, layer, neuron
     union all
     select model, layer, neuron, if($order = 'effect', effect, magnitude)
     from attributions
     where $order in ('effect', 'magnitude')
-        and ($model is null or model = $model)
-        and ($corpus is null or corpus = $corpus)
+        and (model, corpus) in (
+            select unnest($measured_of::varchar[]), unnest($measured_on::varchar[])
+        )
 )
 select
     model, neuron_id, io_class, atypical, functional_role as role,

@@ -1,6 +1,7 @@
 """Entries with experts, through every stage that knows them, and by every reader of ids."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -311,20 +312,37 @@ def test_ids_of_experts_are_taken_wherever_ids_are(
     assert query(copy, "select layer, neuron from descriptions order by all") == [(1, 55), (1, 56)]
 
 
+def test_an_expert_that_is_never_asked_has_wires_and_no_effect(
+    ingested: Path, db: Path, tmp_path: Path, cli: Callable[..., Answer]
+) -> None:
+    """Beside neurons of its layer that have one; its mean post is 0."""
+    copy = Path(shutil.copy(db, tmp_path / "c.duckdb"))
+    shutil.copy(ingested / "texts.txt", tmp_path / "texts.txt")
+    taken(tmp_path, "unasked", ingested / "unasked", ("wiring", "attribution"))
+    counted = (
+        "select count(*), count(*) filter (effect = 0 and magnitude = 0) from attributions "
+        f"where model = 'unasked' and layer = {LAYER} and "
+    )
+    assert query(copy, counted + "neuron < 24") == [(24, 24)]
+    assert query(copy, counted + "neuron >= 120") == [(40, 0)]
+    wired = f"select count(*) > 0 from wires where layer = {LAYER} and neuron < 24"
+    assert query(copy, wired) == [(True,)]
+    subset = ("--neurons", f"{LAYER}.e0.3,{LAYER}.e0.5", "--kind", "zero,mean", "--draws", "2")
+    answer = cli("ablate", "unasked", *subset, "--corpus", "texts", "--db", copy)
+    assert answer.code == 0, answer.err
+    effects = "select min(min), max(max) from ablation_effects where baseline = 'none'"
+    assert query(copy, effects) == [(0, 0)]
+    drawn = "select count(*) from ablation_effects where baseline <> 'none' and max > 0"
+    assert query(copy, drawn)[0][0] > 0
+
+
 def test_what_does_not_know_experts_refuses_them_by_name(
     ingested: Path, db: Path, tmp_path: Path, cli: Callable[..., Answer]
 ) -> None:
     copy = tmp_path / "c.duckdb"
     copy.write_bytes(db.read_bytes())
     at = ("--db", copy)
-    source = str(ingested / "olmoe")
-    for stages in ("wiring", "attribution"):
-        texts = ("--corpus", ingested / "texts.txt")
-        answer = cli("ingest", source, "--alias", "olmoe", "--stages", stages, *texts, *at)
-        assert answer.code == 2
-        assert f"The stage {stages} does not know experts yet" in answer.err
     for command in (
-        ("ablate", "olmoe", "--neurons", "0.1"),
         ("run", "a text", "--model", "olmoe", "--neuron", "0.e1.1"),
         ("verify", "olmoe", "--exemplars", "2"),
     ):

@@ -243,12 +243,35 @@ def test_too_large_to_be_run(
     assert "0.0 GB of memory are free. Use --dtype bfloat16, which takes half." in said
 
 
-def test_a_mixture_of_experts(folders: dict[str, Path], tmp_path: Path, cli: Cli) -> None:
+@pytest.mark.parametrize("model_type", ["mixtral", "olmoe", "qwen2_moe", "qwen3_moe"])
+def test_experts_give_the_rows_of_the_safetensors(
+    model_type: str, texts: Path, tmp_path: Path, cli: Cli
+) -> None:
+    """Of routed experts in stacks, shared ones and dense layers; they are read and not run."""
+    folder = tiny_checkpoints.build(model_type, tmp_path / model_type)
+    tiny_checkpoints.save_tokenizer(folder)
+    file, catalog = write_gguf(folder, tmp_path / "m.gguf"), tmp_path / "c.duckdb"
+    words = ("--db", catalog, "--stages", "weights,vocab,roles")
+    assert cli("ingest", folder, "--alias", "a", *words).code == 0
+    answer = cli("ingest", file, "--alias", "b", "--tokenizer", folder, *words)
+    assert answer.code == 0, answer.err
+    ours, theirs = rows_of(catalog, "b"), rows_of(catalog, "a")
+    assert len(theirs["neurons"]) and len(theirs["router_tokens"])
+    assert_same(ours, theirs, 1e-6)
+    run = ("--stages", "activations", "--corpus", texts, "--db", catalog)
+    refused = cli("ingest", file, "--alias", "b", "--tokenizer", folder, *run)
+    assert refused.code == CheckpointError.exit_code
+    assert "read from a GGUF file and not run" in " ".join(refused.err.split())
+
+
+def test_a_file_that_counts_experts_and_has_none(
+    folders: dict[str, Path], tmp_path: Path, cli: Cli
+) -> None:
     def experts(writer: GGUFWriter) -> None:
         writer.add_uint32("llama.expert_count", 8)
 
     file = write_gguf(folders["llama"], tmp_path / "m.gguf", fields=experts)
-    assert "is a mixture of experts" in refusal(cli, file)
+    assert "has no tensor named model.layers.0." in refusal(cli, file)
 
 
 def test_activations_run_and_verify(

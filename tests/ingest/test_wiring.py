@@ -142,7 +142,8 @@ def check_all(ask: Ask, model: Model) -> None:
 
 
 def of_weights(weights: NeuronVectors) -> Model:
-    blocks = [weights.block(layer, 0, weights.d_mlp) for layer in range(weights.n_layers)]
+    layers = range(weights.n_layers)
+    blocks = [weights.block(layer, 0, weights.sizes.of_layer(layer)) for layer in layers]
     return Model.of(
         [{v: values.double().numpy() for v, values in block.items()} for block in blocks]
     )
@@ -222,7 +223,7 @@ def tiny(model_type: str, folder: Path) -> NeuronVectors:
     return NeuronVectors(open_checkpoint(str(checkpoint)), "folded")
 
 
-@pytest.mark.parametrize("model_type", tiny_checkpoints.DENSE)
+@pytest.mark.parametrize("model_type", tiny_checkpoints.TINY)
 def test_every_list_of_every_family(model_type: str, tmp_path: Path) -> None:
     weights = tiny(model_type, tmp_path)
     check_all(computed(weights, tmp_path / "staged"), of_weights(weights))
@@ -297,9 +298,11 @@ def test_small_tiles_and_layers_that_are_read_again_change_no_list(
     read: list[int] = []
     blocks = NeuronVectors.blocks
 
-    def noted(self: NeuronVectors, layer: int, device: torch.device) -> Iterator[tuple[int, Block]]:
+    def noted(
+        self: NeuronVectors, layer: int, device: torch.device, **of: int
+    ) -> Iterator[tuple[int, Block]]:
         read.append(layer)
-        return blocks(self, layer, device)
+        return blocks(self, layer, device, **of)
 
     monkeypatch.setattr(NeuronVectors, "blocks", noted)
     tiled = computed(weights, tmp_path / "tiled")
@@ -309,6 +312,17 @@ def test_small_tiles_and_layers_that_are_read_again_change_no_list(
         "select * exclude (cosine) from twins order by all",
     ):
         assert whole(sql) == tiled(sql)
+
+
+@pytest.mark.parametrize("model_type", ["qwen2_moe", "qwen3_moe"])
+def test_slabs_that_cut_experts_change_no_list(
+    model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a wider shared expert, and after a dense first layer; nothing is held in memory."""
+    weights = tiny(model_type, tmp_path)
+    monkeypatch.setitem(wiring.SLAB_BYTES, "cpu", 50 * 4 * 3 * weights.d_model)
+    monkeypatch.setattr(wiring, "HELD_BYTES", 0)
+    check_all(computed(weights, tmp_path / "staged"), of_weights(weights))
 
 
 class InterruptedAfter(Silent):

@@ -1,5 +1,6 @@
 """`find`: neurons by token, with what matched, against the same rule in Python."""
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 import catalog
+from catalog.cli.commands.find import command as find_command
 from catalog.errors import NotFoundError, UsageError
+from catalog.sought import Sought
 from catalog.taxonomy import CORPUS_ORDERS
 from catalog.token_sets import TOKEN_SETS
 from tests.support import Answer, query
@@ -112,6 +115,7 @@ def test_several_classes_are_any_of_them(known: Path) -> None:
         ({"token_set": "colours"}, "there is: digits, months, weekdays, quotes"),
         ({"ignore_case": True}, "is about tokens"),
         ({"io_class": ["enrichment", "none"]}, "io_class is 'none'"),
+        ({"io_clas": "enrichment"}, "find takes no io_clas. It takes: model, io_class, "),
     ],
 )
 def test_what_cannot_be_sought_is_refused(known: Path, sought: dict[str, Any], said: str) -> None:
@@ -171,7 +175,7 @@ def test_a_quantity_of_a_corpus_needs_one(known: Path, cli: Callable[..., Answer
 
 @pytest.mark.parametrize("sought", [{"model": "alpha"}, {"token": " again"}, {"role": "entropy"}])
 def test_how_many_there_are_is_known_and_said(
-    known: Path, cli: Callable[..., Answer], sought: dict[str, str]
+    known: Path, cli: Callable[..., Answer], sought: dict[str, Any]
 ) -> None:
     of = catalog.open(known)
     everything = of.find(k=1_000, **sought)
@@ -181,3 +185,22 @@ def test_how_many_there_are_is_known_and_said(
     words = [word for name, value in sought.items() for word in (f"--{name}", value)]
     said = cli("find", *words, "-k", "1", "--db", known).err
     assert (f"There are {len(everything)} such rows" in said) == (len(everything) > 1)
+
+
+@pytest.mark.parametrize("method", [catalog.Catalog.find, catalog.Catalog.facets])
+def test_python_names_and_explains_every_choice(method: Callable[..., object]) -> None:
+    declared = inspect.signature(Sought).parameters
+    shown = inspect.signature(method).parameters
+    assert list(shown) == ["self", *declared]
+    assert all(shown[name] == declared[name] for name in declared)
+    explained = re.findall(r"^    (\w[\w, ]*): ", inspect.getdoc(method) or "", re.MULTILINE)
+    names = [name for line in explained for name in line.split(", ")]
+    assert [name for name in names if name != "UsageError"] == list(declared)
+
+
+def test_an_option_for_every_choice() -> None:
+    own = {"list_file", "output", "format_name", "max_rows", "columns", "force"}
+    own |= {"db", "wait_s", "memory"}
+    of_python = {"first_layer", "last_layer", "neurons", "skip"}
+    options = {each.name for each in find_command.params} - own
+    assert options == set(inspect.signature(Sought).parameters) - of_python

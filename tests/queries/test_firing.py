@@ -82,3 +82,22 @@ def test_a_token_in_no_context_is_told_pieces_near_it(
         catalog.open(measured / "c.duckdb").firing("xyzzy")
     answer = cli("firing", " the", "--model", "beta", "--db", known)
     assert (answer.code, "beta has no corpus in the catalog" in answer.err) == (3, True)
+
+
+def test_a_column_that_is_not_there_is_refused_before_the_model_is_looked_for(
+    db: Path, cli: Callable[..., Answer]
+) -> None:
+    """The catalog names a checkpoint that is nowhere: it is not asked for."""
+    told = ("--model", "alpha", "--db", db)
+    answer = cli("firing", " the", *told, "--columns", "neuron_id,functional_role")
+    assert answer.code == 2
+    said = " ".join(answer.err.split())
+    assert "no column 'functional_role' here. Did you mean role? There is: neuron_id, " in said
+    for mode, near in (
+        ((), "no column 'rol' here. Did you mean role?"),
+        (("--neuron", "28.4737"), "There is: position, token, gate, in, post."),
+        (("--attribute", " x"), "There is: neuron_id, effect, magnitude, io_class, role."),
+        (("--ablate", "28.4737"), "There is: position, token, next_token, p_clean, "),
+    ):
+        answer = cli("run", "some words", *mode, *told, "--columns", "rol")
+        assert (answer.code, near in " ".join(answer.err.split())) == (2, True), answer.err

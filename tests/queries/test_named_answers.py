@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from scipy.stats import binomtest
 
 import catalog
 from catalog.errors import NotFoundError, UsageError
@@ -26,7 +27,7 @@ from catalog.store.writing import (
 from catalog.taxonomy import DIRECTIONS, Direction, Sign, Vector
 from tests import synthetic
 from tests.queries.test_named_queries import GIVEN
-from tests.support import Answer
+from tests.support import Answer, query
 
 # (cos_gate_in, cos_gate_out, cos_in_out), functional role, vocab_kurtosis
 NEURONS = {
@@ -300,3 +301,38 @@ def test_unknown_model_of_a_query_is_refused(known: Path, cli: Callable[..., Ans
     answer = cli("query", "classes", "-p", "model=alpa", "--db", known)
     assert (answer.code, answer.out) == (3, "")
     assert "Did you mean alpha?" in answer.err
+
+
+@pytest.mark.parametrize("strongest", [1, 4])
+def test_what_predicts_next_ranks_by_the_share_that_is_certain(
+    measured: Path, strongest: int
+) -> None:
+    path = measured / "c.duckdb"
+    written = set(
+        query(
+            path,
+            "select layer, neuron, sign, token from top_tokens "
+            "where vector = 'out' and basis = 'unembed' and rank <= 16",
+        )
+    )
+    cases: dict[tuple[str, str], list[tuple[int, bool]]] = {}
+    for layer, neuron, case, rank, post, after in query(
+        path,
+        "select layer, neuron, sign_case, rank, post, next_token from exemplars "
+        "where next_token is not null",
+    ):
+        hit = (layer, neuron, "+" if post > 0 else "-", after) in written
+        cases.setdefault((f"{layer}.{neuron}", case), []).append((rank, hit))
+    expected = {
+        key: (sum(hit for _, hit in ranked), len(ranked))
+        for key, ranked in cases.items()
+        if any(hit for rank, hit in ranked if rank <= strongest)
+    }
+    rows = _answer(path, "predicts_next", f"strongest={strongest}", "top=16", "k=100000")
+    found = {(r["neuron_id"], r["sign_case"]): (r["n_exemplars"], r["n_compared"]) for r in rows}
+    assert found == expected and len(expected) > 10
+    for row in rows:
+        interval = binomtest(row["n_exemplars"], row["n_compared"]).proportion_ci(0.95, "wilson")
+        assert row["at_least"] == pytest.approx(interval.low, abs=1e-4)
+    certain = [row["at_least"] for row in rows]
+    assert certain == sorted(certain, reverse=True)

@@ -1,6 +1,7 @@
 """One neuron's record, and its canonical reading."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,31 @@ def test_the_record_has_what_the_views_have(record: NeuronRecord) -> None:
     first = record.cases["gate+_in+"].exemplars[0]
     assert "".join(first.window_tokens) == first.text == "Once again the 界 was \n naïve."
     assert len(first.window_tokens) == len(first.window_post)
+
+
+def test_without_a_corpus_the_largest_is_taken_and_said(
+    measured: Path, tmp_path: Path, cli: Callable[..., Answer]
+) -> None:
+    db = Path(shutil.copy(measured / "c.duckdb", tmp_path / "c.duckdb"))
+    texts = tmp_path / "a.txt"
+    texts.write_text("the end of several words")
+    told = ("--corpus", texts, "--corpus-name", "a-small-one", "--alias", "tiny")
+    assert cli("ingest", measured / "model", "--weights", "raw", *told, "--db", db).code == 0
+    opened = catalog.open(db)
+    assert opened.corpora("tiny") == ["web", "a-small-one"]
+    shown, asked = opened.neuron("0.3"), opened.neuron("0.3", corpus="a-small-one")
+    for record, name, other in ((shown, "web", "a-small-one"), (asked, "a-small-one", "web")):
+        assert record.corpus is not None and record.corpus.corpus == name
+        assert record.other_corpora == [other]
+    said = cli("show", "0.3", "--db", db).out
+    assert "Activations on web" in said
+    assert "Its other corpora, shown with --corpus: a-small-one." in said
+    taken = "Of its corpora the largest is read, web; there is also: a-small-one."
+    assert taken in opened.compare("0.3", "1.2").notes
+    assert taken in opened.firing("e", k=1).notes
+    assert taken in opened.top("the end", k=1).notes
+    assert taken not in opened.firing("e", k=1, corpus="web").notes
+    assert taken not in opened.compare("0.3", "1.2", corpus="web").notes
 
 
 def test_a_model_without_activations_has_none(known: Path) -> None:

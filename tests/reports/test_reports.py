@@ -18,6 +18,7 @@ from catalog.queries.records import NeuronRecord, RoleCutoffs, SignCase, TopToke
 from catalog.reports import NotebookNeuron, report
 from catalog.reports.blocks import SHOWN_PER_CASE, Cases
 from catalog.reports.html import SHADES, STYLESHEET, fragment
+from catalog.reports.summary import observed_role
 from catalog.reports.terminal import Page
 from catalog.store.handle import Handle
 from catalog.taxonomy import SIGNS, Basis, Sign
@@ -308,3 +309,41 @@ def test_a_neuron_without_a_gate_is_reported_without_one(
     assert "gate" not in answer.out and "cos_in_out" in answer.out
     beside = cli("compare", "alpha:28.4737", "beta:0.0", "--format", "csv", "--db", plain)
     assert "cos_gate_in" in beside.out
+
+
+@pytest.mark.parametrize(
+    ("role", "cos_gate_in", "means", "extremes", "said"),
+    [
+        ("prediction", 0.5, (0.4, -0.1), (6.0, -3.0), None),
+        ("other", 0.5, (-0.4, -0.1), (6.0, -3.0), None),
+        ("prediction", 0.5, (-0.4, -0.1), (-6.0, -3.0), "suppression."),
+        ("suppression", -0.5, (-0.4, -0.1), (6.0, -3.0), "suppression too,"),
+        ("suppression", 0.5, (-0.4, -0.1), (6.0, -3.0), "prediction,"),
+    ],
+)  # fmt: skip
+def test_a_role_that_activations_contradict_is_told_with_numbers(
+    record: NeuronRecord,
+    role: str,
+    cos_gate_in: float,
+    means: tuple[float, float],
+    extremes: tuple[float, float],
+    said: str | None,
+) -> None:
+    neuron = replace(record.neuron, functional_role=role, cos_gate_in=cos_gate_in)
+    cases = dict(record.cases)
+    for case, mean, extreme in zip(("gate+_in+", "gate+_in-"), means, extremes, strict=True):
+        statistics = replace(
+            cases[case].statistics, frequency=0.25, mean_post=mean, extreme_post=extreme
+        )
+        cases[case] = replace(cases[case], statistics=statistics)
+    found = observed_role(replace(record, neuron=neuron, cases=cases))
+    if said is None:
+        assert found is None
+        return
+    numbers = (
+        "where the gate is open (gate+ in+ at 25% of positions with mean post -0.4, gate+ in- at "
+        "25% of positions with mean post -0.1)"
+    )
+    assert found is not None and f"less than 0 {numbers}: as observed it would be {said}" in found
+    turned = "strongest positions are of the other sign (gate+ in+, post up to +6): they are fewer"
+    assert (turned in found) == said.endswith(",")

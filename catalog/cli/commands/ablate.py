@@ -121,6 +121,9 @@ def command(
     from catalog.ingest.ablation.subsets import SubsetSpec
     from catalog.ingest.corpus.spec import CorpusSpec
 
+    if output.columns:
+        none = catalog.query("ablation_table", ablation="")
+        output.require_columns(none.arrow().column_names)
     ids = tuple(each.strip() for each in (neurons or "").split(",") if each.strip())
     subsets = [
         *(SubsetSpec(io_class=each, typical=typical) for each in io_classes),
@@ -156,7 +159,7 @@ def _print(
         for each in outcome.ids
     ]
     rows = pa.concat_tables(found)
-    if not output.is_for_people:
+    if output.columns or not output.is_for_people:
         output.write(Rows(rows))
         return
     output.write(Rows(rows.drop_columns(["model", "corpus", "metric", "n_positions"])))

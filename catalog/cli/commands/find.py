@@ -9,17 +9,7 @@ from catalog.cli.messages import note
 from catalog.cli.options import COUNT, layers, model_option, reading_options
 from catalog.cli.output import Output, output_options
 from catalog.neuron_id import LONGEST_LIST, listed_neurons
-from catalog.taxonomy import (
-    BASIS_CHOICES,
-    CORPUS_ORDERS,
-    FUNCTIONAL_ROLES,
-    IO_CLASSES,
-    ORDERS,
-    SIGNS,
-    TOKEN_ORDERS,
-    VECTORS,
-)
-from catalog.token_sets import TOKEN_SETS
+from catalog.sought import CHOICES
 
 
 @click.command("find")
@@ -27,14 +17,14 @@ from catalog.token_sets import TOKEN_SETS
 @click.option(
     "--class",
     "io_class",
-    type=click.Choice(IO_CLASSES),
+    type=click.Choice(CHOICES["io_class"]),
     multiple=True,
     help="IO class at 0.5; given several times, any of them.",
 )
 @click.option("--atypical/--typical", default=None, help="Only those; by default both.")
 @click.option(
     "--role",
-    type=click.Choice(FUNCTIONAL_ROLES),
+    type=click.Choice(CHOICES["role"]),
     multiple=True,
     help="Functional role; given several times, any of them.",
 )
@@ -61,16 +51,20 @@ from catalog.token_sets import TOKEN_SETS
 @click.option(
     "--set",
     "token_set",
-    type=click.Choice(tuple(TOKEN_SETS)),
+    type=click.Choice(CHOICES["token_set"]),
     multiple=True,
     help="Top tokens of a named set.",
 )
 @click.option("--ignore-case", is_flag=True, help="Of tokens, sets and the regular expression.")
-@click.option("--vector", type=click.Choice(VECTORS), help="Whose top tokens; by default any.")
-@click.option("--sign", type=click.Choice(SIGNS), help="Towards or away from; by default either.")
+@click.option(
+    "--vector", type=click.Choice(CHOICES["vector"]), help="Whose top tokens; by default any."
+)
+@click.option(
+    "--sign", type=click.Choice(CHOICES["sign"]), help="Towards or away from; by default either."
+)
 @click.option(
     "--basis",
-    type=click.Choice(BASIS_CHOICES),
+    type=click.Choice(CHOICES["basis"]),
     default="unembed",
     show_default=True,
     help="Top tokens in W_U or in W_E, or both.",
@@ -78,13 +72,13 @@ from catalog.token_sets import TOKEN_SETS
 @click.option("--describes", metavar="TEXT", help="In any of its descriptions; case is ignored.")
 @click.option(
     "--order",
-    type=click.Choice((*ORDERS, *CORPUS_ORDERS, *TOKEN_ORDERS)),
+    type=click.Choice(CHOICES["order"]),
     help="What comes first: the largest, skew and cosines by magnitude, names from the end of the "
     "alphabet. frequency is that of firing, effect and magnitude are of the attribution, each on a "
     "corpus. By default kurtosis; with tokens, the most of them, then the best rank.",
 )
 @click.option("--smallest", is_flag=True, help="The smallest first, names in alphabetical order.")
-@click.option("--corpus", help="Of an order that needs one; may be left out where there is one.")
+@click.option("--corpus", help="Of an order that needs one; by default the largest.")
 @click.option(
     "-k",
     "k",

@@ -18,7 +18,9 @@ from catalog.cli.output import Output, output_options
 @click.command("firing")
 @click.argument("token")
 @model_option
-@click.option("--corpus", metavar="NAME", help="Whose contexts are read.")
+@click.option(
+    "--corpus", metavar="NAME", help="Whose contexts are read; by default the largest corpus."
+)
 @click.option("-k", "k", type=COUNT, default=20, show_default=True, help="How many neurons.")
 @click.option(
     "--max-tokens",
@@ -59,4 +61,7 @@ def command(
     Example:
       catalog firing " return" --corpus demo
     """
+    from catalog.queries.firing import COLUMNS
+
+    output.require_columns(COLUMNS)
     output.write(catalog.firing(token, model, corpus, k, max_tokens, device, dtype, checkpoint))

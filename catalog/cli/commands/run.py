@@ -62,7 +62,9 @@ from catalog.taxonomy import TEXT_ORDERS
 @click.option(
     "--layer", "layers", callback=layer_range, metavar="N|N-M", help="Neurons of these layers only."
 )
-@click.option("--corpus", metavar="NAME", help="The corpus that says what is unusual.")
+@click.option(
+    "--corpus", metavar="NAME", help="The corpus that says what is unusual; by default the largest."
+)
 @device_option
 @click.option(
     "--dtype",

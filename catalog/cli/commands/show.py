@@ -13,7 +13,11 @@ from catalog.errors import Option, UsageError
 @click.command("show")
 @click.argument("neuron")
 @model_option
-@click.option("--corpus", metavar="NAME", help="Which corpus its activations are shown on.")
+@click.option(
+    "--corpus",
+    metavar="NAME",
+    help="Which corpus its activations are shown on; by default the largest.",
+)
 @click.option(
     "--canonical",
     is_flag=True,

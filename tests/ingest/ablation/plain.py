@@ -1,7 +1,7 @@
 """Ablations and attributions by a plain loop: one context at a time, weights by their names.
 
-Nothing of the project is used but the tensors' names in a Llama checkpoint, what is asked for, and
-which positions count.
+Nothing of the project is used but the tensors' names in a Llama checkpoint, or in one with experts,
+what is asked for, and which positions count.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +19,11 @@ from transformers import AutoModelForCausalLM
 from catalog.ingest.ablation.arms import Ablation
 from catalog.ingest.activations.contexts import CountingRule
 
-Where = Callable[[int, Tensor, Tensor], Tensor]
-"""From layer, gate [t, n] and post [t, n] to where post is replaced, [t, n]."""
+Where = Callable[[int, slice, Tensor, Tensor], Tensor]
+"""From layer, neurons in it, gate and post [t, n], to where post is replaced, [t, n]."""
+
+Edit = Callable[[slice, Tensor, Tensor], Tensor]
+"""From neurons of a layer, gate and post [t, n], to what is written instead of post."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Plain:
         scale: list[Tensor] = []
         handles = []
         for at, layer in enumerate(layers):
-            handles.append(layer.mlp.register_forward_hook(self._mlp(at, counted, where, value)))
+            handles += written_by(layer.mlp, self._replaced(at, counted, where, value))
         handles.append(
             self.model.model.norm.register_forward_pre_hook(
                 lambda _, inputs: scale.append(inputs[0][0].double())
@@ -69,21 +72,17 @@ class Plain:
                 found[2, t] = 1 + (logits[t] > target).sum()
         return found
 
-    def _mlp(self, at: int, counted: ndarray, where: Where | None, value: Any) -> Any:
-        def hook(mlp: Any, inputs: tuple[Tensor], _: Tensor) -> Tensor:
-            x = inputs[0][0]
-            gate = x @ mlp.gate_proj.weight.T
-            post = torch.nn.functional.silu(gate) * (x @ mlp.up_proj.weight.T)
-            if where is not None:
-                replaced = where(at, gate, post) & torch.from_numpy(counted)[:, None]
-                new = torch.zeros(post.shape[1])
-                if value is not None and at in value:
-                    new = torch.from_numpy(value[at])
-                post = torch.where(replaced, new, post)
-            written: Tensor = post @ mlp.down_proj.weight.T
-            return written[None]
+    def _replaced(self, at: int, counted: ndarray, where: Where | None, value: Any) -> Edit:
+        def edit(own: slice, gate: Tensor, post: Tensor) -> Tensor:
+            if where is None:
+                return post
+            replaced = where(at, own, gate, post) & torch.from_numpy(counted)[:, None]
+            new = torch.zeros(post.shape[1])
+            if value is not None and at in value:
+                new = torch.from_numpy(value[at])[own]
+            return torch.where(replaced, new, post)
 
-        return hook
+        return edit
 
     def effects(
         self,
@@ -96,14 +95,15 @@ class Plain:
         """Effects of an ablation in every context, ablated minus clean."""
         signs = {"+": 1, "-": -1}
 
-        def where(layer: int, gate: Tensor, post: Tensor) -> Tensor:
+        def where(layer: int, own: slice, gate: Tensor, post: Tensor) -> Tensor:
             chosen = torch.zeros(post.shape, dtype=torch.bool)
-            if layer in asked.subset.neurons:
-                chosen[:, asked.subset.neurons[layer].tolist()] = True
+            for neuron in asked.subset.neurons.get(layer, ()):
+                if own.start <= neuron < own.stop:
+                    chosen[:, neuron - own.start] = True
             if asked.gate_sign is not None:
                 chosen &= gate.sign() == signs[asked.gate_sign]
             if asked.post_sign is not None:
-                canonical = torch.where(torch.from_numpy(flipped[layer]), -post, post)
+                canonical = torch.where(torch.from_numpy(flipped[layer])[own], -post, post)
                 chosen &= canonical.sign() == signs[asked.post_sign]
             return chosen
 
@@ -121,24 +121,16 @@ class Plain:
         """effect and magnitude by autograd, in the model's precision."""
         layers = self.model.model.layers
         self.model.requires_grad_(False)
-        found = np.zeros((2, len(layers), self.model.config.intermediate_size))
+        sizes = [n_neurons(layer.mlp) for layer in layers]
+        found = np.zeros((2, len(layers), max(sizes)))
         n_scored = 0
         for tokens in contexts:
-            posts: list[Tensor] = []
-
-            def compute(
-                mlp: Any, inputs: tuple[Tensor], _: Tensor, seen: list[Tensor] = posts
-            ) -> Tensor:
-                x = inputs[0]
-                post = nn.functional.silu(x @ mlp.gate_proj.weight.T) * (x @ mlp.up_proj.weight.T)
-                if not post.requires_grad:
-                    post.requires_grad_(True)
-                post.retain_grad()
-                seen.append(post)
-                written: Tensor = post @ mlp.down_proj.weight.T
-                return written
-
-            handles = [each.mlp.register_forward_hook(compute) for each in layers]
+            posts: list[tuple[int, slice, Tensor]] = []
+            handles = [
+                handle
+                for at, each in enumerate(layers)
+                for handle in written_by(each.mlp, remembering(at, posts))
+            ]
             ids = torch.from_numpy(tokens.astype(np.int64))
             logits = self.model(ids[None]).logits[0]
             for handle in handles:
@@ -148,8 +140,65 @@ class Plain:
             n_scored += len(scored)
             if scored:
                 sum(-logits[t].log_softmax(-1)[ids[t + 1]] for t in scored).backward()
-                for layer, post in enumerate(posts):
+                for layer, own, post in posts:
                     assert post.grad is not None
-                    product = (post * post.grad)[0].detach().double().numpy()[counted]
-                    found[:, layer] += -product.sum(0), np.abs(product).sum(0)
+                    product = (post * post.grad).detach().double().numpy()[counted]
+                    found[:, layer, own] += -product.sum(0), np.abs(product).sum(0)
         return found / n_scored
+
+
+def remembering(at: int, posts: list[tuple[int, slice, Tensor]]) -> Edit:
+    """Leaves post as it is, and in `posts`, with its gradient to come."""
+
+    def edit(own: slice, _: Tensor, post: Tensor) -> Tensor:
+        if not post.requires_grad:
+            post.requires_grad_(True)
+        post.retain_grad()
+        posts.append((at, own, post))
+        return post
+
+    return edit
+
+
+def n_neurons(mlp: Any) -> int:
+    """Neurons of a layer, those of all its experts."""
+    if not hasattr(mlp, "experts"):
+        return int(mlp.up_proj.weight.shape[0])
+    n_experts, _, d_expert = mlp.experts.down_proj.shape
+    shared = getattr(mlp, "shared_expert", None)
+    return int(n_experts * d_expert) + (n_neurons(shared) if shared is not None else 0)
+
+
+def written_by(mlp: Any, edit: Edit, first: int = 0) -> list[Any]:
+    """Hooks that compute an MLP, or all experts of a layer, anew, from the edited post."""
+
+    def of_mlp(mlp: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        x = inputs[0].flatten(0, -2)
+        gate = x @ mlp.gate_proj.weight.T
+        post = nn.functional.silu(gate) * (x @ mlp.up_proj.weight.T)
+        post = edit(slice(first, first + post.shape[1]), gate, post)
+        written: Tensor = post @ mlp.down_proj.weight.T
+        return written.view_as(output)
+
+    def of_experts(experts: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> Tensor:
+        x, asked, weights = inputs
+        n_experts, _, d_expert = experts.down_proj.shape
+        reads = [experts.gate_up_proj[e].split(d_expert) for e in range(n_experts)]
+        gate, x_in = (torch.cat([x @ w[at].T for w in reads], 1) for at in range(2))
+        post = edit(slice(0, n_experts * d_expert), gate, nn.functional.silu(gate) * x_in)
+        written = []
+        for t in range(len(x)):
+            of_asked = [
+                weight * (experts.down_proj[e] @ post[t, e * d_expert : (e + 1) * d_expert])
+                for e, weight in zip(asked[t].tolist(), weights[t], strict=True)
+            ]
+            written.append(torch.stack(of_asked).sum(0))
+        return torch.stack(written).view_as(output)
+
+    if not hasattr(mlp, "experts"):
+        return [mlp.register_forward_hook(of_mlp)]
+    handles = [mlp.experts.register_forward_hook(of_experts)]
+    if getattr(mlp, "shared_expert", None) is not None:
+        n_routed = n_neurons(mlp) - n_neurons(mlp.shared_expert)
+        handles += written_by(mlp.shared_expert, edit, n_routed)
+    return handles

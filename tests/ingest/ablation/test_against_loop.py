@@ -14,7 +14,7 @@ from catalog.ingest.ablation.effects import EffectState
 from catalog.ingest.ablation.readout import scored_positions
 from tests import tiny_checkpoints
 from tests.ingest.ablation.orders import D_MLP, RULE, SUBSETS, ablation, contexts, make_job
-from tests.ingest.ablation.plain import Plain
+from tests.ingest.ablation.plain import Plain, n_neurons
 from tests.tiny_checkpoints import N_LAYERS
 
 READER = contexts(16)
@@ -37,6 +37,37 @@ CASES: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoints.build("llama", tmp_path_factory.mktemp("tiny") / "model")
+
+
+OF_EXPERTS: list[dict[str, Any]] = [{"kind": "mean"}, {"gate_sign": "-", "post_sign": "+"}]
+
+
+@pytest.mark.parametrize("family", ["qwen2_moe", "qwen3_moe", "mixtral"])
+@pytest.mark.parametrize("case", OF_EXPERTS, ids=str)
+def test_effects_of_experts_are_those_of_the_loop(
+    family: str, case: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of routed experts, of a wider shared one, and of dense layers; where an expert is not asked
+    its neurons do nothing, ablated or not."""
+    folder = tiny_checkpoints.build(family, tmp_path / "model")
+    plain = Plain.load(folder)
+    sizes = [n_neurons(layer.mlp) for layer in plain.model.model.layers]
+    rng = np.random.default_rng(5)
+    means = {at: rng.normal(size=n).astype(np.float32) for at, n in enumerate(sizes)}
+    flipped = {at: rng.random(n) < 0.5 for at, n in enumerate(sizes)}
+    everywhere = {at: np.arange(at, n, 3, dtype=np.int32) for at, n in enumerate(sizes)}
+    last = {1: np.arange(sizes[1] - 12, sizes[1], dtype=np.int32)}
+    asked = [ablation(subset, **case) for subset in (everywhere, last)]
+    job = make_job(folder, READER, asked, means=means, flipped=flipped)
+    work = job.open(READER)
+    expected = [plain.effects(each, READER.contexts, RULE, means, flipped) for each in asked]
+    assert all(np.nanmax(np.abs(each[0])) > 1e-4 for each in expected[0])
+    for unit in range(len(job.units)):
+        found = work.found(work.batch(unit))
+        for effects, wanted in zip(found.of_arms, expected, strict=True):
+            places = zip(found.scored.contexts, found.scored.positions, strict=True)
+            there = np.stack([wanted[context][:, position] for context, position in places], 1)
+            assert np.nanmax(np.abs(effects - there)) <= 2e-5
 
 
 def by_loop(plain: Plain, asked: Ablation) -> list[ndarray]:
@@ -91,7 +122,7 @@ IMAGES = {
 """Classes of models that transformers does not load as causal ones."""
 
 
-@pytest.mark.parametrize("family", tiny_checkpoints.DENSE)
+@pytest.mark.parametrize("family", tiny_checkpoints.TINY)
 def test_every_family_starts_later_and_emits_its_own_logits(family: str, tmp_path: Path) -> None:
     """A pass from a later layer is the clean pass; logits are those of the whole causal model, its
     caps and scales included."""

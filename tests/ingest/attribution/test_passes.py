@@ -68,10 +68,28 @@ def state(work: OpenAttributionPass) -> AttributionState:
 def test_values_are_those_of_the_loop(folder: Path, state: AttributionState) -> None:
     expected = Plain(Plain.load(folder).model.double()).attributions(READER.contexts, RULE)
     for layer in range(N_LAYERS):
-        rows = state.table(layer)
+        rows = state.table(layer, D_MLP)
         for at, name in enumerate(("effect", "magnitude")):
             assert rows[name].to_numpy() == pytest.approx(expected[at, layer], rel=1e-3, abs=1e-6)
         assert rows["neuron"].to_pylist() == list(range(D_MLP))
+
+
+@pytest.mark.parametrize("family", ["qwen2_moe", "qwen3_moe", "mixtral"])
+def test_values_of_experts_are_those_of_the_loop(family: str, tmp_path: Path) -> None:
+    """0 where an expert is not asked; the gradient also goes through later layers' routers."""
+    folder = tiny_checkpoints.build(family, tmp_path / "model")
+    asked = job(folder)
+    state = read(asked.open(READER))
+    model = Plain.load(folder).model.double()
+    model.set_experts_implementation("eager")  # the grouped one knows no float64
+    expected = Plain(model).attributions(READER.contexts, RULE)
+    for layer in range(N_LAYERS):
+        rows = asked.tables(state, layer)["attribution"]
+        n = asked.weights.sizes.of_layer(layer)
+        assert rows["neuron"].to_pylist() == list(range(n))
+        for at, name in enumerate(("effect", "magnitude")):
+            wanted = expected[at, layer, :n]
+            assert rows[name].to_numpy() == pytest.approx(wanted, rel=1e-3, abs=1e-6)
 
 
 def test_it_ranks_neurons_like_their_true_ablations(folder: Path, state: AttributionState) -> None:
@@ -124,6 +142,6 @@ def test_a_gradient_that_is_not_finite_gives_null(work: OpenAttributionPass) -> 
     state = work.job.empty_state()
     state.n_scored = 2
     state.add(1, np.array([[1.0, np.nan, 3.0]] * 2).repeat(16, 1), np.ones((2, 48)))
-    rows = state.table(1)
+    rows = state.table(1, D_MLP)
     assert rows["effect"].to_pylist() == [1.0] * 16 + [None] * 16 + [3.0] * 16
     assert rows["magnitude"].null_count == 16
