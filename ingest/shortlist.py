@@ -31,8 +31,8 @@ _MORE: Final = 1 + 1e-3
 _GROUP: Final = 24
 """Columns of a group."""
 
-_MOST: Final = 1024
-"""Tokens of a row's list: beyond it, or beyond 4 k, comparing all of them is as good."""
+_MOST: Final = 512
+"""Groups in which a row's tokens may lie: beyond it, or beyond 4 k, all tokens are compared."""
 
 _ROWS = 4096
 
@@ -139,9 +139,8 @@ def shortlist(
     widest = bounds.widest(tokens)
     bar = _less(_less(ranked, rounding) - 2 * widest, 2 * rounding)
     bar = torch.where(readable & bounds.in_range, bar, torch.inf)
-    pairs, values = _reaching(scores, groups, bar, sign)
-    few = torch.bincount(pairs.rows, minlength=len(scores)) <= max(_MOST, 4 * k)
-    pairs, values = pairs.kept(few[pairs.rows]), values[few[pairs.rows]]
+    few = (groups.largest >= bar.to(scores.dtype)[:, None]).sum(1) <= max(_MOST, 4 * k)
+    pairs, values = _reaching(scores, groups, torch.where(few, bar, torch.inf), sign)
     own = bounds.of_pairs(tokens, pairs)
     there = pairs.table(len(scores), k)
     least = torch.full(there.shape, -torch.inf, dtype=torch.float64, device=scores.device)

@@ -140,8 +140,8 @@ def test_more_near_ties_than_a_list_holds_are_compared_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shortlist, "_MOST", 20)
-    made = Made(0, 16, 300, ["all alike"])
-    made.listed = torch.arange(1, 300)
+    made = Made(0, 16, 1200, ["all alike"])
+    made.listed = torch.arange(1, 1200)
     for dtype in DTYPES:
         found = VocabularyBasis(made.tokens, made.listed, dtype).extremes(made.w, K)
         for top in found:
