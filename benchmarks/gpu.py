@@ -272,8 +272,9 @@ PARTS: Final[dict[str, Callable[[Measuring], Iterator[Row]]]] = {
 
 
 def made_catalog(path: Path, device: str, max_tokens: int) -> catalog.Catalog:
-    """The demo with all that is checked, computed on one device; made once."""
-    if not path.exists():
+    """The demo with all that is checked, computed on one device; what was interrupted goes on."""
+    whole = path.with_suffix(".whole")
+    if not whole.exists():
         handle = Handle(path)
         stages = ("weights", "vocab", "wiring", "activations", "attribution")
         corpus = CorpusSpec("demo", max_tokens=max_tokens)
@@ -281,7 +282,11 @@ def made_catalog(path: Path, device: str, max_tokens: int) -> catalog.Catalog:
         request = IngestRequest(handle, "demo", "demo", stages=stages, corpus=corpus, **given)
         ingest(request, Silent())
         subset = SubsetSpec(neurons=("1.7", "2.8", "3.9"))
-        ablate(AblateRequest(handle, "demo", [subset], n_draws=1, **given), Silent())
+        ablate(
+            AblateRequest(handle, "demo", [subset], baselines=("layer",), n_draws=1, **given),
+            Silent(),
+        )
+        whole.touch()
     return catalog.open(path)
 
 

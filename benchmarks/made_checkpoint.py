@@ -59,7 +59,7 @@ def checkpoint_of_shape(
         shard = f"model-{number + 1:05d}-of-{n_layers + 1:05d}.safetensors"
         save_file(tensors, folder / shard)
         weight_map |= dict.fromkeys(tensors, shard)
-    index.write_text(json.dumps({"weight_map": weight_map}))
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return folder
 
 
