@@ -278,19 +278,27 @@ def made_catalog(path: Path, device: str, max_tokens: int) -> catalog.Catalog:
         handle = Handle(path)
         stages = ("weights", "vocab", "wiring", "activations", "attribution")
         corpus = CorpusSpec("demo", max_tokens=max_tokens)
-        given = {"device": device, "dtype": "float32"}
-        request = IngestRequest(handle, "demo", "demo", stages=stages, corpus=corpus, **given)
-        ingest(request, Silent())
-        subset = SubsetSpec(neurons=("1.7", "2.8", "3.9"))
-        ablate(
-            AblateRequest(handle, "demo", [subset], baselines=("layer",), n_draws=1, **given),
-            Silent(),
+        request = IngestRequest(
+            *(handle, "demo", "demo"),
+            stages=stages,
+            corpus=corpus,
+            device=device,
+            dtype="float32",
         )
+        ingest(request, Silent())
+        ablated = AblateRequest(
+            *(handle, "demo", [SubsetSpec(neurons=("1.7", "2.8", "3.9"))]),
+            baselines=("layer",),
+            n_draws=1,
+            device=device,
+            dtype="float32",
+        )
+        ablate(ablated, Silent())
         whole.touch()
     return catalog.open(path)
 
 
-def difference(check: Check, ours: np.ndarray, theirs: np.ndarray) -> float:  # type: ignore[type-arg]
+def difference(check: Check, ours: np.ndarray, theirs: np.ndarray) -> float:
     """The largest one, of 1 or of the number; of tokens the share that is not the same."""
     if ours.shape != theirs.shape or (np.isnan(ours) != np.isnan(theirs)).any():
         return math.inf

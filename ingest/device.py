@@ -1,5 +1,8 @@
 """Where to compute, and in which dtype a model runs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from catalog.errors import EnvironmentFault, Option
@@ -34,7 +37,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     """
     if device.type == "cpu" and torch.backends.mkldnn.is_available():
         # Asked for by name, because older versions of torch do not say.
-        can = getattr(torch.cpu, "get_capabilities", dict)()
+        can: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         if can.get("amx_bf16", False) and can.get("amx_tile", False):
             return torch.bfloat16
     return torch.float32

@@ -185,7 +185,8 @@ def dots(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that such matrices are in beta
         where = torch.sparse_csr_tensor(ends, pairs.columns, nothing, (len(w), len(vectors)))
-        return torch.sparse.sampled_addmm(where, w, vectors.T, beta=0.0).values()
+        found: Tensor = torch.sparse.sampled_addmm(where, w, vectors.T, beta=0.0).values()
+    return found
 
 
 def _gathered_dots(

@@ -64,7 +64,8 @@ class Made:
     @property
     def readable(self) -> Tensor:
         norms = torch.linalg.vector_norm(self.w.double(), dim=1)
-        return norms.isfinite() & (norms > 0)
+        readable: Tensor = norms.isfinite() & (norms > 0)
+        return readable
 
 
 def by_dots(made: Made, sign: int) -> TopTokens:
