@@ -20,6 +20,8 @@ from catalog.ingest.device import pick_device, pick_dtype
 from catalog.ingest.neuron_vectors import NeuronVectors
 
 RULE = CountingRule((), skip_first=True)
+ABLATED = ("zero", "mean", "gate+")
+TARGETS = {"ablation": 1.15, "attribution": 1.3}
 
 
 @click.command()
@@ -44,23 +46,40 @@ def main(
     """Measure on random tokens: the time depends on their number alone."""
     torch.set_num_threads(threads)
     show_machine(threads)
-    weights = NeuronVectors(open_checkpoint(source), "raw")
-    where = pick_device(device)
-    of_pass = pick_dtype(dtype, where)
-    rng = np.random.default_rng(0)
-    tokens = {
-        at: rng.integers(0, weights.d_vocab, length).astype(np.int32) for at in range(n_contexts)
-    }
-    lengths = np.full(n_contexts, length, np.int32)
-    contexts = HeldContexts(lengths, tokens)
-    common = (weights, where, of_pass, "random tokens", lengths, RULE)
-    ablating = _ablation(common, contexts, max(1, int(share * weights.d_mlp)))
-    timings = interleaved(_ablation_actions(ablating), repeats)
-    for name in ("zero", "mean", "gate+"):
-        show_ratio(timings, name, "clean", 1.15)
-    attributing = AttributionJob(*common, n_contexts * length).open(contexts)
-    actions = _attribution_actions(attributing)
-    show_ratio(interleaved(actions, repeats), "attribution", "forward and backward", 1.3)
+    measured = Measured(source, n_contexts, length, share, device, dtype)
+    timings = interleaved(measured.ablation(), repeats)
+    for name in ABLATED:
+        show_ratio(timings, name, "clean", TARGETS["ablation"])
+    timings = interleaved(measured.attribution(), repeats)
+    show_ratio(timings, "attribution", "forward and backward", TARGETS["attribution"])
+
+
+class Measured:
+    """Passes of one model over one batch of random tokens."""
+
+    def __init__(
+        self, source: str, n_contexts: int, length: int, share: float, device: str, dtype: str
+    ) -> None:
+        weights = NeuronVectors(open_checkpoint(source), "raw")
+        where = pick_device(device)
+        rng = np.random.default_rng(0)
+        tokens = {
+            at: rng.integers(0, weights.d_vocab, length).astype(np.int32)
+            for at in range(n_contexts)
+        }
+        lengths = np.full(n_contexts, length, np.int32)
+        self.contexts = HeldContexts(lengths, tokens)
+        self.common = (weights, where, pick_dtype(dtype, where), "random tokens", lengths, RULE)
+        self.n_ablated = max(1, int(share * weights.d_mlp))
+
+    def ablation(self) -> dict[str, Callable[[], object]]:
+        """The clean pass, and ablated ones."""
+        return _ablation_actions(_ablation(self.common, self.contexts, self.n_ablated))
+
+    def attribution(self) -> dict[str, Callable[[], object]]:
+        """Attribution, and the forward and backward pass that it needs."""
+        n_slots = int(self.common[4].sum())
+        return _attribution_actions(AttributionJob(*self.common, n_slots).open(self.contexts))
 
 
 def _ablation(common: tuple, contexts: HeldContexts, n: int) -> OpenAblationPass:  # type: ignore[type-arg]

@@ -16,10 +16,11 @@ time: it is the one to trust on a machine that others use.
 """
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -128,7 +129,14 @@ def fill_top_k(state: ActivationState) -> None:
     state.key[:] = state.key[..., :1].clone()
 
 
-def bench(work: ActivationPass, n_early: int, rounds: int, clock: Callable[[], float]) -> None:
+class Ratios(NamedTuple):
+    """The pass over the bare forward pass: while lists fill, and later."""
+
+    early: float
+    later: float
+
+
+def bench(work: ActivationPass, n_early: int, rounds: int, clock: Callable[[], float]) -> Ratios:
     state = ActivationState.empty(work.plan, work.device)
     recorder = Recorder(work, state)
     batches = [read_batch(work.reader, u, work.rule).to(work.device) for u in work.units]
@@ -147,9 +155,9 @@ def bench(work: ActivationPass, n_early: int, rounds: int, clock: Callable[[], f
     for i in range(n_early):
         bare.append(timed(i, False))
         early.append(timed(i, True))
-    ratio = sum(early) / sum(bare)
+    filling = sum(early) / sum(bare)
     print(
-        f"  early: first {n_early * n_tokens} tokens {ratio:.3f}x (first batch "
+        f"  early: first {n_early * n_tokens} tokens {filling:.3f}x (first batch "
         f"{early[0] / bare[0]:.2f}x, last {early[-1] / bare[-1]:.2f}x)",
         flush=True,
     )
@@ -174,6 +182,7 @@ def bench(work: ActivationPass, n_early: int, rounds: int, clock: Callable[[], f
             f"{20e6 * whole / 60:.1f} min; peak memory "
             f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB with {work.plan.n_layers} layers"
         )
+    return Ratios(filling, pairs)
 
 
 def product_rate(dtype: torch.dtype, device: torch.device, n: int) -> float:
@@ -200,28 +209,43 @@ def operations_per_token(model: nn.Module, context_length: int) -> float:
     return float(2 * sum(m.weight.numel() for m in linear) + attention)
 
 
-def bench_whole(work: ActivationPass, shape: Shape, saved: Path) -> None:
-    units, device = work.units, work.device
-    batch = read_batch(work.reader, units[0], work.rule).to(device)
-    bare = []
+def read_saving(
+    work: ActivationPass, state: ActivationState, saved: Path, until: float = math.inf
+) -> list[UnitDone]:
+    """Bring units into the state as an ingest does, until that moment of the monotonic clock."""
+    moments: list[UnitDone] = []
+    last_saved = time.monotonic()
+    todo = [unit for unit in range(len(work.units)) if unit not in state.units]
+    with closing(read_units(work, state, todo)) as reading:
+        while time.monotonic() < until and (done := next(reading, None)) is not None:
+            moments.append(done)
+            if time.monotonic() - last_saved >= SAVE_EVERY_S:
+                state.save(saved)
+                last_saved = time.monotonic()
+    state.save(saved)
+    synchronise(work.device)
+    return moments
+
+
+def bare_tokens_per_second(work: ActivationPass) -> float:
+    """Of the model's own forward pass over the first unit, padding included."""
+    batch = read_batch(work.reader, work.units[0], work.rule).to(work.device)
+    seconds = []
     for _ in range(6):
-        synchronise(device)
+        synchronise(work.device)
         start = time.perf_counter()
         with torch.inference_mode():
             work.model(input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False)
-        synchronise(device)
-        bare.append(time.perf_counter() - start)
-    bare_rate = units[0].n_slots / statistics.median(bare[1:])
-    moments: list[UnitDone] = []
+        synchronise(work.device)
+        seconds.append(time.perf_counter() - start)
+    return work.units[0].n_slots / statistics.median(seconds[1:])
+
+
+def bench_whole(work: ActivationPass, shape: Shape, saved: Path) -> None:
+    units, device = work.units, work.device
+    bare_rate = bare_tokens_per_second(work)
     state = ActivationState.empty(work.plan, device)
-    last_saved = time.monotonic()
-    for done in read_units(work, state, range(len(units))):
-        moments.append(done)
-        if time.monotonic() - last_saved >= SAVE_EVERY_S:
-            state.save(saved)
-            last_saved = time.monotonic()
-    state.save(saved)
-    synchronise(device)
+    moments = read_saving(work, state, saved)
     total, half = moments[-1], moments[len(moments) // 2]
     late = (total.n_tokens - half.n_tokens) / (total.seconds - half.seconds)
     dtype = next(work.model.parameters()).dtype

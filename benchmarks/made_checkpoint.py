@@ -21,8 +21,12 @@ def checkpoint_of_shape(
     d_vocab: int = 1000,
     *,
     alike: bool = True,
+    attention: bool = False,
 ) -> Path:
-    """Write it once: a folder that has its index is taken as it is."""
+    """Write it once: a folder that has its index is taken as it is.
+
+    Without `attention` the model cannot be run, and a layer takes two thirds of the room.
+    """
     index = folder / "model.safetensors.index.json"
     if index.exists():
         return folder
@@ -40,11 +44,11 @@ def checkpoint_of_shape(
     }
     (folder / "config.json").write_text(json.dumps(config))
     torch.manual_seed(0)
-    layer = _layer(d_model, d_mlp)
+    layer = _layer(d_model, d_mlp, attention)
     weight_map: dict[str, str] = {}
     for number in range(n_layers + 1):
         if number < n_layers:
-            layer = layer if alike else _layer(d_model, d_mlp)
+            layer = layer if alike else _layer(d_model, d_mlp, attention)
             tensors = {f"model.layers.{number}.{name}": each for name, each in layer.items()}
         else:
             tensors = {
@@ -55,12 +59,14 @@ def checkpoint_of_shape(
         shard = f"model-{number + 1:05d}-of-{n_layers + 1:05d}.safetensors"
         save_file(tensors, folder / shard)
         weight_map |= dict.fromkeys(tensors, shard)
-    index.write_text(json.dumps({"weight_map": weight_map}))
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return folder
 
 
-def _layer(d_model: int, d_mlp: int) -> dict[str, torch.Tensor]:
+def _layer(d_model: int, d_mlp: int, attention: bool) -> dict[str, torch.Tensor]:
+    projections = "qkvo" if attention else ""
     return {
+        **{f"self_attn.{each}_proj.weight": _random(d_model, d_model) for each in projections},
         "mlp.gate_proj.weight": _random(d_mlp, d_model),
         "mlp.up_proj.weight": _random(d_mlp, d_model),
         "mlp.down_proj.weight": _random(d_model, d_mlp),

@@ -53,10 +53,15 @@ def show_ratio(timings: Timings, name: str, baseline: str, target: float) -> Non
     for each in (baseline, name):
         wall, cpu = (statistics.median(values) for values in zip(*timings[each], strict=True))
         click.echo(f"{each:<58} {wall:9.3f} s wall {cpu:9.3f} s CPU")
-    for clock in Seconds._fields:
-        pairs = zip(timings[name], timings[baseline], strict=True)
-        value = statistics.median(getattr(a, clock) / getattr(b, clock) for a, b in pairs)
+    for clock, value in median_ratio(timings, name, baseline)._asdict().items():
         show(f"{name} / {baseline}, {clock} time, median of rounds", value, target, "x")
+
+
+def median_ratio(timings: Timings, name: str, baseline: str) -> Seconds:
+    """How many times as long an action takes as its baseline: on the clock, and of CPU time."""
+    pairs = [*zip(timings[name], timings[baseline], strict=True)]
+    wall, cpu = (statistics.median(one[at] / other[at] for one, other in pairs) for at in (0, 1))
+    return Seconds(wall, cpu)
 
 
 def show(what: str, value: float, target: float | None = None, unit: str = "") -> None:

@@ -5,6 +5,7 @@ multiplies, keeps the lists, merges those of all layers and makes the rows.
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,6 +19,8 @@ from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.progress import Silent
 from catalog.ingest.stages.wiring import WiringStage
 from catalog.store.staging import Staging
+
+TARGET = 1.5
 
 
 @click.command()
@@ -46,22 +49,22 @@ def main(
     if checkpoint is None:
         shape = folder / f"wiring-{layers}-{d_model}-{neurons}"
         checkpoint = str(checkpoint_of_shape(shape, layers, d_model, neurons, alike=False))
-    weights = NeuronVectors(open_checkpoint(checkpoint), "folded")
+    measured = actions(checkpoint, torch.device(device))
+    with PeakMemory() as memory:
+        measured["stage"]()
+    show("peak memory of the stage", memory.anonymous, unit=" MB")
+    show_ratio(interleaved(measured, repeats), "stage", "bare products", TARGET)
 
-    def bare() -> None:
-        multiply_all(weights, torch.device(device))
+
+def actions(checkpoint: str, device: torch.device) -> dict[str, Callable[[], object]]:
+    """The whole stage, and the products that it needs."""
+    weights = NeuronVectors(open_checkpoint(checkpoint), "folded")
 
     def stage() -> None:
         with tempfile.TemporaryDirectory() as made:
-            WiringStage(weights, torch.device(device), 1e9).compute(
-                Staging(Path(made)), LocalEngine(), Silent()
-            )
+            WiringStage(weights, device, 1e9).compute(Staging(Path(made)), LocalEngine(), Silent())
 
-    with PeakMemory() as memory:
-        stage()
-    show("peak memory of the stage", memory.anonymous, unit=" MB")
-    timings = interleaved({"bare products": bare, "stage": stage}, repeats)
-    show_ratio(timings, "stage", "bare products", 1.5)
+    return {"bare products": lambda: multiply_all(weights, device), "stage": stage}
 
 
 def multiply_all(weights: NeuronVectors, device: torch.device) -> None:

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from catalog.ingest.groups import Groups
+
 K: Final = 8
 """Neighbours kept of each neuron."""
 
@@ -158,44 +160,6 @@ def of_layer(keys: Keys, layer: int) -> Keys:
     return keys.where(said.there & (said.layers == layer), NOBODY)
 
 
-class _Groups(NamedTuple):
-    """Largest strength of some columns together, so that most columns need not be ranked.
-
-    Group g holds the columns g, g + n, g + 2n, ..., `size` of them; what is left over beyond n *
-    size is in none.
-    """
-
-    size: int
-    largest: Float[Tensor, "r n"]
-    rest: Float[Tensor, "r m"]
-
-    @classmethod
-    def of(cls, strengths: Float[Tensor, "r m"]) -> "_Groups":
-        m = strengths.shape[1]
-        # Ranking the groups, then the columns of the best ones, is least work at such a size.
-        size = max(1, math.isqrt(m // (K + 1)))
-        whole = m // size * size
-        if strengths.stride(1) == 1:
-            largest = strengths[:, :whole].unflatten(1, (size, -1)).amax(1)
-        else:  # the same, read in the order of memory
-            largest = strengths.T[:whole].unflatten(0, (size, -1)).amax(0).T.contiguous()
-        return cls(size, largest, strengths[:, whole:])
-
-    def best(self) -> Float[Tensor, " r"]:
-        """The largest strength of each row."""
-        best = self.largest.amax(1)
-        return torch.maximum(best, self.rest.amax(1)) if self.rest.shape[1] else best
-
-    def candidates(self, rows: Int[Tensor, " n"]) -> Int[Tensor, "n c"]:
-        """Columns with the K + 1 largest strengths of these rows, or others equal to them."""
-        n, n_rest = self.largest.shape[1], self.rest.shape[1]
-        chosen = self.largest[rows].topk(min(K + 1, n), dim=1, sorted=False).indices
-        steps = torch.arange(self.size, device=rows.device) * n
-        grouped = (chosen[:, :, None] + steps).flatten(1)
-        rest = torch.arange(n * self.size, n * self.size + n_rest, device=rows.device)
-        return torch.cat([grouped, rest.expand(len(rows), -1)], 1)
-
-
 def _enter(
     lists: Keys,
     layer: int,
@@ -205,14 +169,15 @@ def _enter(
     floor: float,
 ) -> None:
     """Bring `neurons` of `layer`, the columns, into the lists of the rows, in place."""
-    groups = _Groups.of(strengths)
+    # Ranking the groups, then the columns of the best ones, is least work at such a size.
+    groups = Groups.of(strengths, max(1, math.isqrt(strengths.shape[1] // (K + 1))))
     best, last = groups.best(), lists[:, -1]
     # Equal to the last place may still win by its number.
     bar = torch.where(last == NOBODY, floor, _strengths(last))
     rows = ((best > floor) & (best >= bar)).nonzero()[:, 0]
     if len(rows) == 0:
         return
-    values, at = _largest(strengths, rows, groups.candidates(rows), floor)
+    values, at = _largest(strengths, rows, groups.candidates(rows, K + 1), floor)
     found = _keys(_taken(cosines, rows, at), layer, neurons[at]).where(values > floor, NOBODY)
     lists[rows] = merged(lists[rows], found)
 

@@ -1,15 +1,16 @@
 """Stage `vocab`: the tokens that each weight vector points at, and the moments of w_out."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
-from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.device import fast_dtype
+from catalog.ingest.neuron_vectors import Block, NeuronVectors
 from catalog.ingest.projection import Moments, TopTokens, VocabularyBasis
 from catalog.ingest.stages.stage import LayerRows, LayerUnit, LayerwiseStage, StageContext
 from catalog.ingest.vocabulary import Vocabulary, vocabulary_pieces
@@ -21,7 +22,7 @@ from catalog.store.writing import register_vocabulary
 from catalog.taxonomy import BASES, DIRECTIONS, SIGNS, Basis, Direction, Vector
 
 SCORES_PER_TILE = 2**26
-"""Scores held at once (256 MiB): enough rows to keep the product at full speed."""
+"""Scores held at once (256 MiB in float32): enough rows to keep the product at full speed."""
 
 MOMENT_COLUMNS = ("vocab_variance", "vocab_skew", "vocab_kurtosis")
 
@@ -110,26 +111,32 @@ class VocabStage(LayerwiseStage):
         """The token vectors of a basis, on the stage's device."""
         read = unembedding if basis == "unembed" else embedding
         listed = torch.from_numpy(self.vocabulary.token_ids)
-        return VocabularyBasis(read(self.weights, self.device), listed)
+        return VocabularyBasis(read(self.weights, self.device), listed, fast_dtype(self.device))
 
     def layer_rows(self, layer: int, basis: Basis, vectors: VocabularyBasis) -> dict[str, pa.Table]:
         """Rows of `top_token`, and with basis `unembed` the moments, of one layer."""
         names = self.weights.vectors
-        n_rows = max(1, SCORES_PER_TILE // (len(names) * self.weights.d_vocab))
+        n_rows = self._rows_at_once()
         tops: list[LayerTop] = []
         moments: list[Moments] = []
         blocks = self.weights.blocks(layer, self.device, n_rows)
         for _, block in told(blocks, self.weights.n_blocks(layer, n_rows)):
-            stacked = torch.cat(list(block.values()))  # [v n, d_model]
-            norms = torch.linalg.vector_norm(stacked, dim=1, dtype=torch.float64)
-            scores = vectors.scores(stacked)  # [v n, d_vocab]
-            if basis == "unembed":
-                n = len(block["out"])
-                moments.append(vectors.moments(scores[-n:], norms[-n:]))
-            tops.append(LayerTop.of(*vectors.extremes(scores, self.k), norms, names))
+            found = {}
+            for name, w in block.items():
+                scores = None
+                if name == "out" and basis == "unembed":
+                    scores = vectors.scores(w, torch.float32)
+                    moments.append(vectors.moments(scores.values, scores.vectors.norms))
+                found[name] = vectors.extremes(w, self.k, scores)
+            tops.append(LayerTop.of(found, block))
         rows = {"neuron": _moment_rows(layer, moments)} if basis == "unembed" else {}
         top = LayerTop.joined(tops).rows(layer, basis, names)
         return rows | {"top_token": top, "router_token": self._router_rows(layer, basis, vectors)}
+
+    def _rows_at_once(self) -> int:
+        """Neurons of a block: as many as a tile has room for, the blocks of a layer alike."""
+        most = max(1, SCORES_PER_TILE // self.weights.d_vocab)
+        return ceil(self.weights.d_mlp / ceil(self.weights.d_mlp / most))
 
     def _router_rows(self, layer: int, basis: Basis, vectors: VocabularyBasis) -> pa.Table:
         """What the rows of the layer's router point at; none for one that has no direction."""
@@ -138,7 +145,7 @@ class VocabStage(LayerwiseStage):
         norms = torch.linalg.vector_norm(router, dim=1)
         experts = (norms.isfinite() & (norms > 0)).nonzero()[:, 0]
         if len(experts):
-            extremes = vectors.extremes(vectors.scores(router[experts]), self.k)
+            extremes = vectors.extremes(router[experts], self.k)
             for sign, top in zip(SIGNS, extremes, strict=True):
                 ids, scores = top.token_ids.cpu().numpy(), top.scores.cpu().numpy()
                 n, k = ids.shape
@@ -182,20 +189,16 @@ class LayerTop(NamedTuple):
     readable: Bool[np.ndarray, "v n"]
 
     @classmethod
-    def of(
-        cls,
-        highest: TopTokens,
-        lowest: TopTokens,
-        norms: Float[Tensor, " vn"],
-        vectors: Sequence[Vector],
-    ) -> "LayerTop":
-        """From the extremes of the stacked vectors, one kind after another."""
-        shape = (len(vectors), -1, *highest.scores.shape[1:])
+    def of(cls, extremes: Mapping[Vector, tuple[TopTokens, TopTokens]], block: Block) -> "LayerTop":
+        """From the extremes of the vectors of a block, highest and lowest."""
         scores, token_ids = (
-            torch.stack([high.unflatten(0, shape[:2]), low.unflatten(0, shape[:2])], dim=2)
-            for high, low in zip(highest, lowest, strict=True)
+            torch.stack([torch.stack([top[at] for top in tops], 1) for tops in extremes.values()])
+            for at in range(2)
         )
-        readable = (norms.isfinite() & (norms > 0)).unflatten(0, shape[:2])
+        norms = torch.stack(
+            [torch.linalg.vector_norm(w, dim=1, dtype=torch.float64) for w in block.values()]
+        )
+        readable = norms.isfinite() & (norms > 0)
         return cls(scores.cpu().numpy(), token_ids.cpu().numpy(), readable.cpu().numpy())
 
     @classmethod
