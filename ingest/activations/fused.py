@@ -11,12 +11,14 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numba
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt
+from jaxtyping import Bool, Float, Int, Int8, UInt
 from numpy import ndarray
 from torch import Tensor
 
 from catalog.ingest.activations.hooks import MlpValues
+from catalog.ingest.activations.peaks import BYTE_MAX, WINDOW
 from catalog.ingest.activations.reading import Reading, case_signs, gathered
+from catalog.taxonomy import WINDOW_BEFORE
 
 WIDTH: Final = 1024
 """Neurons at a time: their rows are long enough for a processor to fetch them ahead, and what is
@@ -46,6 +48,7 @@ _N_KEPT: Final = 8
 _INFINITY: Final = np.float32(np.inf)
 _ZERO: Final = np.float32(0)
 _ONE: Final = np.float32(1)
+_BYTE_MAX: Final = np.float32(BYTE_MAX)
 
 Bits: TypeAlias = UInt[ndarray, " w"]
 Compiled = TypeVar("Compiled", bound=Callable[..., Any])
@@ -106,6 +109,23 @@ def read_fused(
         n_nonfinite.sum(0),
         found[:, :, _AT].int(),
     )
+
+
+def windows_at(
+    post: Float[Tensor, "b t n"],
+    lengths: Int[Tensor, " b"],
+    b: Int[Tensor, " m"],
+    t: Int[Tensor, " m"],
+    n: Int[Tensor, " m"],
+) -> tuple[Float[Tensor, " m"], Int8[Tensor, "m w"]]:
+    """Scales and bytes of the windows around peaks, as `peaks.quantise` makes them."""
+    if post.dtype not in _BITS:
+        post = post.float()
+    bits, step = _bits(post)
+    scale, window = torch.empty(len(b)), torch.empty(len(b), WINDOW, dtype=torch.int8)
+    arrays = (x.numpy() for x in (lengths, b, t, n, scale, window))
+    _read_windows(bits, step, _BITS[post.dtype][2], post.shape[1], *arrays)
+    return scale, window
 
 
 def _shares(n: int, n_values: int) -> list[tuple[int, int]]:
@@ -245,3 +265,34 @@ def _read_neurons(
             _carry(kept, carried)
             _copy(kept, found[b], first, last)
             _copy(carried, sums[b], first, last)
+
+
+@_jit
+def _read_windows(
+    post: Bits,
+    step: int,
+    shift: np.uint32,
+    n_steps: int,
+    lengths: Int[ndarray, " b"],
+    b: Int[ndarray, " m"],
+    t: Int[ndarray, " m"],
+    n: Int[ndarray, " m"],
+    scale: Float[ndarray, " m"],
+    window: Int[ndarray, "m w"],
+) -> None:
+    """Write 0 outside the context and for what is not finite."""
+    values = np.empty(WINDOW, np.float32)
+    for i in range(len(b)):
+        largest = _ZERO
+        for slot in range(WINDOW):
+            at = t[i] + slot - WINDOW_BEFORE
+            value = _ZERO
+            if 0 <= at < lengths[b[i]]:
+                value = _value(post[(b[i] * n_steps + at) * step + n[i]], shift)
+            values[slot] = value if abs(value) < _INFINITY else _ZERO
+            largest = abs(values[slot]) if abs(values[slot]) > largest else largest
+        scale[i] = largest / _BYTE_MAX
+        unit = scale[i] if scale[i] > _ZERO else _ONE
+        for slot in range(WINDOW):
+            byte = np.rint(values[slot] / unit)
+            window[i, slot] = np.int8(min(max(byte, -_BYTE_MAX), _BYTE_MAX))

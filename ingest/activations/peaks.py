@@ -1,5 +1,6 @@
 """Exemplars as rows of tensors: where a context's best |post| is, and the window around it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -70,12 +71,16 @@ def find_peaks(
     `positions` as far as the reading found them, else they are looked for here; `asked`: where the
     expert was asked, if the neurons are those of one.
     """
-    if positions is None:
+    windows = _windows
+    if positions is not None:
+        # Where there are positions there is numba, which is imported by nobody else.
+        from catalog.ingest.activations.fused import windows_at as windows
+    else:
         positions = _look_up(batch, values, context_rows, case_neurons, keys, asked)
     chunk = max(1, GATHER_VALUES[keys.device.type] // WINDOW)
     entries = (context_rows, positions.long(), case_neurons % values.post.shape[-1], keys)
     parts = [
-        _peaks_at(batch, values, asked, *part)
+        _peaks_at(batch, values, asked, windows, *part)
         for part in zip(*(x.split(chunk) for x in entries), strict=True)
     ]
     return Peaks(*(torch.cat(of_field) for of_field in zip(*parts, strict=True)))
@@ -85,6 +90,7 @@ def _peaks_at(
     batch: Batch,
     values: MlpValues,
     asked: Bool[Tensor, "b t"] | None,
+    windows: Callable[..., tuple[Tensor, Tensor]],
     b: Int[Tensor, " m"],
     t: Int[Tensor, " m"],
     n: Int[Tensor, " m"],
@@ -92,7 +98,7 @@ def _peaks_at(
 ) -> Peaks:
     post = values.post
     peak = torch.stack([x[b, t, n].float() for x in (post, *values.reads)], 1)
-    scale, window = quantise(_window(batch, post, b, t, n))
+    scale, window = windows(post, batch.lengths, b, t, n)
     if asked is not None:
         steps = (t[:, None] + _OFFSETS.to(t.device)).clamp(0, post.shape[1] - 1)
         window[~asked[b[:, None], steps]] = NOT_ASKED
@@ -158,18 +164,18 @@ def _first(found: Bool[Tensor, "m t"]) -> Int[Tensor, " m"]:
     return found.view(torch.uint8).argmax(1)  # of equal maxima the first, by torch's contract
 
 
-def _window(
-    batch: Batch,
+def _windows(
     post: Float[Tensor, "b t n"],
+    lengths: Int[Tensor, " b"],
     b: Int[Tensor, " m"],
     t: Int[Tensor, " m"],
     n: Int[Tensor, " m"],
-) -> Float[Tensor, "m w"]:
-    """post around each peak, 0 outside the context and where it is not finite."""
+) -> tuple[Float[Tensor, " m"], Int8[Tensor, "m w"]]:
+    """post around each peak, 0 outside the context and where it is not finite; scales and bytes."""
     steps = t[:, None] + _OFFSETS.to(post.device)
-    inside = (steps >= 0) & (steps < batch.lengths[b, None])
+    inside = (steps >= 0) & (steps < lengths[b, None])
     values = post[b[:, None], steps.clamp(0, post.shape[1] - 1), n[:, None]].float()
-    return torch.where(inside & values.isfinite(), values, 0.0)
+    return quantise(torch.where(inside & values.isfinite(), values, 0.0))
 
 
 def quantise(

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from catalog.ingest.activations.fused import WIDTH
+from catalog.ingest.activations.fused import WIDTH, windows_at
 from catalog.ingest.activations.hooks import MlpValues
+from catalog.ingest.activations.peaks import _windows
 from catalog.ingest.activations.reading import EMPTY, SUM_STEP, Reading, case_signs, context_of
 from tests.ingest.activations.tiny import kernel_of
 
@@ -108,6 +109,21 @@ def test_one_pass_finds_what_torch_and_float64_find(
     found = case.read("fused")
     require_equal(found, case.read("plain"), case)
     check_by_hand(case, found)
+
+
+@given(st.integers(0, 10**6), shapes, st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_windows_are_the_same_to_the_last_bit(
+    seed: int, shape: tuple[int, int, int], halved: bool
+) -> None:
+    post = made(seed, shape, dtype=torch.bfloat16 if halved else torch.float32).values.post
+    rng = np.random.default_rng(seed)
+    lengths, b, t, n = (
+        torch.from_numpy(rng.integers(0, most, size))
+        for most, size in zip((shape[1] + 1, *shape), (shape[0], 30, 30, 30), strict=True)
+    )
+    found = windows_at(post, lengths, b, t, n)
+    assert all(map(torch.equal, found, _windows(post, lengths, b, t, n)))
 
 
 def test_blocks_of_neurons_and_threads_change_nothing() -> None:
