@@ -14,6 +14,7 @@ from catalog.ingest.ablation.readout import scored_positions
 from catalog.ingest.ablation.subsets import Subset
 from catalog.ingest.activations.contexts import CountingRule
 from catalog.ingest.activations.corpus_pass import HeldContexts
+from catalog.ingest.activations.hooks import TappedMlp
 from catalog.ingest.attribution.passes import AttributionJob, OpenAttributionPass, loss_slope
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.device import pick_device, pick_dtype
@@ -117,7 +118,9 @@ def _attribution_actions(work: OpenAttributionPass) -> dict[str, Callable[[], ob
         return (inputs[0].detach().requires_grad_(True),)
 
     def forward_and_backward() -> None:
-        handle = work.mlps[0].writes.register_forward_pre_hook(from_first_post)
+        first = work.mlps[0]
+        assert isinstance(first, TappedMlp)
+        handle = first.writes.register_forward_pre_hook(from_first_post)
         with torch.enable_grad():
             hidden = work.model(
                 input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False

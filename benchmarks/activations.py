@@ -1,6 +1,6 @@
 """The activation pass against the bare forward pass of the same model, interleaved in one run.
 
-    python benchmarks/activations.py                 CPU, d_model 256, 768 and 2048
+    python benchmarks/activations.py                 CPU, d_model 256, 576, 768 and 2048
     python benchmarks/activations.py --sizes 256 --kernel plain --clock cpu
     python benchmarks/activations.py --device cuda   OLMo-7B's shape in bfloat16, few layers
     python benchmarks/activations.py --device cuda --batch 16 --whole 2000000
@@ -32,7 +32,7 @@ from transformers import PreTrainedModel
 
 from catalog.ingest.activations.contexts import CountingRule, draw_samples, plan_units, read_batch
 from catalog.ingest.activations.hooks import find_mlps
-from catalog.ingest.activations.kernel import Kernel, compiled_kernel, plain_kernel
+from catalog.ingest.activations.kernel import KERNELS, Kernel
 from catalog.ingest.activations.run import (
     ActivationPass,
     Recorder,
@@ -59,6 +59,7 @@ class Shape(NamedTuple):
 
 CPU_SHAPES = {
     256: Shape(256, 1024, 4, 64),
+    576: Shape(576, 1536, 4, 64),
     768: Shape(768, 3072, 3, 64),
     2048: Shape(2048, 8192, 2, 64),
 }
@@ -271,7 +272,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=list(CPU_SHAPES))
     parser.add_argument("--d-mlp", type=int, help="instead of 4 * d_model")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--kernel", choices=("compiled", "plain"), default="compiled")
+    parser.add_argument("--kernel", choices=tuple(KERNELS), help="as an ingest chooses")
     parser.add_argument("--context-length", type=int, default=512)
     parser.add_argument("--batch", type=int, default=4, help="contexts per batch")
     parser.add_argument("--early", type=int, default=30, help="batches of the early phase")
@@ -295,9 +296,8 @@ def main() -> None:
     dtype = torch.bfloat16 if cuda else torch.float32
     for shape in shapes:
         start = time.perf_counter()
-        kernel = plain_kernel("asked for")
-        if args.kernel == "compiled":
-            kernel = compiled_kernel(shape.d_mlp, False, dtype, device)
+        name = args.kernel or ("compiled" if cuda else "fused")
+        kernel = KERNELS[name](shape.d_mlp, FAMILIES["llama"].mlp, dtype, device)
         seconds = time.perf_counter() - start
         print(f"{shape}: {kernel.name} {kernel.reason}, {seconds:.1f} s", flush=True)
         n_contexts = (args.early + args.rounds) * args.batch

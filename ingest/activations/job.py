@@ -17,7 +17,7 @@ from catalog.ingest.activations.contexts import (
     Unit,
     plan_units,
 )
-from catalog.ingest.activations.kernel import choose_kernel, plain_kernel
+from catalog.ingest.activations.kernel import choose_kernel
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.activations.run import ActivationPass, Estimate, measure, read_units
 from catalog.ingest.activations.state import ActivationState, PassPlan
@@ -66,12 +66,7 @@ class PassJob:
         dtype, device, weights = getattr(torch, self.dtype), self.device, self.weights
         loaded = load_model(weights.checkpoint, dtype, device)
         sizes = weights.sizes
-        if sizes.n_experts:
-            kernel = plain_kernel("experts are read one by one")
-        else:
-            kernel = choose_kernel(
-                self.n_tokens, weights.n_layers, weights.d_mlp, weights.family.mlp, dtype, device
-            )
+        kernel = choose_kernel(self.n_tokens, sizes, weights.family.mlp, dtype, device)
         plan = PassPlan(
             model=weights.checkpoint.fingerprint,
             corpus=self.corpus,

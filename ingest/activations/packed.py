@@ -8,7 +8,7 @@ from torch import Tensor
 
 from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
-from catalog.ingest.activations.kernel import EMPTY, Reading
+from catalog.ingest.activations.reading import EMPTY, Reading
 
 
 class Packed(NamedTuple):
@@ -57,7 +57,14 @@ class Packed(NamedTuple):
         key[self.contexts] = reading.key
         n_nonfinite = reading.n_nonfinite.new_zeros(n_contexts)
         n_nonfinite[self.contexts] = reading.n_nonfinite
-        return reading._replace(key=key, n_nonfinite=n_nonfinite)
+        position = reading.position
+        if position is not None:
+            steps = position.new_zeros(self.counted.shape)
+            steps[self.row, self.slot] = (self.positions % batch.tokens.shape[1]).int()
+            there = steps[torch.arange(len(steps))[:, None, None], position.long()]
+            position = position.new_zeros(n_contexts, *position.shape[1:])
+            position[self.contexts] = there
+        return reading._replace(key=key, n_nonfinite=n_nonfinite, position=position)
 
     def spread(self, values: MlpValues, batch: Batch) -> tuple[MlpValues, Bool[Tensor, "b t"]]:
         """Values `[r, n]` as `[b, t, n]`, 0 where the expert was not asked, and where it was."""

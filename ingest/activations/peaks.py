@@ -1,5 +1,6 @@
 """Exemplars as rows of tensors: where a context's best |post| is, and the window around it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
-from catalog.ingest.activations.kernel import case_signs, magnitude_bits_of
+from catalog.ingest.activations.reading import case_signs, magnitude_bits_of
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE
 
 WINDOW: Final = WINDOW_BEFORE + 1 + WINDOW_AFTER
@@ -62,42 +63,88 @@ def find_peaks(
     context_rows: Int[Tensor, " m"],
     case_neurons: Int[Tensor, " m"],  # case * n + neuron
     keys: Int[Tensor, " m"],
+    positions: Int[Tensor, " m"] | None = None,
     asked: Bool[Tensor, "b t"] | None = None,
 ) -> Peaks:
-    """Position, values and window of exemplars whose |post| is known from their rank keys.
+    """Values and window of exemplars whose |post| is known from their rank keys.
 
-    `asked`: where the expert was asked, if the neurons are those of one.
+    `positions` as far as the reading found them, else they are looked for here; `asked`: where the
+    expert was asked, if the neurons are those of one.
     """
+    windows = _windows
+    if positions is not None:
+        # Where there are positions there is numba, which is imported by nobody else.
+        from catalog.ingest.activations.fused import windows_at as windows
+    else:
+        positions = _look_up(batch, values, context_rows, case_neurons, keys, asked)
+    chunk = max(1, GATHER_VALUES[keys.device.type] // WINDOW)
+    entries = (context_rows, positions.long(), case_neurons % values.post.shape[-1], keys)
+    parts = [
+        _peaks_at(batch, values, asked, windows, *part)
+        for part in zip(*(x.split(chunk) for x in entries), strict=True)
+    ]
+    return Peaks(*(torch.cat(of_field) for of_field in zip(*parts, strict=True)))
+
+
+def _peaks_at(
+    batch: Batch,
+    values: MlpValues,
+    asked: Bool[Tensor, "b t"] | None,
+    windows: Callable[..., tuple[Tensor, Tensor]],
+    b: Int[Tensor, " m"],
+    t: Int[Tensor, " m"],
+    n: Int[Tensor, " m"],
+    keys: Int[Tensor, " m"],
+) -> Peaks:
+    post = values.post
+    peak = torch.stack([x[b, t, n].float() for x in (post, *values.reads)], 1)
+    scale, window = windows(post, batch.lengths, b, t, n)
+    if asked is not None:
+        steps = (t[:, None] + _OFFSETS.to(t.device)).clamp(0, post.shape[1] - 1)
+        window[~asked[b[:, None], steps]] = NOT_ASKED
+    return Peaks(keys, peak, t.int(), scale, window)
+
+
+def _look_up(
+    batch: Batch,
+    values: MlpValues,
+    context_rows: Int[Tensor, " m"],
+    case_neurons: Int[Tensor, " m"],
+    keys: Int[Tensor, " m"],
+    asked: Bool[Tensor, "b t"] | None,
+) -> Int[Tensor, " m"]:
+    """Where in its context each |post| stands first, of the positions in the case."""
     if asked is not None:
         batch = replace(batch, counted=batch.counted & asked)
     columns = values.post.transpose(1, 2)  # [b, n, t]
     if len(keys) > columns[..., 0].numel() // DENSE_SHARE:
         columns = columns.contiguous()
     chunk = max(1, GATHER_VALUES[columns.device.type] // columns.shape[-1])
-    parts = [
-        _find_chunk(batch, values, columns, asked, *part)
-        for part in zip(*(x.split(chunk) for x in (context_rows, case_neurons, keys)), strict=True)
-    ]
-    return Peaks(*(torch.cat(of_field) for of_field in zip(*parts, strict=True)))
+    return torch.cat(
+        [
+            _look_up_chunk(batch, values, columns, *part)
+            for part in zip(
+                *(x.split(chunk) for x in (context_rows, case_neurons, keys)), strict=True
+            )
+        ]
+    )
 
 
-def _find_chunk(
+def _look_up_chunk(
     batch: Batch,
     values: MlpValues,
     columns: Float[Tensor, "b n t"],
-    asked: Bool[Tensor, "b t"] | None,
     b: Int[Tensor, " m"],
     case_neurons: Int[Tensor, " m"],
     keys: Int[Tensor, " m"],
-) -> Peaks:
-    post, reads = values.post, values.reads
-    n = case_neurons % post.shape[-1]
-    of_case = torch.tensor(case_signs(gated=values.gate is not None), device=post.device)
-    signs = of_case[case_neurons // post.shape[-1]]  # [m, read]
+) -> Int[Tensor, " m"]:
+    n = case_neurons % columns.shape[1]
+    of_case = torch.tensor(case_signs(gated=values.gate is not None), device=keys.device)
+    signs = of_case[case_neurons // columns.shape[1]]  # [m, read]
 
     def in_case(b: Tensor, t: Tensor | slice, n: Tensor, signs: Tensor) -> Tensor:
         fits = batch.counted[b, t]
-        for at, read in enumerate(reads):
+        for at, read in enumerate(values.reads):
             fits = fits & (read[b, t, n] * signs[..., at] > 0)
         return fits
 
@@ -109,12 +156,7 @@ def _find_chunk(
     if len(wrong):
         fits = in_case(b[wrong], slice(None), n[wrong], signs[wrong, None])
         t[wrong] = _first(at_peak[wrong] & fits)
-    peak = torch.stack([x[b, t, n].float() for x in (post, *reads)], 1)
-    scale, window = quantise(_window(batch, post, b, t, n))
-    if asked is not None:
-        steps = (t[:, None] + _OFFSETS.to(t.device)).clamp(0, post.shape[1] - 1)
-        window[~asked[b[:, None], steps]] = NOT_ASKED
-    return Peaks(keys, peak, t.int(), scale, window)
+    return t
 
 
 def _first(found: Bool[Tensor, "m t"]) -> Int[Tensor, " m"]:
@@ -122,18 +164,18 @@ def _first(found: Bool[Tensor, "m t"]) -> Int[Tensor, " m"]:
     return found.view(torch.uint8).argmax(1)  # of equal maxima the first, by torch's contract
 
 
-def _window(
-    batch: Batch,
+def _windows(
     post: Float[Tensor, "b t n"],
+    lengths: Int[Tensor, " b"],
     b: Int[Tensor, " m"],
     t: Int[Tensor, " m"],
     n: Int[Tensor, " m"],
-) -> Float[Tensor, "m w"]:
-    """post around each peak, 0 outside the context and where it is not finite."""
+) -> tuple[Float[Tensor, " m"], Int8[Tensor, "m w"]]:
+    """post around each peak, 0 outside the context and where it is not finite; scales and bytes."""
     steps = t[:, None] + _OFFSETS.to(post.device)
-    inside = (steps >= 0) & (steps < batch.lengths[b, None])
+    inside = (steps >= 0) & (steps < lengths[b, None])
     values = post[b[:, None], steps.clamp(0, post.shape[1] - 1), n[:, None]].float()
-    return torch.where(inside & values.isfinite(), values, 0.0)
+    return quantise(torch.where(inside & values.isfinite(), values, 0.0))
 
 
 def quantise(

@@ -31,8 +31,9 @@ from catalog.ingest.activations.hooks import (
     TappedMlp,
     tap_mlps,
 )
-from catalog.ingest.activations.kernel import EMPTY, Kernel
+from catalog.ingest.activations.kernel import Kernel
 from catalog.ingest.activations.packed import Packed
+from catalog.ingest.activations.reading import EMPTY
 from catalog.ingest.activations.state import ActivationState, PassPlan, require_same_plan
 from catalog.ingest.within import tell_done
 

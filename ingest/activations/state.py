@@ -20,8 +20,8 @@ from torch import Tensor
 from catalog.errors import CorpusError, EnvironmentFault, MismatchError, Option
 from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
-from catalog.ingest.activations.kernel import EMPTY, Reading
 from catalog.ingest.activations.peaks import WINDOW, Peaks, find_peaks
+from catalog.ingest.activations.reading import EMPTY, Reading
 from catalog.layers import LayerSizes
 from catalog.store.whole_files import written_whole
 from catalog.taxonomy import sign_cases
@@ -44,7 +44,7 @@ class PassPlan:
     special_tokens: str  # 'excluded' or 'counted'
     dtype: str  # of the forward pass, as torch names it
     device: str  # kind of device, 'cpu' or 'cuda'
-    kernel: str  # 'compiled' or 'plain'
+    kernel: str  # of `kernel.KERNELS`
     gated: bool = True  # whether there is a gate, and with it four sign cases instead of two
     n_experts: int = 0  # what follows is about experts (`catalog.layers.LayerSizes`), 0 without
     d_expert: int = 0
@@ -200,7 +200,10 @@ class ActivationState:
         new_row, rank = ((order.indices >= self.plan.k) & (order.values > EMPTY)).nonzero().T
         context_row = order.indices[new_row, rank] - self.plan.k
         keys = order.values[new_row, rank]
-        found = find_peaks(batch, values, context_row, rows[new_row], keys, asked)
+        positions = reading.position
+        if positions is not None:
+            positions = positions.flatten(1)[context_row, rows[new_row]]
+        found = find_peaks(batch, values, context_row, rows[new_row], keys, positions, asked)
         merged.put((new_row, rank), found)
         return merged
 

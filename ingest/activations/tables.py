@@ -7,8 +7,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from catalog.ingest.activations.contexts import SampledPositions, WholeContextReader
-from catalog.ingest.activations.kernel import EMPTY, SUM_STEP, case_signs, context_of
 from catalog.ingest.activations.peaks import NOT_ASKED
+from catalog.ingest.activations.reading import EMPTY, SUM_STEP, case_signs, context_of
 from catalog.ingest.activations.sample_code import logarithmic
 from catalog.ingest.activations.state import ActivationState
 from catalog.taxonomy import WINDOW_AFTER, WINDOW_BEFORE, sign_cases

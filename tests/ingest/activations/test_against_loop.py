@@ -1,5 +1,7 @@
 """The pass against a plain loop of one context at a time, on whole tiny models."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from catalog.taxonomy import sign_cases
 from tests.ingest.activations.tiny import (
     EXPERT_KINDS,
     PLAIN_KINDS,
+    READINGS,
     ListContexts,
     Oracle,
     empty_state,
@@ -29,10 +32,15 @@ K = 3
 Ran = tuple[ActivationPass, ActivationState, Oracle]
 
 
-@pytest.fixture(scope="module", params=["llama", "gemma2", "phi3", *PLAIN_KINDS, *EXPERT_KINDS])
+@pytest.fixture(
+    scope="module",
+    params=product(READINGS, ["llama", "gemma2", "phi3", *PLAIN_KINDS, *EXPERT_KINDS]),
+    ids=" ".join,
+)
 def ran(request: pytest.FixtureRequest) -> Ran:
-    model, reader = tiny_model(request.param), random_contexts(30)
-    work = make_pass(model, reader, k=K)
+    reading, kind = request.param
+    model, reader = tiny_model(kind), random_contexts(30)
+    work = make_pass(model, reader, k=K, reading=reading)
     state = empty_state(work)
     run_units(work, state)
     assert len(work.units) > 3  # several padded lengths

@@ -22,6 +22,7 @@ from catalog.ingest.engines.local import LocalEngine
 from catalog.ingest.families import FAMILIES
 from catalog.ingest.passing import take_pass
 from catalog.ingest.progress import Silent
+from catalog.layers import LayerSizes
 from tests.ingest.activations.tiny import (
     RULE,
     ListContexts,
@@ -254,12 +255,14 @@ def test_the_estimate_counts_what_lists_take_to_fill(
     assert estimate.seconds > n_slots / estimate.tokens_per_second
 
 
-def test_small_corpora_are_not_compiled(work: ActivationPass) -> None:
-    kernel = choose_kernel(
-        1000, 2, 24, mlp=FAMILIES["llama"].mlp, dtype=torch.float32, device=work.device
-    )
-    assert kernel.name == "plain"
-    assert "too small" in kernel.reason
+def test_the_cpu_reads_in_one_pass_and_small_corpora_on_a_gpu_are_not_compiled() -> None:
+    llama, sizes = FAMILIES["llama"].mlp, LayerSizes(2, 24)
+    chosen = {
+        device: choose_kernel(1000, sizes, llama, torch.float32, torch.device(device))
+        for device in ("cpu", "cuda")
+    }
+    assert chosen["cpu"].name == "fused"
+    assert (chosen["cuda"].name, "too small" in chosen["cuda"].reason) == ("plain", True)
 
 
 def test_a_model_without_gated_mlps() -> None:

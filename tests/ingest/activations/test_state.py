@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from catalog.errors import EnvironmentFault, MismatchError
 from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.activations.hooks import MlpValues
-from catalog.ingest.activations.kernel import Kernel, Reading, compiled_kernel, plain_kernel
+from catalog.ingest.activations.kernel import KERNELS, Kernel
+from catalog.ingest.activations.reading import Reading
 from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.ingest.activations.tables import exemplar_table, stat_table
-from tests.ingest.activations.tiny import SIGNS, ListContexts
+from catalog.ingest.families import FAMILIES
+from tests.ingest.activations.tiny import READINGS, SIGNS, ListContexts, kernel_of
 
 Read = tuple[Batch, MlpValues]
-PLAIN = plain_kernel("asked for")
+PLAIN = KERNELS["plain"](3, FAMILIES["llama"].mlp, torch.float32, torch.device("cpu"))
 N = 3
 PLAN = PassPlan("m", "c", 1, N, 2, 0, 64, 0, "excluded", "float32", "cpu", "plain")
 
@@ -57,10 +59,10 @@ def add(
     return reading
 
 
-def state_of(*parts: tuple[int, Read], plan: PassPlan = PLAN) -> ActivationState:
-    state = ActivationState.empty(plan, torch.device("cpu"))
+def state_of(*parts: tuple[int, Read], kernel: Kernel = PLAIN) -> ActivationState:
+    state = ActivationState.empty(PLAN, torch.device("cpu"))
     for unit, (batch, values) in parts:
-        add(state, batch, values, unit)
+        add(state, batch, values, unit, kernel)
     return state
 
 
@@ -92,16 +94,18 @@ def full_sort(
     return sorted(found, key=lambda f: (-abs(f[2]), f[0]))[:k]
 
 
+@pytest.mark.parametrize("reading", READINGS)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 9), st.integers(1, 4))
 @settings(max_examples=40, deadline=None)
-def test_top_k_is_a_full_sort(seed: int, n_contexts: int, t: int, k: int) -> None:
+def test_top_k_is_a_full_sort(reading: str, seed: int, n_contexts: int, t: int, k: int) -> None:
+    kernel = kernel_of(reading)
     rng = np.random.default_rng(seed)
     ids = rng.permutation(100)[:n_contexts].tolist()
     batch, values = made_batch(rng, ids, t), made_values(rng, n_contexts, t)
     state = ActivationState.empty(replace(PLAN, k=k), torch.device("cpu"))
     cuts = np.array_split(rng.permutation(n_contexts), rng.integers(1, n_contexts + 1))
     for unit, rows in enumerate(cuts):
-        add(state, *part(batch, values, rows.tolist()), unit)
+        add(state, *part(batch, values, rows.tolist()), unit, kernel)
     rows = tables(state)[1].to_pylist()
     found = [(r["neuron"], r["sign_case"], r["context_id"], r["position"], r["post"]) for r in rows]
     assert found == [
@@ -112,17 +116,19 @@ def test_top_k_is_a_full_sort(seed: int, n_contexts: int, t: int, k: int) -> Non
     ]
 
 
+@pytest.mark.parametrize("reading", READINGS)
 @given(st.integers(0, 10**6), st.integers(2, 10))
 @settings(max_examples=25, deadline=None)
-def test_any_split_order_and_merge_is_the_same(seed: int, n_contexts: int) -> None:
+def test_any_split_order_and_merge_is_the_same(reading: str, seed: int, n_contexts: int) -> None:
+    kernel = kernel_of(reading)
     rng = np.random.default_rng(seed)
     ids = rng.permutation(100)[:n_contexts].tolist()
     batch = made_batch(rng, ids, 7)
     values = made_values(rng, n_contexts, 7, tied=bool(seed % 2))
-    together = state_of((0, (batch, values)))
+    together = state_of((0, (batch, values)), kernel=kernel)
     cuts = np.array_split(rng.permutation(n_contexts), rng.integers(2, 5))
     parts = [(i, part(batch, values, rows.tolist())) for i, rows in enumerate(cuts) if len(rows)]
-    states = [state_of(one) for one in parts]
+    states = [state_of(one, kernel=kernel) for one in parts]
     left = state_of()
     for state in states:
         left.merge(state)
@@ -132,7 +138,7 @@ def test_any_split_order_and_merge_is_the_same(seed: int, n_contexts: int) -> No
         right = state
     assert same(together, left)
     assert same(together, right)
-    assert same(together, state_of(*reversed(parts)))
+    assert same(together, state_of(*reversed(parts), kernel=kernel))
 
 
 def test_merge_refuses_the_same_unit_and_another_pass() -> None:
@@ -160,11 +166,13 @@ def test_a_case_that_never_occurs_and_fewer_contexts_than_k() -> None:
     assert exemplars["position"].to_pylist() == [0] * N  # of equal values the first
 
 
-def test_underflow_keeps_its_case() -> None:
+@pytest.mark.parametrize("reading", READINGS)
+def test_underflow_keeps_its_case(reading: str) -> None:
     rng = np.random.default_rng(0)
     batch = replace(made_batch(rng, [7], 4), counted=torch.ones(1, 4, dtype=torch.bool))
     gate, x_in = torch.full((1, 4, N), -300.0), torch.full((1, 4, N), 2.0)
-    state = state_of((0, (batch, MlpValues(gate, x_in, torch.zeros(1, 4, N)))))
+    values = MlpValues(gate, x_in, torch.zeros(1, 4, N))
+    state = state_of((0, (batch, values)), kernel=kernel_of(reading))
     stats, exemplars = tables(state)
     row = stats.to_pylist()[2]
     assert (row["sign_case"], row["n_in_case"], row["extreme_gate"]) == ("gate-_in+", 4, -300.0)
@@ -173,22 +181,25 @@ def test_underflow_keeps_its_case() -> None:
     assert (first["context_id"], first["post"], first["window_scale"]) == (7, 0.0, 0.0)
 
 
-def test_values_outside_the_mask_never_count() -> None:
+@pytest.mark.parametrize("reading", READINGS)
+def test_values_outside_the_mask_never_count(reading: str) -> None:
+    kernel = kernel_of(reading)
     rng = np.random.default_rng(1)
     batch, values = made_batch(rng, [0, 1, 2], 9), made_values(rng, 3, 9, tied=False)
     elsewhere = [
         MlpValues.of(torch.where(batch.counted[..., None], x, bad) for x in values.tensors)
         for bad in (1e6, torch.nan)
     ]
-    plain, wild, broken = (state_of((0, (batch, v))) for v in (values, *elsewhere))
+    plain, wild, broken = (state_of((0, (batch, v)), kernel=kernel) for v in (values, *elsewhere))
     assert stat_table(plain, 0).equals(stat_table(wild, 0))
     assert stat_table(plain, 0).equals(stat_table(broken, 0))
     assert torch.equal(plain.position, broken.position)
 
 
+@pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("field", range(3))
-def test_not_finite_is_counted_and_never_ranked(bad: float, field: int) -> None:
+def test_not_finite_is_counted_and_never_ranked(reading: str, bad: float, field: int) -> None:
     rng = np.random.default_rng(2)
     batch = replace(made_batch(rng, [4, 9], 6), counted=torch.ones(2, 6, dtype=torch.bool))
     values = made_values(rng, 2, 6, tied=False)
@@ -198,8 +209,8 @@ def test_not_finite_is_counted_and_never_ranked(bad: float, field: int) -> None:
     if field == 2:
         gate[1, 3, 2] = 1.0
     state = state_of()
-    reading = add(state, batch, MlpValues(gate, x_in, post))
-    assert reading.n_nonfinite.tolist() == [0, 1]
+    read = add(state, batch, MlpValues(gate, x_in, post), kernel=kernel_of(reading))
+    assert read.n_nonfinite.tolist() == [0, 1]
     stats, exemplars = tables(state)
     assert sum(stats["n_in_case"].to_pylist()) == 2 * 6 * N - 1
     for table in (stats, exemplars):
@@ -222,27 +233,3 @@ def test_a_state_survives_its_file(tmp_path: Path) -> None:
         ActivationState.load(tmp_path / "state", torch.device("cpu"))
     with pytest.raises(EnvironmentFault, match="cannot be written"):
         state.save(tmp_path / "missing" / "state")
-
-
-@pytest.mark.slow
-def test_compiled_and_plain_agree() -> None:
-    n, dtype = 48, torch.float32
-    kernel = compiled_kernel(n, False, dtype, torch.device("cpu"))
-    if kernel.name != "compiled":
-        pytest.skip(kernel.reason)
-    rng = np.random.default_rng(4)
-    for b, t in ((3, 24), (2, 40), (5, 8)):
-        gate, x_in = (torch.from_numpy(rng.standard_normal((b, t, n))).to(dtype) for _ in range(2))
-        gate[0, 1, :5] = torch.nan
-        x_in[0, 2, 5:9] = 0
-        values = MlpValues(gate, x_in, torch.nn.functional.silu(gate) * x_in)
-        batch = made_batch(rng, list(range(b)), t)
-        floor = torch.full((4, n), -1)
-        plain, compiled = (
-            k.read(values, batch.counted, batch.context_ids, floor) for k in (PLAIN, kernel)
-        )
-        for name, one, other in zip(plain._fields, plain, compiled, strict=True):
-            if name == "total":  # one rounding of float32 sums apart
-                assert torch.allclose(one.double(), other.double(), rtol=1e-6, atol=64)
-            else:
-                assert torch.equal(one, other), name

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
+import pytest
 import torch
 from jaxtyping import Float, Int, Int32
 from numpy import ndarray
@@ -30,7 +31,7 @@ from catalog.ingest.activations.hooks import (
     find_mlps,
     tap_mlps,
 )
-from catalog.ingest.activations.kernel import Kernel, plain_kernel
+from catalog.ingest.activations.kernel import KERNELS, Kernel
 from catalog.ingest.activations.run import ActivationPass, read_units
 from catalog.ingest.activations.state import ActivationState, PassPlan
 from catalog.ingest.families import FAMILIES
@@ -45,6 +46,9 @@ Exemplar = tuple[Any, ...]
 SIGNS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 PLAIN_SIGNS = ((1,), (-1,))
 PLAIN_KINDS = sorted(name for name, family in FAMILIES.items() if not family.mlp.gated)
+READINGS = ("fused", "plain")
+"""Of `KERNELS`, those that need no compiler at hand."""
+
 EXPERT_KINDS = sorted(name for name, family in FAMILIES.items() if family.experts is not None)
 
 
@@ -132,6 +136,15 @@ def layers_of(model: nn.Module) -> list[TappedMlp | TappedExperts]:
     return find_layers(model, family, sizes)
 
 
+def kernel_of(reading: str, n: int = 24, *, gated: bool = True) -> Kernel:
+    """A way to read on this machine; skips the test where there is none."""
+    mlp = FAMILIES["llama" if gated else PLAIN_KINDS[0]].mlp
+    kernel = KERNELS[reading](n, mlp, torch.float32, torch.device("cpu"))
+    if kernel.name != reading:
+        pytest.skip(kernel.reason)
+    return kernel
+
+
 def make_pass(
     model: nn.Module,
     reader: ContextReader,
@@ -139,10 +152,10 @@ def make_pass(
     k: int = 3,
     tokens_per_batch: int = 128,
     rule: CountingRule = RULE,
-    kernel: Kernel | None = None,
+    reading: str = "plain",
 ) -> ActivationPass:
     assert isinstance(model, PreTrainedModel)
-    kernel = kernel or plain_kernel("asked for")
+    kernel = kernel_of(reading, gated=FAMILIES[str(model.config.model_type)].mlp.gated)
     samples = draw_samples(reader, rule, seed=7, n=20)
     mlps, family, sizes = layers_of(model), FAMILIES[str(model.config.model_type)], sizes_of(model)
     plan = PassPlan(
