@@ -37,6 +37,7 @@ from catalog.ingest.activations.run import ActivationPass
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.corpus.spec import CorpusSpec
 from catalog.ingest.driver import IngestRequest, ingest
+from catalog.ingest.families import FAMILIES
 from catalog.ingest.progress import Silent
 from catalog.store.handle import Handle
 
@@ -239,7 +240,7 @@ class Measuring:
         kernel = (
             plain_kernel("on the CPU")
             if self.on_cpu
-            else compiled_kernel(shape.d_mlp, False, dtype, self.device)
+            else compiled_kernel(shape.d_mlp, FAMILIES["llama"].mlp, dtype, self.device)
         )
         reader = activations.RandomContexts(n_contexts, self.size.length)
         model = activations.build(shape, dtype, self.device)
