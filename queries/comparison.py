@@ -104,8 +104,8 @@ def _shared_corpus(catalog: Handle, aliases: Sequence[str | None]) -> str | None
         return None
     with catalog.reading() as connection:
         known = [
-            known_corpora(connection, catalog.location, chosen.model)
-            for chosen in (chosen_model(connection, catalog.location, alias) for alias in aliases)
+            known_corpora(catalog, connection, chosen.model)
+            for chosen in (chosen_model(catalog, connection, alias) for alias in aliases)
         ]
     there = {each.corpus for each in known[1]}
     return next((each.corpus for each in known[0] if each.corpus in there), None)

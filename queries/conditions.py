@@ -89,7 +89,7 @@ def neurons_where(catalog: Handle, model: str | None, where: str | None) -> Chos
         SqlError: `where` is no condition on neurons.
     """
     with catalog.reading() as connection:
-        entry = chosen_model(connection, catalog.location, model)
+        entry = chosen_model(catalog, connection, model)
         condition = "true" if where is None else neuron_condition(connection, where)
         ids = ids_where(connection, entry.model, condition, catalog.location)
         if not ids:

@@ -22,7 +22,7 @@ def facets(catalog: Handle, sought: Sought) -> "pa.Table":
     import pyarrow as pa
 
     with catalog.reading() as connection:
-        among, _ = confined(connection, catalog.location, sought)
+        among, _ = confined(catalog, connection, sought)
         asked = {"model": sought.model} | among
 
         def kinds() -> list[dict[str, Any]]:

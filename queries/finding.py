@@ -7,7 +7,7 @@ import duckdb
 
 from catalog.errors import SqlError, UsageError
 from catalog.neuron_id import NamedNeuron, NeuronId
-from catalog.queries.neuron_record import chosen_model, said_of_corpora
+from catalog.queries.neuron_record import chosen_model, known_corpora, said_of_corpora
 from catalog.queries.parameters import require_gates, require_known
 from catalog.queries.records import Model
 from catalog.queries.sql import sql_text
@@ -72,8 +72,8 @@ def found(catalog: Handle, sought: Sought) -> Found:
             "skip": sought.skip,
             "describes": sought.describes,
         }
-        among, notes = confined(connection, catalog.location, sought)
-        measured = _measured(connection, catalog, sought)
+        among, notes = confined(catalog, connection, sought)
+        measured = _measured(catalog, connection, sought)
         notes += measured.notes
         of_measured = {"measured_of": list(measured.on), "measured_on": list(measured.on.values())}
         parameters |= among | of_measured
@@ -116,7 +116,7 @@ class _Measured(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def _measured(connection: duckdb.DuckDBPyConnection, catalog: Handle, sought: Sought) -> _Measured:
+def _measured(catalog: Handle, connection: duckdb.DuckDBPyConnection, sought: Sought) -> _Measured:
     """The corpus that is named, without one the largest of each model; a note where there is none.
 
     Raises:
@@ -126,19 +126,17 @@ def _measured(connection: duckdb.DuckDBPyConnection, catalog: Handle, sought: So
         return _Measured({})
     require_known(connection, [("model", sought.model), ("corpus", sought.corpus)], catalog)
     stage = _STAGE_OF[sought.order]
-    asked = {"model": sought.model, "stage": stage}
-    rows = run_for_dicts(connection, sql_text("measured_corpora"), asked, catalog.location)
     there: dict[str, list[str]] = {}
-    for row in rows:
-        there.setdefault(row["model"], []).append(row["corpus"])
+    for each in known_corpora(catalog, connection, sought.model, stage):
+        there.setdefault(each.model, []).append(each.corpus)
     on = {
         model: sought.corpus or names[0]
         for model, names in there.items()
         if sought.corpus in (None, *names)
     }
     if sought.model in on:
-        shown, *others = there[sought.model]
-        return _Measured(on, said_of_corpora(sought.corpus, shown, others))
+        said = said_of_corpora(sought.corpus, on[sought.model], there[sought.model])
+        return _Measured(on, said)
     missing = missing_stages(connection, [stage], sought.model, catalog.location)
     who = f"{sought.model} lacks" if sought.model else "No model has"
     return _Measured(
@@ -147,11 +145,11 @@ def _measured(connection: duckdb.DuckDBPyConnection, catalog: Handle, sought: So
 
 
 def confined(
-    connection: duckdb.DuckDBPyConnection, catalog: Location, sought: Sought
+    catalog: Handle, connection: duckdb.DuckDBPyConnection, sought: Sought
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The list that the search is confined to as parameters, and a note on who is not there."""
     named = [NamedNeuron.parse(each) for each in sought.neurons or ()]
-    asked = list(_counted(named, connection, catalog, sought.model))
+    asked = list(_counted(named, catalog, connection, sought.model))
     rows: list[dict[str, Any]] = []
     if named:
         parameters = {
@@ -160,7 +158,7 @@ def confined(
             "layers": [neuron.layer for *_, neuron in asked],
             "neurons": [neuron.neuron for *_, neuron in asked],
         }
-        rows = run_for_dicts(connection, sql_text("listed_neurons"), parameters, catalog)
+        rows = run_for_dicts(connection, sql_text("listed_neurons"), parameters, catalog.location)
     found = {(row["named"], row["layer"], row["neuron"]) for row in rows}
     lost = [each for each, model, n in asked if (model, n.layer, n.neuron) not in found]
     notes = []
@@ -179,8 +177,8 @@ def confined(
 
 def _counted(
     named: Iterable[NamedNeuron],
+    catalog: Handle,
     connection: duckdb.DuckDBPyConnection,
-    catalog: Location,
     model: str | None,
 ) -> Iterator[tuple[NamedNeuron, str | None, NeuronId]]:
     """The neurons of a list, each with its model and its id counted through the layer.
@@ -197,7 +195,7 @@ def _counted(
             continue
         alias = model if each.model is None else each.model
         if alias not in entries:
-            entries[alias] = chosen_model(connection, catalog, alias)
+            entries[alias] = chosen_model(catalog, connection, alias)
         entry = entries[alias]
         yield each, entry.model, each.id.resolved(entry.sizes, entry.model)
 

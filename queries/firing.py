@@ -60,10 +60,10 @@ def held_token(
     if max_tokens < 1:
         raise UsageError(f"max_tokens is {max_tokens}; it must be at least 1.")
     with catalog.tables() as connection:
-        entry = chosen_model(connection, catalog.location, model)
+        entry = chosen_model(catalog, connection, model)
         asked = {"model": entry.model}
         fingerprint = run_for_dicts(connection, sql_text("fingerprint"), asked, catalog.location)
-        known = known_corpora(connection, catalog.location, entry.model)
+        known = known_corpora(catalog, connection, entry.model)
         shown = chosen_corpus(known, corpus, entry.model)
         if shown is None:
             raise NotFoundError(
@@ -94,7 +94,7 @@ def held_token(
         [list(row["token_ids"]) for row in rows],
         rows[0]["n_holding"],
         rows[0]["starts_special"],
-        said_of_corpora(corpus, shown.corpus, [each.corpus for each in known if each != shown]),
+        said_of_corpora(corpus, shown.corpus, (each.corpus for each in known)),
     )
 
 

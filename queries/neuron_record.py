@@ -2,7 +2,7 @@
 
 import difflib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -34,7 +34,6 @@ from catalog.queries.records import (
 )
 from catalog.queries.sql import sql_text
 from catalog.store.handle import Handle
-from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
 
 _Queried = TypeVar("_Queried", bound=Queried)
@@ -78,14 +77,14 @@ def read_neuron(
     """
     texts = [_MODELS, *map(sql_text, [_FINISHED, *(kind.QUERY for kind in _KINDS)])]
     with catalog.reading(" ".join(texts)) as connection:
-        entry = _entry(catalog, connection, model)
+        entry = chosen_model(catalog, connection, model)
         neuron_id = neuron_id.resolved(entry.sizes, entry.model)
         records = _Records(catalog, connection, entry.model)
         at = {"layer": neuron_id.layer, "neuron": neuron_id.neuron}
         found = records(Neuron, **at)
         if not found:
             raise _no_neurons_yet(entry)
-        corpora = records.of_model(Corpus)
+        corpora = known_corpora(catalog, connection, entry.model)
         shown = chosen_corpus(corpora, corpus, entry.model)
         on = {**at, "corpus": shown.corpus if shown else None}
         exemplars = records(Exemplar, **on) if shown else []
@@ -178,29 +177,27 @@ def _no_neurons_yet(entry: Model) -> NotFoundError:
 def read_model(catalog: Handle, alias: str | None) -> Model:
     """The row of `models` for an alias, or the only one there is; raises as `chosen_model`."""
     with catalog.reading(_MODELS) as connection:
-        return _entry(catalog, connection, alias)
+        return chosen_model(catalog, connection, alias)
 
 
-def _entry(catalog: Handle, connection: duckdb.DuckDBPyConnection, alias: str | None) -> Model:
-    return _chosen(known_models(catalog, connection), catalog.location, alias)
+def read_corpora(catalog: Handle, model: str) -> list[Corpus]:
+    """As `known_corpora`, of the activations of a model."""
+    with catalog.reading(sql_text(Corpus.QUERY)) as connection:
+        return known_corpora(catalog, connection, model)
 
 
 def known_models(catalog: Handle, connection: duckdb.DuckDBPyConnection) -> list[Model]:
     """The rows of `models`, by alias."""
-    return catalog.once(_MODELS, lambda: _read_models(connection, catalog.location))
 
+    def ask() -> list[Model]:
+        rows = run_for_dicts(connection, _MODELS, (), catalog.location)
+        return [record_of(Model, row) for row in rows]
 
-def _read_models(connection: duckdb.DuckDBPyConnection, catalog: Location) -> list[Model]:
-    return [record_of(Model, row) for row in run_for_dicts(connection, _MODELS, (), catalog)]
-
-
-def _chosen(models: Sequence[Model], catalog: Location, alias: str | None) -> Model:
-    names = [each.model for each in models]
-    return models[names.index(chosen_alias(names, catalog, alias))]
+    return catalog.once(_MODELS, ask)
 
 
 def chosen_model(
-    connection: duckdb.DuckDBPyConnection, catalog: Location, alias: str | None
+    catalog: Handle, connection: duckdb.DuckDBPyConnection, alias: str | None
 ) -> Model:
     """The row of `models` for an alias, or the only one there is.
 
@@ -208,7 +205,9 @@ def chosen_model(
         NotFoundError: the catalog is empty or has no such model.
         UsageError: several models, and none was named.
     """
-    return _chosen(_read_models(connection, catalog), catalog, alias)
+    models = known_models(catalog, connection)
+    names = [each.model for each in models]
+    return models[names.index(chosen_alias(names, catalog.location, alias))]
 
 
 def chosen_alias(names: Sequence[str], catalog: object, alias: str | None) -> str:
@@ -241,18 +240,27 @@ def read_entry(catalog: Handle, alias: str | None) -> Entry:
         DatabaseError: the catalog is a lake, which does not hold fingerprints.
     """
     with catalog.tables() as connection:
-        entry = chosen_model(connection, catalog.location, alias)
+        entry = chosen_model(catalog, connection, alias)
         parameters = {"model": entry.model}
         (row,) = run_for_dicts(connection, sql_text("fingerprint"), parameters, catalog.location)
         return record_of(Entry, vars(entry) | row)
 
 
 def known_corpora(
-    connection: duckdb.DuckDBPyConnection, catalog: Location, model: str
+    catalog: Handle,
+    connection: duckdb.DuckDBPyConnection,
+    model: str | None,
+    stage: str = "activations",
 ) -> list[Corpus]:
-    """The corpora on which a model's activations are shown, the largest first, then by name."""
-    rows = run_for_dicts(connection, sql_text(Corpus.QUERY), {"model": model}, catalog)
-    return [record_of(Corpus, row) for row in rows]
+    """The corpora on which rows of a stage are shown, of each model the largest first, then by
+    name; of all models without `model`."""
+    asked = {"model": model, "stage": stage}
+
+    def ask() -> list[Corpus]:
+        rows = run_for_dicts(connection, sql_text(Corpus.QUERY), asked, catalog.location)
+        return [record_of(Corpus, row) for row in rows]
+
+    return catalog.once((Corpus, model, stage), ask)
 
 
 def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus | None:
@@ -269,8 +277,9 @@ def chosen_corpus(known: list[Corpus], name: str | None, model: str) -> Corpus |
     return known[names.index(name)]
 
 
-def said_of_corpora(name: str | None, shown: str, others: Sequence[str]) -> tuple[str, ...]:
+def said_of_corpora(name: str | None, shown: str, known: Iterable[str]) -> tuple[str, ...]:
     """A sentence on which of several corpora was taken; none where one was named, or is alone."""
+    others = [each for each in known if each != shown]
     if name is not None or not others:
         return ()
     return (f"Of its corpora the largest is read, {shown}; there is also: {', '.join(others)}.",)

@@ -90,7 +90,7 @@ def ranking(catalog: Handle, entry: Entry, by: str | None, corpus: str | None) -
         NotFoundError, UsageError: no such corpus, or none that says what is usual.
     """
     with catalog.reading() as connection:
-        known = known_corpora(connection, catalog.location, entry.model)
+        known = known_corpora(catalog, connection, entry.model)
     shown = chosen_corpus(known, corpus, entry.model)
     if by == "unusual" and shown is None:
         raise UsageError(
@@ -99,8 +99,9 @@ def ranking(catalog: Handle, entry: Entry, by: str | None, corpus: str | None) -
     by = by or ("written" if shown is None else "unusual")
     if shown is None or by != "unusual":
         return Ranking(by, None)
-    others = [each.corpus for each in known if each != shown]
-    return Ranking(by, shown.corpus, said_of_corpora(corpus, shown.corpus, others))
+    return Ranking(
+        by, shown.corpus, said_of_corpora(corpus, shown.corpus, (each.corpus for each in known))
+    )
 
 
 def scales(

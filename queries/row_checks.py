@@ -51,7 +51,7 @@ def check_rows(catalog: Handle, model: str | None) -> list[RowCheck]:
         DatabaseCorrupt: a block of the file is damaged.
     """
     with catalog.tables() as connection, explaining(catalog.location):
-        alias = chosen_model(connection, catalog.location, model).model
+        alias = chosen_model(catalog, connection, model).model
         noted = list(_checks_of_stages(connection, catalog, alias))
         sealed = _checks_of_units(connection)
         own = set(_units_of(connection, alias))

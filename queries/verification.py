@@ -27,7 +27,7 @@ def drawn_exemplars(
         UsageError: several models, and none was named.
     """
     with catalog.tables() as connection:
-        alias = chosen_model(connection, catalog.location, model).model
+        alias = chosen_model(catalog, connection, model).model
         parameters = {"model": alias, "corpus": corpus, "n": n}
         drawn = run_for_dicts(connection, sql_text("drawn_exemplars"), parameters, catalog.location)
     if not drawn:

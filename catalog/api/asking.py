@@ -89,9 +89,9 @@ class Asking(Opened):
 
     def corpora(self, model: str) -> list[str]:
         """Names of the corpora on which a model's activations are shown."""
-        from catalog.queries.sql import sql_text
+        from catalog.queries.neuron_record import read_corpora
 
-        return [row["corpus"] for row in self._handle.rows(sql_text("corpora"), {"model": model})]
+        return [each.corpus for each in read_corpora(self._handle, model)]
 
     def tokens_with(self, text: str, model: str | None = None, k: int = 50) -> Rows:
         """Tokens of the vocabularies that contain a text, the shortest first, at most `k`."""

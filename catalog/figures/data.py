@@ -44,9 +44,7 @@ class FigureData:
         """
         with self._catalog.reading() as connection:
             if self._names:
-                return [
-                    chosen_model(connection, self._catalog.location, name) for name in self._names
-                ]
+                return [chosen_model(self._catalog, connection, name) for name in self._names]
             rows = run_for_dicts(
                 connection, "from models order by model", (), self._catalog.location
             )

@@ -77,7 +77,7 @@ def _corpus(
 ) -> Corpus:
     alias = chosen.model.model
     with catalog.reading() as connection:
-        known = known_corpora(connection, catalog.location, alias)
+        known = known_corpora(catalog, connection, alias)
     found = chosen_corpus(known, name, alias)
     if found is None:
         raise NotFoundError(
@@ -85,7 +85,6 @@ def _corpus(
             "Run: ",
             Command("ingest", (chosen.model.source,), (Option("corpus", "TEXTS"),)),
         )
-    others = [each.corpus for each in known if each != found]
-    for sentence in said_of_corpora(name, found.corpus, others):
+    for sentence in said_of_corpora(name, found.corpus, (each.corpus for each in known)):
         say(sentence)
     return found

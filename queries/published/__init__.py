@@ -71,7 +71,7 @@ def compare_with_published(catalog: Handle, model: str | None) -> PublishedCompa
     """
     published = published_counts()
     with catalog.reading() as connection:
-        entry = chosen_model(connection, catalog.location, model)
+        entry = chosen_model(catalog, connection, model)
         known = published["model"].unique().to_pylist()
         source = _published_as(entry.source)
         if source not in known:

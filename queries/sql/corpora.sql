@@ -1,10 +1,10 @@
--- The corpora on which a model's activations are shown, the largest first, then by name.
+-- The corpora on which rows of a stage are shown, of each model the largest first, then by name.
 select *
 from corpora c
-where model = $model
+where ($model is null or model = $model)
     and exists (
         from ingest_runs r
         where r.model = c.model and r.corpus = c.corpus
-            and r.stage = 'activations' and r.status = 'finished'
+            and r.stage = $stage and r.status = 'finished'
     )
-order by n_tokens desc, corpus
+order by model, n_tokens desc, corpus

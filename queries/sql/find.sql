@@ -1,12 +1,7 @@
 -- Neurons by class, role and layer, for `catalog find`; n_found: how many there are in all.
 -- measured: the quantity of a corpus that $order names, if it names one.
 with described as (
-    select
-        model, layer, neuron,
-        first(description order by score desc nulls last, source, source_key) as description
-    from descriptions
-    where contains(lower(description), lower($describes::varchar))
-    group by all
+    -- include described
 ),
 -- Counting reads the columns of the choices alone, so it is done apart from ordering.
 matching as not materialized (
@@ -27,22 +22,8 @@ matching as not materialized (
             )
         )
 ),
-measured as (  -- of the cases in which it fires there are two, whose sum has no order
-    select model, layer, neuron, sum(frequency) as value
-    from activation_stats
-    where $order = 'frequency'
-        and sign_case in ('gate+_in+', 'gate+_in-', 'in+')
-        and (model, corpus) in (
-            select unnest($measured_of::varchar[]), unnest($measured_on::varchar[])
-        )
-    group by model, layer, neuron
-    union all
-    select model, layer, neuron, if($order = 'effect', effect, magnitude)
-    from attributions
-    where $order in ('effect', 'magnitude')
-        and (model, corpus) in (
-            select unnest($measured_of::varchar[]), unnest($measured_on::varchar[])
-        )
+measured as (
+    -- include measured
 )
 select
     model, neuron_id, io_class, atypical, functional_role as role,

@@ -25,29 +25,10 @@ with matched as (
     group by all
 ),
 described as (
-    select
-        model, layer, neuron,
-        first(description order by score desc nulls last, source, source_key) as description
-    from descriptions
-    where contains(lower(description), lower($describes::varchar))
-    group by all
+    -- include described
 ),
-measured as (  -- of the cases in which it fires there are two, whose sum has no order
-    select model, layer, neuron, sum(frequency) as value
-    from activation_stats
-    where $order = 'frequency'
-        and sign_case in ('gate+_in+', 'gate+_in-', 'in+')
-        and (model, corpus) in (
-            select unnest($measured_of::varchar[]), unnest($measured_on::varchar[])
-        )
-    group by model, layer, neuron
-    union all
-    select model, layer, neuron, if($order = 'effect', effect, magnitude)
-    from attributions
-    where $order in ('effect', 'magnitude')
-        and (model, corpus) in (
-            select unnest($measured_of::varchar[]), unnest($measured_on::varchar[])
-        )
+measured as (
+    -- include measured
 )
 select
     model, n.neuron_id, m.vector, m.basis, m.sign, m.rank, m.score, m.n_tokens, m.tokens,
