@@ -41,24 +41,17 @@ def layer_state(
     CheckpointError where one is missing.
     """
     family, experts = weights.family, weights.family.experts
-    here = model.state_dict()
+    here = set(model.state_dict())
     named = {name: family.prefix + name.replace(".0.", f".{layer}.", 1) for name in here}
     if experts is not None and not weights.sizes.is_dense(layer):
         router = f"{experts.routers[0].format(layer=0)}.weight"
         named[router] = weights.router_name(layer)
         module = f"{experts.module.format(layer=0)}."
         named = {name: stored for name, stored in named.items() if not name.startswith(module)}
-    found = {
+    return {
         name: weights.checkpoint.tensor(stored).float()
         for name, stored in sorted(named.items())
         if not name.startswith(f"{family.embedding}.")
-    }
-    # A GGUF file has the row of a shared expert's gate as a vector.
-    return {
-        name: values[None]
-        if here[name].shape[:1] == (1,) and values.ndim == 1 < here[name].ndim
-        else values
-        for name, values in found.items()
     }
 
 

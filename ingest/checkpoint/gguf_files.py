@@ -34,6 +34,9 @@ _PART: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.
 _PLAIN: Final = ("F32", "F16", "BF16")
 _PERMUTED: Final = ("attn_q.", "attn_k.")
 _NORM: Final = "norm."
+_SHARED_GATE: Final = "ffn_gate_inp_shexp."
+"""A vector in the file, and in the model a matrix of one row."""
+
 _DIVISORS: Final = "rope_freqs.weight"
 
 
@@ -148,6 +151,8 @@ class GgufFiles:
         values = self._vector(header, self.stored[name])
         order = self._order(name)
         values = values if order is None else values[torch.from_numpy(order)]
+        if _SHARED_GATE in self.stored[name]:
+            return values[None]
         return values - self.norm_shift if _NORM in self.stored[name] else values
 
     def release(self) -> None:

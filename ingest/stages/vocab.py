@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from catalog.ingest.device import fast_dtype
-from catalog.ingest.neuron_vectors import Block, NeuronVectors
+from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.projection import Moments, TopTokens, VocabularyBasis
 from catalog.ingest.stages.stage import LayerRows, LayerUnit, LayerwiseStage, StageContext
 from catalog.ingest.vocabulary import Vocabulary, vocabulary_pieces
@@ -121,14 +122,15 @@ class VocabStage(LayerwiseStage):
         moments: list[Moments] = []
         blocks = self.weights.blocks(layer, self.device, n_rows)
         for _, block in told(blocks, self.weights.n_blocks(layer, n_rows)):
-            found = {}
+            extremes, norms = [], []
             for name, w in block.items():
-                scores = None
-                if name == "out" and basis == "unembed":
-                    scores = vectors.scores(w, torch.float32)
+                has_moments = name == "out" and basis == "unembed"
+                scores = vectors.scores(w, torch.float32 if has_moments else vectors.dtype)
+                if has_moments:
                     moments.append(vectors.moments(scores.values, scores.vectors.norms))
-                found[name] = vectors.extremes(w, self.k, scores)
-            tops.append(LayerTop.of(found, block))
+                extremes.append(vectors.extremes(w, self.k, scores))
+                norms.append(scores.vectors.norms)
+            tops.append(LayerTop.of(extremes, torch.stack(norms)))
         rows = {"neuron": _moment_rows(layer, moments)} if basis == "unembed" else {}
         top = LayerTop.joined(tops).rows(layer, basis, names)
         return rows | {"top_token": top, "router_token": self._router_rows(layer, basis, vectors)}
@@ -189,14 +191,13 @@ class LayerTop(NamedTuple):
     readable: Bool[np.ndarray, "v n"]
 
     @classmethod
-    def of(cls, extremes: Mapping[Vector, tuple[TopTokens, TopTokens]], block: Block) -> "LayerTop":
-        """From the extremes of the vectors of a block, highest and lowest."""
+    def of(
+        cls, extremes: Sequence[tuple[TopTokens, TopTokens]], norms: Float[Tensor, "v n"]
+    ) -> "LayerTop":
+        """From highest and lowest of each kind of vector, and the lengths of these."""
         scores, token_ids = (
-            torch.stack([torch.stack([top[at] for top in tops], 1) for tops in extremes.values()])
+            torch.stack([torch.stack([top[at] for top in tops], 1) for tops in extremes])
             for at in range(2)
-        )
-        norms = torch.stack(
-            [torch.linalg.vector_norm(w, dim=1, dtype=torch.float64) for w in block.values()]
         )
         readable = norms.isfinite() & (norms > 0)
         return cls(scores.cpu().numpy(), token_ids.cpu().numpy(), readable.cpu().numpy())
