@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 from numpy import ndarray
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -30,7 +30,7 @@ from catalog.ingest.activations.hooks import TappedExperts, TappedMlp
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.attribution.state import AttributionState
 from catalog.ingest.job_passes import CorpusJob, JobOpening, OpenJobPass
-from catalog.ingest.routed import ExpertEdit, edited
+from catalog.ingest.routed import edited
 from catalog.ingest.within import tell_done
 
 _Sums = dict[int, tuple[Float64[ndarray, "b n"], Float64[ndarray, "b n"]]]
@@ -106,71 +106,85 @@ def differentiated(
 
     A routed expert has a gradient where it is asked. Where it is not its neurons add nothing.
     """
-    n_contexts, n_tokens = batch.counted.shape
+    with ExitStack() as hooked:
+        for layer, mlp in enumerate(mlps):
+            done = 1 - layer / len(mlps)  # backwards, from the last layer on
+            gathered = _OfLayer(layer, batch.counted, sums, done)
+            if isinstance(mlp, TappedMlp):
+                hooked.callback(gathered.hooked(mlp).remove)
+                continue
+            gathered.n_neurons = mlp.n_neurons
+            hooked.enter_context(edited(mlp.routed, gathered.in_expert))
+            if mlp.shared is not None:
+                hooked.callback(gathered.hooked(mlp.shared, mlp.first_shared).remove)
+        yield
 
-    def take(layer: int, n: int, first: int, product: Float[Tensor, "b t m"]) -> None:
-        # A zero ablation replaces post where positions count, so only there it has an effect.
-        product[~batch.counted.to(product.device)] = 0
-        effect = product.sum(1, dtype=torch.float64).neg()
-        bring(layer, n, first, effect, product.abs_().sum(1, dtype=torch.float64))
-        tell_done(1 - layer / len(mlps))  # backwards, from the last layer on
 
-    def take_routed(
-        layer: int, n: int, first: int, positions: Int[Tensor, " r"], product: Float[Tensor, "r m"]
-    ) -> None:
-        product[~batch.counted.to(product.device).flatten()[positions]] = 0
-        effect, magnitude = (
-            torch.zeros(
-                n_contexts, product.shape[1], dtype=torch.float64, device=product.device
-            ).index_add_(0, positions // n_tokens, values.double())
-            for values in (product.neg(), product.abs())
-        )
-        bring(layer, n, first, effect, magnitude)
+@dataclass
+class _OfLayer:
+    """Takes in post times its slope of the neurons of one layer, of a dense MLP or of experts.
 
-    def bring(layer: int, n: int, first: int, *found: Float64[Tensor, "b m"]) -> None:
-        """Sums of the neurons from `first` on, of the n of a layer."""
-        if found[0].shape[1] == n:
-            sums[layer] = found[0], found[1]
-            return
-        if layer not in sums:
-            sums[layer] = found[0].new_zeros(n_contexts, n), found[0].new_zeros(n_contexts, n)
-        for total, values in zip(sums[layer], found, strict=True):
-            total[:, first : first + values.shape[1]] += values
+    `n_neurons`: of all experts, shared ones included; 0 where the layer has one MLP.
+    """
 
-    def in_mlp(layer: int, mlp: TappedMlp, n: int | None = None, first: int = 0) -> RemovableHandle:
+    layer: int
+    counted: Bool[Tensor, "b t"]
+    sums: dict[int, tuple[Tensor, Tensor]]
+    done: float  # of the backward pass, once the layer is taken in
+    n_neurons: int = 0
+
+    def hooked(self, mlp: TappedMlp, first: int = 0) -> RemovableHandle:
+        """Take in an MLP, whose neurons are those from `first` on."""
+
         def before_writing(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
             post = _beginning(inputs[0])
             seen = post.detach()
-
-            def hook(slope: Tensor) -> None:
-                # OPT's MLP reads the positions of all contexts in a row.
-                product = (seen * slope).view(n_contexts, n_tokens, -1)
-                take(layer, product.shape[-1] if n is None else n, first, product)
-
-            post.register_hook(hook)
+            # OPT's MLP reads the positions of all contexts in a row.
+            post.register_hook(
+                lambda slope: self._take(first, (seen * slope).view(*self.counted.shape, -1))
+            )
             return (post,)
 
         return mlp.writes.register_forward_pre_hook(before_writing)
 
-    def in_experts(layer: int, n: int) -> ExpertEdit:
-        def edit(expert: int, positions: Tensor, _: Tensor, post: Tensor) -> Tensor:
-            post = _beginning(post)
-            seen, first = post.detach(), expert * post.shape[1]
-            post.register_hook(lambda slope: take_routed(layer, n, first, positions, seen * slope))
-            return post
+    def in_expert(self, expert: int, positions: Tensor, _: Tensor, post: Tensor) -> Tensor:
+        """Take in a routed expert at the positions at which it is asked."""
+        post = _beginning(post)
+        seen, first = post.detach(), expert * post.shape[1]
+        post.register_hook(lambda slope: self._take_routed(first, positions, seen * slope))
+        return post
 
-        return edit
+    def _take(self, first: int, product: Float[Tensor, "b t m"]) -> None:
+        # A zero ablation replaces post where positions count, so only there it has an effect.
+        product[~self.counted.to(product.device)] = 0
+        effect = product.sum(1, dtype=torch.float64).neg()
+        self._bring(first, effect, product.abs_().sum(1, dtype=torch.float64))
+        tell_done(self.done)
 
-    with ExitStack() as hooked:
-        for layer, mlp in enumerate(mlps):
-            if isinstance(mlp, TappedMlp):
-                hooked.callback(in_mlp(layer, mlp).remove)
-                continue
-            hooked.enter_context(edited(mlp.routed, in_experts(layer, mlp.n_neurons)))
-            if mlp.shared is not None:
-                shared = in_mlp(layer, mlp.shared, mlp.n_neurons, mlp.first_shared)
-                hooked.callback(shared.remove)
-        yield
+    def _take_routed(
+        self, first: int, positions: Int[Tensor, " r"], product: Float[Tensor, "r m"]
+    ) -> None:
+        n_contexts, n_tokens = self.counted.shape
+        product[~self.counted.to(product.device).flatten()[positions]] = 0
+        empty = torch.zeros(
+            n_contexts, product.shape[1], dtype=torch.float64, device=product.device
+        )
+        rows = positions // n_tokens
+        effect, magnitude = (
+            empty.index_add(0, rows, values.double()) for values in (product.neg(), product.abs())
+        )
+        self._bring(first, effect, magnitude)
+
+    def _bring(self, first: int, *found: Float64[Tensor, "b m"]) -> None:
+        """Sums of the neurons from `first` on."""
+        if not self.n_neurons:
+            self.sums[self.layer] = found[0], found[1]
+            return
+        if self.layer not in self.sums:
+            effect, magnitude = (each.new_zeros(len(each), self.n_neurons) for each in found)
+            self.sums[self.layer] = effect, magnitude
+        for total, values in zip(self.sums[self.layer], found, strict=True):
+            total[:, first : first + values.shape[1]] += values
 
 
 def _beginning(post: Tensor) -> Tensor:

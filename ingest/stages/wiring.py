@@ -143,11 +143,7 @@ class WiringStage(Stage):
         for n_before, start in enumerate(starts):
             own = self._slab(layer, start)
             for other in range(layer):
-                for before in self._slabs(other):
-                    for name, written, vector, back in self._products():
-                        floor = self.floor if name.startswith("to") else NO_FLOOR
-                        lists = self._known[name, other], own_lists[back]
-                        compare(before[written], own[vector], *lists, floor, tiles)
+                self._compare_with(other, own, own_lists, tiles)
                 tell_done((n_before * (layer + 1) + other + 1) / len(starts))
             for vector in self.weights.vectors:
                 twins = own_lists[f"twin_{vector}"]
@@ -164,6 +160,16 @@ class WiringStage(Stage):
             name: {at: keys.cpu().numpy() for at, keys in by_layer.items()}
             for name, by_layer in found.items()
         }
+
+    def _compare_with(
+        self, other: int, own: Slab, own_lists: Mapping[str, Keys], tiles: Tiles
+    ) -> None:
+        """Bring a slab and all neurons of an earlier layer into the lists of each other."""
+        for before in self._slabs(other):
+            for name, written, vector, back in self._products():
+                floor = self.floor if name.startswith("to") else NO_FLOOR
+                lists = self._known[name, other], own_lists[back]
+                compare(before[written], own[vector], *lists, floor, tiles)
 
     def _products(self) -> list[tuple[str, Vector, Vector, str]]:
         """For two layers: the lists of the first, its vector, the second's, and the lists there."""
