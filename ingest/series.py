@@ -38,7 +38,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Sought:
+class StepChoice:
     """Which steps: names that match a pattern, of these every n-th, or so many evenly in log."""
 
     pattern: str | None = None
@@ -65,7 +65,7 @@ def step_of(name: str) -> Step | None:
     return Step(name, before, int(found["step"]), tokens)
 
 
-def chosen(steps: Sequence[Step], sought: Sought) -> list[Step]:
+def chosen(steps: Sequence[Step], sought: StepChoice) -> list[Step]:
     """Of steps in ascending order every n-th and the last, or n evenly spaced in log; else all.
 
     Of the latter the first and the last are two, and step 0, which has no logarithm, the first.
@@ -90,7 +90,7 @@ def chosen(steps: Sequence[Step], sought: Sought) -> list[Step]:
 
 def planned(
     requests: Sequence[IngestRequest],
-    sought: Sought,
+    sought: StepChoice,
     step: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[IngestRequest]:
@@ -160,7 +160,7 @@ def are_steps(sources: Sequence[str]) -> bool:
 
 
 def _of_series(
-    request: IngestRequest, names: Sequence[str], sought: Sought, say: Callable[[str], None]
+    request: IngestRequest, names: Sequence[str], sought: StepChoice, say: Callable[[str], None]
 ) -> list[IngestRequest]:
     """A request for each step among the names of checkpoints; `request` is for the whole."""
     local = is_local(request.source)

@@ -10,7 +10,7 @@ import pytest
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.demo.train import LENGTH, SERIES, train_series
 from catalog.ingest.request import IngestRequest
-from catalog.ingest.series import Sought, planned
+from catalog.ingest.series import StepChoice, planned
 from catalog.store.handle import Handle
 
 
@@ -28,7 +28,7 @@ def test_a_short_training_leaves_steps(tmp_path: Path) -> None:
     train_series(recipe, corpus, tmp_path / "run", said.append)
     assert [line.partition(":")[0] for line in said] == ["step 0", "step 30"]
     request = IngestRequest(Handle(tmp_path / "c.duckdb"), str(tmp_path / "run"))
-    steps = planned([request], Sought())
+    steps = planned([request], StepChoice())
     places = [each.place for each in steps]
     assert [place and (place.alias, place.train_tokens) for place in places] == [
         ("run@0", 0),

@@ -19,7 +19,7 @@ from catalog.ingest import drift
 from catalog.ingest.checkpoint import open_checkpoint
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.request import IngestRequest
-from catalog.ingest.series import MANY, Sought, Step, chosen, planned, step_of
+from catalog.ingest.series import MANY, Step, StepChoice, chosen, planned, step_of
 from catalog.store.combining import merge
 from catalog.store.compacting import compact
 from catalog.store.handle import Handle
@@ -85,19 +85,19 @@ def test_other_names_tell_none(name: str) -> None:
 @pytest.mark.parametrize(
     ("steps", "sought", "taken"),
     [
-        (range(0, 100, 10), Sought(every=3), [0, 30, 60, 90]),
-        (range(0, 100, 10), Sought(every=4), [0, 40, 80, 90]),
-        ([2**at for at in range(11)], Sought(log_spaced=3), [1, 32, 1024]),
-        ([0, *(2**at for at in range(11))], Sought(log_spaced=4), [0, 1, 32, 1024]),
-        (range(1000, 144_000, 1000), Sought(log_spaced=4), [1000, 5000, 27_000, 143_000]),
-        (range(0, 50, 10), Sought(log_spaced=99), [0, 10, 20, 30, 40]),
-        (range(0, 50, 10), Sought(log_spaced=1), [40]),
-        (range(0, 50, 10), Sought(log_spaced=2), [0, 40]),
-        (range(0, 30, 10), Sought(), [0, 10, 20]),
+        (range(0, 100, 10), StepChoice(every=3), [0, 30, 60, 90]),
+        (range(0, 100, 10), StepChoice(every=4), [0, 40, 80, 90]),
+        ([2**at for at in range(11)], StepChoice(log_spaced=3), [1, 32, 1024]),
+        ([0, *(2**at for at in range(11))], StepChoice(log_spaced=4), [0, 1, 32, 1024]),
+        (range(1000, 144_000, 1000), StepChoice(log_spaced=4), [1000, 5000, 27_000, 143_000]),
+        (range(0, 50, 10), StepChoice(log_spaced=99), [0, 10, 20, 30, 40]),
+        (range(0, 50, 10), StepChoice(log_spaced=1), [40]),
+        (range(0, 50, 10), StepChoice(log_spaced=2), [0, 40]),
+        (range(0, 30, 10), StepChoice(), [0, 10, 20]),
     ],
 )
 def test_some_of_the_steps_are_chosen(
-    steps: Sequence[int], sought: Sought, taken: list[int]
+    steps: Sequence[int], sought: StepChoice, taken: list[int]
 ) -> None:
     every = [Step(f"step{at}", "", at, None) for at in steps]
     assert [each.step for each in chosen(every, sought)] == taken
@@ -109,7 +109,7 @@ def test_what_stands_before_the_step_belongs_to_the_name(tmp_path: Path) -> None
         (tmp_path / "OLMo-2-7B" / name).mkdir(parents=True)
     said: list[str] = []
     asked = request(tmp_path / "OLMo-2-7B", weights="raw")
-    places = [each.place for each in planned([asked], Sought("*"), say=said.append)]
+    places = [each.place for each in planned([asked], StepChoice("*"), say=said.append)]
     assert [place and (place.alias, place.train_tokens, place.last_step) for place in places] == [
         ("olmo-2-7b-stage1-raw@5", 10**9, 9),
         ("olmo-2-7b-stage1-raw@9", 2 * 10**9, 9),
@@ -143,10 +143,10 @@ def test_what_is_asked_for_must_be_there(
         (tmp_path / "config.json").rmdir()
         (tmp_path / "config.json").write_text("{}")
     if error is None:
-        planned([request(tmp_path)], Sought(**options), step)  # type: ignore[arg-type]
+        planned([request(tmp_path)], StepChoice(**options), step)  # type: ignore[arg-type]
         return
     with pytest.raises(error) as raised:
-        planned([request(tmp_path)], Sought(**options), step)  # type: ignore[arg-type]
+        planned([request(tmp_path)], StepChoice(**options), step)  # type: ignore[arg-type]
     assert said in str(raised.value)
 
 

@@ -20,7 +20,7 @@ from catalog.taxonomy import WEIGHT_KINDS
 if TYPE_CHECKING:
     from catalog.ingest.engines.choosing import EngineChoice
     from catalog.ingest.request import IngestRequest
-    from catalog.ingest.series import Sought
+    from catalog.ingest.series import StepChoice
 
 
 def _stages(_ctx: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def command(
     from catalog.errors import UsageError
     from catalog.ingest.corpus.spec import CorpusSpec
     from catalog.ingest.request import IngestRequest
-    from catalog.ingest.series import Sought, are_steps
+    from catalog.ingest.series import StepChoice, are_steps
     from catalog.queries.published import paper_models
 
     sources = [each for name in models for each in (paper_models() if name == "paper" else [name])]
@@ -176,12 +176,12 @@ def command(
                 **settings,
             )
         )
-    sought = Sought(revisions, every, log_spaced)
+    sought = StepChoice(revisions, every, log_spaced)
     ingest_all(catalog, _planned(requests, sought, step, assume_yes=yes), assume_yes=yes)
 
 
 def _planned(
-    requests: "list[IngestRequest]", sought: "Sought", step: int | None, *, assume_yes: bool
+    requests: "list[IngestRequest]", sought: "StepChoice", step: int | None, *, assume_yes: bool
 ) -> "list[IngestRequest]":
     """Those of single checkpoints as they are, those of series with one for each step."""
     from catalog.cli.messages import confirmed, note
