@@ -32,7 +32,7 @@ import catalog
 from catalog.ingest.ablation.ablating import ablate
 from catalog.ingest.ablation.request import AblateRequest
 from catalog.ingest.ablation.subsets import SubsetSpec
-from catalog.ingest.activations.kernel import compiled_kernel, plain_kernel
+from catalog.ingest.activations.kernel import KERNELS
 from catalog.ingest.activations.run import ActivationPass
 from catalog.ingest.activations.state import ActivationState
 from catalog.ingest.corpus.spec import CorpusSpec
@@ -85,32 +85,35 @@ class Row(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Numbers that two devices must agree on, to within `tolerance` of 1 or of their size."""
+    """Numbers that two devices must agree on, to within `tolerance` of 1 or of their size.
+
+    `is_share`: what is compared is the share that is not the same.
+    """
 
     what: str
     sql: str
     tolerance: float
+    is_share: bool = False
 
+
+def _columns(stage: str, view: str, keys: str, columns: Sequence[str], to: float) -> list[Check]:
+    """A check for each of some columns of a view."""
+    return [
+        Check(f"{stage}, {each}", f"select {each} from {view} order by {keys}", to)
+        for each in columns
+    ]
+
+
+_TOP = "from top_tokens order by layer, neuron, vector, basis, sign, rank"
+_MOMENTS = ("vocab_variance", "vocab_skew", "vocab_kurtosis")
 
 CHECKS: Final = (
-    *(
-        Check(f"weights, {each}", f"select {each} from neurons order by layer, neuron", 2e-6)
-        for each in ("cos_gate_in", "cos_gate_out", "cos_in_out")
+    *_columns(
+        "weights", "neurons", "layer, neuron", ("cos_gate_in", "cos_gate_out", "cos_in_out"), 2e-6
     ),
-    Check(
-        "vocab, scores",
-        "select score from top_tokens order by layer, neuron, vector, basis, sign, rank",
-        1e-5,
-    ),
-    Check(
-        "vocab, tokens (not the same, of all)",
-        "select token_id from top_tokens order by layer, neuron, vector, basis, sign, rank",
-        1e-4,
-    ),
-    *(
-        Check(f"vocab, {each}", f"select {each} from neurons order by layer, neuron", 1e-3)
-        for each in ("vocab_variance", "vocab_skew", "vocab_kurtosis")
-    ),
+    Check("vocab, scores", f"select score {_TOP}", 1e-5),
+    Check("vocab, tokens (not the same, of all)", f"select token_id {_TOP}", 1e-4, is_share=True),
+    *_columns("vocab", "neurons", "layer, neuron", _MOMENTS, 1e-3),
     Check(
         "wiring, twins",
         "select abs(cosine) from twins order by layer, neuron, vector, rank",
@@ -122,26 +125,21 @@ CHECKS: Final = (
         "order by layer, neuron, reads, rank_to",
         2e-6,
     ),
-    *(
-        Check(
-            f"activations, {each}",
-            f"select {each} from activation_stats order by layer, neuron, sign_case",
-            1e-3,
-        )
-        for each in ("frequency", "mean_post", "extreme_post")
-    ),
-    Check(
-        "activations, post of exemplars",
-        "select post from exemplars order by layer, neuron, sign_case, rank",
+    *_columns(
+        "activations",
+        "activation_stats",
+        "layer, neuron, sign_case",
+        ("frequency", "mean_post", "extreme_post"),
         1e-3,
     ),
+    *_columns("exemplars", "exemplars", "layer, neuron, sign_case, rank", ("post",), 1e-3),
     Check(
         "ablation, mean effects",
         "select e.mean from ablation_effects e join ablations a using (ablation_id, baseline, draw)"
         " order by a.subset, a.kind, e.baseline, e.draw, e.metric",
         1e-3,
     ),
-    Check("attribution", "select effect from attributions order by layer, neuron", 1e-4),
+    *_columns("attribution", "attributions", "layer, neuron", ("effect",), 1e-4),
 )
 
 
@@ -237,11 +235,8 @@ class Measuring:
     def _pass(self, n_layers: int, n_contexts: int) -> ActivationPass:
         shape = self.size.shape._replace(n_layers=n_layers)
         dtype = torch.float32 if self.on_cpu else torch.bfloat16
-        kernel = (
-            plain_kernel("on the CPU")
-            if self.on_cpu
-            else compiled_kernel(shape.d_mlp, FAMILIES["llama"].mlp, dtype, self.device)
-        )
+        name = "fused" if self.on_cpu else "compiled"
+        kernel = KERNELS[name](shape.d_mlp, FAMILIES["llama"].mlp, dtype, self.device)
         reader = activations.RandomContexts(n_contexts, self.size.length)
         model = activations.build(shape, dtype, self.device)
         return activations.make_work(model, reader, kernel, self.size.n_contexts * self.size.length)
@@ -303,7 +298,7 @@ def difference(check: Check, ours: np.ndarray, theirs: np.ndarray) -> float:
     """The largest one, of 1 or of the number; of tokens the share that is not the same."""
     if ours.shape != theirs.shape or (np.isnan(ours) != np.isnan(theirs)).any():
         return math.inf
-    if "tokens" in check.what:
+    if check.is_share:
         return float((ours != theirs).mean())
     apart = np.abs(ours - theirs) / np.maximum(1, np.abs(ours))
     return float(np.nanmax(apart))

@@ -33,12 +33,7 @@ STAGES: Final = (
     Stage("roles", needs=("weights", "vocab"), version=2),
     Stage("wiring", needs=("weights",), by_default=False, falls_with_weights=True),
     Stage("activations", of_corpus=True, sample_code="logarithmic"),
-    Stage(
-        "attribution",
-        of_corpus=True,
-        by_default=False,
-        falls_with_weights=True,
-    ),
+    Stage("attribution", of_corpus=True, by_default=False, falls_with_weights=True),
     Stage("detectors", of_corpus=True, by_default=False),
 )
 """All stages, in the order in which they run; each is computed by `ingest/stages/<name>.py`."""

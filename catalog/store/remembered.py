@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 _Answer = TypeVar("_Answer")
 
 _MOST: Final = 2_000
-"""Answers, each of a few hundred rows at most: those of whole models or layers, lists of names."""
+"""Answers: hundreds of rows of a model or names, or the cosines of a layer (12 bytes a neuron)."""
 
 
 class Remembered:

@@ -39,14 +39,6 @@ _USUAL: Final = {
 """Modules that families do not name, where they are what most models have there."""
 
 
-_STACKS: Final = {
-    "layers.{layer}.mlp.experts.gate_exps": "ffn_gate_exps",
-    "layers.{layer}.mlp.experts.up_exps": "ffn_up_exps",
-    "layers.{layer}.mlp.experts.down_exps": "ffn_down_exps",
-}
-"""Stacks of the matrices of all experts, by `experts.of_kinds`."""
-
-
 def family_named(header: GgufHeader, source: str) -> "Family":
     """The family of the file's architecture, which may have one with experts and one without.
 
@@ -113,9 +105,21 @@ def stored_names(family: "Family", tensors: Mapping[str, GgufTensor]) -> dict[st
         for module, stored in blocks.items():
             names[family.weight(module, layer)] = f"blk.{layer}.{stored}.weight"
             names[family.bias(module, layer)] = f"blk.{layer}.{stored}.bias"
-        for stack, stored in _STACKS.items():
+        for stack, stored in _stack_names().items():
             names[family.prefix + stack.format(layer=layer)] = f"blk.{layer}.{stored}.weight"
     return {name: stored for name, stored in names.items() if stored in tensors}
+
+
+def _stack_names() -> dict[str, str]:
+    """The name inside a block by a stack of the matrices of all experts; `{layer}` as below."""
+    from catalog.ingest.families.experts import of_kinds
+
+    kinds = of_kinds()
+    return {
+        kinds.reads["gate"]: "ffn_gate_exps",
+        kinds.reads["in"]: "ffn_up_exps",
+        kinds.writes: "ffn_down_exps",
+    }
 
 
 def _block_names(family: "Family") -> dict[str, str]:
