@@ -71,11 +71,10 @@ def register_corpus(
 
 def context_count(connection: duckdb.DuckDBPyConnection, corpus_id: int) -> int:
     """How many contexts of the corpus are loaded; they are loaded in the order of their ids."""
-    row = connection.execute(
+    ((count,),) = connection.execute(
         "select count(*) from context where corpus_id = $1", [corpus_id]
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+    ).fetchall()
+    return int(count)
 
 
 def insert_contexts(
