@@ -17,8 +17,8 @@ with found as (
 ),
 lying as (
     select model, corpus, context_id, count(*) as n_exemplars
-    from exemplars
-    where (model, corpus, context_id) in (select (model, corpus, context_id) from found)
+    from found
+    join exemplars using (model, corpus, context_id)
     group by all
 )
 select

@@ -8,7 +8,7 @@
 -- :strongest integer = 4    one of so many strongest exemplars of the sign case goes on so
 -- :k integer = 50           how many
 with
-written as (
+written as not materialized (
     select model, layer, neuron, sign, token_id
     from top_tokens
     where vector = 'out'
@@ -18,7 +18,7 @@ written as (
         and ($layer is null or layer = $layer)
         and ($sign is null or sign = $sign)
 ),
-followed as (
+followed as not materialized (
     select
         model,
         corpus,
@@ -36,11 +36,15 @@ followed as (
         and ($layer is null or layer = $layer)
 ),
 -- Most neurons go on with none of their tokens: the strongest tell whose exemplars are worth counting.
-candidates as (
+candidates as materialized (
     select distinct model, corpus, layer, neuron, sign_case
     from followed
     join written using (model, layer, neuron, sign, token_id)
     where rank <= $strongest
+),
+written_by_these as (
+    from written
+    semi join candidates using (model, layer, neuron)
 ),
 counted as (
     select
@@ -55,7 +59,7 @@ counted as (
         list(distinct next_token order by next_token) filter (where w.token_id is not null) as tokens
     from followed
     join candidates using (model, corpus, layer, neuron, sign_case)
-    left join written w using (model, layer, neuron, sign, token_id)
+    left join written_by_these w using (model, layer, neuron, sign, token_id)
     group by model, corpus, layer, neuron, sign_case
 ),
 ranked as (

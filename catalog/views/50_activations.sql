@@ -48,20 +48,31 @@ join current_rows c on c.run_id = s.run_id and c.bulk_table = 'activation_stat'
 join model m on m.model_id = c.model_id
 join model_corpus mc on mc.model_id = c.model_id and mc.corpus_id = c.corpus_id;
 
+-- Every run has a name, every exemplar a context, and every token a text. The left joins, and conditions
+-- that always hold, keep DuckDB from expecting next to no exemplars: it would hash them to look up their
+-- tokens, and not the tokens, at ten times the time and in gigabytes.
 create or replace view exemplars as
-with cut as (
+with named_run as (
+    select c.run_id, c.corpus_id, m.alias as model, m.vocabulary_id, mc.name as corpus
+    from current_rows c
+    join model m on m.model_id = c.model_id
+    left join model_corpus mc on mc.model_id = c.model_id and mc.corpus_id = c.corpus_id
+    where c.bulk_table = 'exemplar'
+),
+cut as (
     select
         e.*,
-        c.model_id,
-        c.corpus_id,
+        r.model,
+        r.corpus,
+        r.vocabulary_id,
         x.text as context_text,
         x.token_starts,
         x.token_ends,
         window_start_at(e.position) as window_start,
         window_start_at(e.position) + len(e.window_post) as window_end
     from exemplar e
-    join current_rows c on c.run_id = e.run_id and c.bulk_table = 'exemplar'
-    join context x on x.corpus_id = c.corpus_id and x.context_id = e.context_id
+    join named_run r on r.run_id = e.run_id
+    left join context x on x.corpus_id = r.corpus_id and x.context_id = e.context_id
 ),
 windowed as (  -- cut once, for a lambda copies what it refers to for each of its elements
     select
@@ -76,8 +87,8 @@ windowed as (  -- cut once, for a lambda copies what it refers to for each of it
     from cut
 )
 select
-    m.alias as model,
-    mc.name as corpus,
+    e.model,
+    e.corpus,
     e.layer,
     e.neuron,
     e.sign_case,
@@ -99,10 +110,10 @@ select
     ) as window_tokens,
     list_transform(e.window_post, lambda p: (p * e.window_scale)::float) as window_post
 from windowed e
-join model m on m.model_id = e.model_id
-join model_corpus mc on mc.model_id = e.model_id and mc.corpus_id = e.corpus_id
-join token k on k.vocabulary_id = m.vocabulary_id and k.token_id = e.token_id
-left join token k_next on k_next.vocabulary_id = m.vocabulary_id and k_next.token_id = e.next_token_id;
+join token k on k.vocabulary_id = e.vocabulary_id and k.token_id = e.token_id
+    and k.token is not null
+left join token k_next on k_next.vocabulary_id = e.vocabulary_id and k_next.token_id = e.next_token_id
+    and k_next.token is not null;
 
 create or replace view activation_samples as
 select
