@@ -347,7 +347,7 @@ class DrawnExemplar:
     position: int
     window_start: int
     window_scale: float
-    window_post: list[int]
+    window_post: list[int | None]
     token_ids: list[int]
 
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import nn
 
-from catalog.errors import EnvironmentFault, Option, UsageError
+from catalog.errors import EnvironmentFault, Option
 from catalog.ingest.activations.hooks import TappedExperts, TappedMlp, find_layers
 from catalog.ingest.checkpoint import Checkpoint, DeviceMap
 from catalog.ingest.families import family_of
@@ -26,17 +26,6 @@ class LoadedModel(NamedTuple):
     model: nn.Module
     layers: list[TappedMlp | TappedExperts]
     attention: str
-
-    @property
-    def mlps(self) -> list[TappedMlp]:
-        """The MLPs by layer, for what asks no expert.
-
-        Raises UsageError where a layer has experts.
-        """
-        dense = [layer for layer in self.layers if isinstance(layer, TappedMlp)]
-        if len(dense) < len(self.layers):
-            raise _unknown_experts(type(self.model).__name__)
-        return dense
 
 
 def load_model(
@@ -77,19 +66,6 @@ def load_model(
         read_experts(model)
     layers = find_layers(model, family, sizes)
     return LoadedModel(model.eval(), layers, str(model.config._attn_implementation))  # type: ignore[union-attr]
-
-
-def refuse_experts(checkpoint: Checkpoint) -> None:
-    """Raise UsageError for a mixture of experts, before its model is loaded for nothing."""
-    if layer_sizes(checkpoint, family_of(checkpoint)).n_experts:
-        raise _unknown_experts(checkpoint.source)
-
-
-def _unknown_experts(named: str) -> UsageError:
-    return UsageError(
-        f"{named} is a mixture of experts. Texts of your own, what one token drives, and "
-        "recomputed exemplars do not know experts yet; all stages and ablations do."
-    )
 
 
 def gpus_needed(n_bytes: int, gpu_bytes: int) -> int:
