@@ -9,6 +9,7 @@ from torch import nn
 from catalog.errors import EnvironmentFault, Option
 from catalog.ingest.activations.hooks import TappedExperts, TappedMlp, find_layers
 from catalog.ingest.checkpoint import Checkpoint, DeviceMap
+from catalog.ingest.checkpoint.gguf_model import refuse_experts
 from catalog.ingest.families import family_of
 from catalog.ingest.known_faults import refuse_known_faults
 from catalog.ingest.neuron_vectors import layer_sizes
@@ -45,7 +46,7 @@ def load_model(
     memory than there is, or transformers is known to run such models wrongly; CheckpointError where
     transformers cannot make the model.
     """
-    refuse_known_faults(str(checkpoint.config.get("model_type")), checkpoint.source)
+    require_runnable(checkpoint)
     if device_map is None and device.type == "cuda":
         gpu_bytes = torch.cuda.get_device_properties(device).total_memory
         if gpus_needed(weight_bytes(checkpoint, dtype), gpu_bytes) > 1:
@@ -66,6 +67,18 @@ def load_model(
         read_experts(model)
     layers = find_layers(model, family, sizes)
     return LoadedModel(model.eval(), layers, str(model.config._attn_implementation))  # type: ignore[union-attr]
+
+
+def require_runnable(checkpoint: Checkpoint) -> None:
+    """Refuse, before anything is read, a model that is known not to run, or to run wrongly.
+
+    Raises:
+        EnvironmentFault: this version of transformers runs it wrongly.
+        CheckpointError: a GGUF file of experts.
+    """
+    refuse_known_faults(str(checkpoint.config.get("model_type")), checkpoint.source)
+    if checkpoint.tensors.is_dequantised:
+        refuse_experts(family_of(checkpoint), checkpoint.source)
 
 
 def gpus_needed(n_bytes: int, gpu_bytes: int) -> int:
