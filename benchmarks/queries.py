@@ -75,7 +75,7 @@ class Asked(NamedTuple):
         )
         for name in query_names():
             query = named_query(name)
-            if not stages.issuperset(query.needs):
+            if not stages >= set(query.needs):
                 continue
             needed = {each.name for each in query.parameters if each.required}
             given = [f"{key}={value}" for key, value in self.values().items() if key in needed]
