@@ -1,6 +1,7 @@
 """Takes a checkpoint through the stages: compute into staging, load, show."""
 
 from catalog.errors import Option, SchemaOutdated
+from catalog.ingest.activations.model import require_runnable
 from catalog.ingest.checkpoint import Checkpoint, gguf_checkpoints, open_checkpoint
 from catalog.ingest.corpora import EnteredCorpus, enter_corpus, forget_corpus
 from catalog.ingest.device import pick_dtype
@@ -47,6 +48,8 @@ def ingest(request: IngestRequest, progress: Progress) -> IngestOutcome:
             request.source, request.revision, request.file, request.tokenizer
         )
         _note_passed_over(checkpoint, progress)
+        if any(stage_named(name).of_corpus for name in request.stages):
+            require_runnable(checkpoint)
         weights = NeuronVectors(checkpoint, request.weights)
         model_id, entry = enter_model(request, weights, progress)
         context = StageContext(

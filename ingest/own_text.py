@@ -1,9 +1,13 @@
 """`catalog run`: the activations of a model's neurons on a text of the user's own."""
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
@@ -32,13 +36,16 @@ class TokenisedText:
 
 @dataclass(frozen=True)
 class NeuronOnText:
-    """One neuron's values at every token of a text; `gate` is None where it has none."""
+    """One neuron's values at every token of a text; `gate` is None where it has none.
+
+    A value is None where the neuron's expert is not asked.
+    """
 
     model: str
     text: TokenisedText
-    gate: list[float] | None
-    x_in: list[float]
-    post: list[float]
+    gate: list[float | None] | None
+    x_in: list[float | None]
+    post: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class TextReader:
         """
         tokenised = self.tokenised(text)
         values = self.probe.values(tokenised.token_ids, {neuron_id.layer})[neuron_id.layer]
-        *gate, x_in, post = (value[:, neuron_id.neuron].tolist() for value in values.tensors)
+        *gate, x_in, post = (_numbers(value[:, neuron_id.neuron]) for value in values.tensors)
         return NeuronOnText(self.entry.model, tokenised, gate[0] if gate else None, x_in, post)
 
     def top(
@@ -106,20 +113,24 @@ class TextReader:
     ) -> list[TopNeuron]:
         """The k neurons of these layers of largest |post|·scale at each token but the start token.
 
-        Neurons of scale 0 come last.
+        Neurons of scale 0 come last; those of experts that are not asked are left out.
 
         Raises:
             CorpusError, UsageError: as `neuron`.
         """
         tokenised = self.tokenised(text)
         by_layer = self.probe.values(tokenised.token_ids, layers)
-        post = torch.cat([by_layer[layer].post for layer in layers], dim=1)  # [t, l * d_mlp]
-        weight = torch.from_numpy(scales[list(layers)]).flatten()
-        _, best = (post.abs() * weight).topk(min(k, post.shape[1]), dim=1)
+        widths = [by_layer[layer].post.shape[1] for layer in layers]
+        post = torch.cat([by_layer[layer].post for layer in layers], dim=1)  # [t, sum of widths]
+        own = (scales[layer, :n] for layer, n in zip(layers, widths, strict=True))
+        ranked = post.abs() * torch.from_numpy(np.concatenate([*own]))
+        ranked[post.isnan()] = -1.0
+        _, best = ranked.topk(min(k, post.shape[1]), dim=1)
         found = []
         for position in range(tokenised.n_start, len(tokenised.tokens)):
-            for rank, index in enumerate(best[position].tolist(), 1):
-                at, neuron = divmod(index, self.entry.d_mlp)
+            asked = [index for index in best[position].tolist() if ranked[position, index] >= 0]
+            for rank, index in enumerate(asked, 1):
+                at, neuron = place_among(index, widths)
                 layer = layers[at]
                 values = by_layer[layer].tensors
                 *gate, x_in, own_post = (float(value[position, neuron]) for value in values)
@@ -148,3 +159,14 @@ class TextReader:
         pieces = [text[a:b] for a, b in zip(own.starts.tolist(), own.ends.tolist(), strict=True)]
         whole = "".join([*starts, text])
         return TokenisedText(whole, token_ids, [*starts, *pieces], len(start_ids))
+
+
+def place_among(index: int, widths: Sequence[int]) -> tuple[int, int]:
+    """Which part an index into parts of these widths, one after another, is in, and where there."""
+    starts = [0, *accumulate(widths)]
+    part = bisect_right(starts, index) - 1
+    return part, index - starts[part]
+
+
+def _numbers(values: Float[torch.Tensor, " t"]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]

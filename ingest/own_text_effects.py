@@ -17,7 +17,7 @@ from catalog.ingest.activations.contexts import Batch
 from catalog.ingest.attribution.passes import differentiated
 from catalog.ingest.corpus.encoding import encode, text_encoder
 from catalog.ingest.families import family_of
-from catalog.ingest.own_text import TextReader, TokenisedText
+from catalog.ingest.own_text import TextReader, TokenisedText, place_among
 from catalog.ingest.probe import Probe
 from catalog.neuron_id import NeuronId
 
@@ -120,13 +120,14 @@ def attributed_text(reader: TextReader, text: str, next_text: str, k: int) -> At
         hidden = probe.model(input_ids=batch.tokens, use_cache=False).last_hidden_state
         logged = head.logits(hidden[0, -1:]).float().log_softmax(-1)[0, target]
         logged.neg().backward()
-    effect = torch.stack([sums[layer][0][0] for layer in sorted(sums)]).cpu()
-    magnitude = torch.stack([sums[layer][1][0] for layer in sorted(sums)]).cpu()
+    layers = sorted(sums)
+    effect, magnitude = (torch.cat([sums[at][what][0] for at in layers]).cpu() for what in (0, 1))
+    widths = [sums[layer][0].shape[1] for layer in layers]
     found = []
-    for at in effect.flatten().abs().topk(min(k, effect.numel())).indices.tolist():
-        layer, neuron = divmod(at, effect.shape[1])
-        values = float(effect[layer, neuron]), float(magnitude[layer, neuron])
-        found.append(NeuronEffect(layer, neuron, *values))
+    for index in effect.abs().topk(min(k, effect.numel())).indices.tolist():
+        at, neuron = place_among(index, widths)
+        values = float(effect[index]), float(magnitude[index])
+        found.append(NeuronEffect(layers[at], neuron, *values))
     token = _pieces(probe).get(target, f"<{target}>")
     return Attributed(token, float(logged.detach().exp()), found)
 

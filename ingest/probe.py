@@ -8,8 +8,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from catalog.ingest.activations.hooks import MlpValues, TappedMlp, tap_mlps
-from catalog.ingest.activations.model import load_model, refuse_experts
+from catalog.ingest.activations.hooks import (
+    ExpertValues,
+    MlpValues,
+    Tap,
+    TappedExperts,
+    TappedMlp,
+    tap_mlps,
+)
+from catalog.ingest.activations.model import load_model
 from catalog.ingest.checkpoint import Checkpoint
 from catalog.ingest.checkpoint.ingested import checkpoint_of
 from catalog.queries.records import DrawnExemplar, Entry
@@ -21,7 +28,7 @@ class Probe:
 
     checkpoint: Checkpoint
     model: nn.Module
-    mlps: Sequence[TappedMlp]
+    mlps: Sequence[TappedMlp | TappedExperts]
     device: torch.device
 
     def can_compute(self, exemplar: DrawnExemplar) -> bool:
@@ -39,21 +46,56 @@ class Probe:
             and 0 <= exemplar.window_start <= end <= len(token_ids)
             and all(each is not None and 0 <= each < n_tokens for each in token_ids)
             and len(window) > 0
-            and None not in window
+            and (None not in window or self.has_experts(exemplar.layer))
         )
 
+    def has_experts(self, layer: int) -> bool:
+        """Whether neurons of a layer are computed at some positions only."""
+        return isinstance(self.mlps[layer], TappedExperts)
+
+    def read(self, token_ids: Sequence[int], tap: Tap) -> None:
+        """Read one context; `tap` is called once per layer with `[t, n]` in the model's dtype.
+
+        Where an expert is not asked, its neurons are NaN.
+        """
+        told: dict[int, list[ExpertValues]] = {}
+
+        def dense(layer: int, values: MlpValues) -> None:
+            tap(layer, MlpValues.of(value[0] for value in values.tensors))
+
+        def expert(layer: int, seen: ExpertValues) -> None:
+            experts = self.mlps[layer]
+            assert isinstance(experts, TappedExperts)
+            told.setdefault(layer, []).append(seen)
+            if sum(each.values.post.shape[-1] for each in told[layer]) == experts.n_neurons:
+                tap(layer, _together(told.pop(layer), len(token_ids), experts.n_neurons))
+
+        tokens = torch.tensor([list(token_ids)], device=self.device)
+        with torch.inference_mode(), tap_mlps(self.mlps, dense, expert):
+            self.model(input_ids=tokens, use_cache=False)
+
     def values(self, token_ids: Sequence[int], layers: Collection[int]) -> dict[int, MlpValues]:
-        """What every neuron of these layers computes: float32 `[t, d_mlp]`, on the host."""
+        """What every neuron of these layers computes: float32 `[t, n]`, on the host, as `read`."""
         seen: dict[int, MlpValues] = {}
 
         def keep(layer: int, values: MlpValues) -> None:
             if layer in layers:
-                seen[layer] = MlpValues.of(value[0].float().cpu() for value in values.tensors)
+                seen[layer] = MlpValues.of(value.float().cpu() for value in values.tensors)
 
-        tokens = torch.tensor([list(token_ids)], device=self.device)
-        with torch.inference_mode(), tap_mlps(self.mlps, keep):
-            self.model(input_ids=tokens, use_cache=False)
+        self.read(token_ids, keep)
         return seen
+
+
+def _together(experts: Sequence[ExpertValues], n_tokens: int, n_neurons: int) -> MlpValues:
+    """What the experts of a layer computed for one context, each at its positions."""
+    like = experts[0].values
+    made = [each.new_full((n_tokens, n_neurons), torch.nan) for each in like.tensors]
+    for seen in experts:
+        at = slice(None) if seen.positions is None else seen.positions
+        own = slice(seen.first, seen.first + seen.values.post.shape[-1])
+        for there, value in zip(made, seen.values.tensors, strict=True):
+            there[at, own] = value.flatten(0, -2)
+    return MlpValues.of(made)
 
 
 def open_probe(
@@ -72,10 +114,8 @@ def open_probe(
 
     Raises:
         CheckpointError: the checkpoint has changed since it was ingested, or is gone.
-        UsageError: it is a mixture of experts.
         EnvironmentFault: it would have to be downloaded and must not.
     """
     checkpoint = checkpoint_of(entry, tokenizer, at, may_download=may_download)
-    refuse_experts(checkpoint)
     loaded = load_model(checkpoint, getattr(torch, dtype), device)
-    return Probe(checkpoint, loaded.model, loaded.mlps, device)
+    return Probe(checkpoint, loaded.model, loaded.layers, device)

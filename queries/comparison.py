@@ -134,7 +134,7 @@ def compared(
         *([] if texts is None else _activations(texts)),
         *_token_lists(pair, brief=brief),
     ]
-    left, right = (f"{each.model.model}:{each.id}" for each in (pair.first, pair.second))
+    left, right = (f"{each.model.model}:{each.name}" for each in (pair.first, pair.second))
     names = ["attribute", left, right if right != left else f"{right} again", "between"]
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
     return Compared(pa.table(columns, names), _sentence(pair, cosines, texts))

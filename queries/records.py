@@ -347,7 +347,7 @@ class DrawnExemplar:
     position: int
     window_start: int
     window_scale: float
-    window_post: list[int]
+    window_post: list[int | None]
     token_ids: list[int]
 
 
@@ -399,8 +399,13 @@ class NeuronRecord:
     is_canonical: bool = False
     other_corpora: list[str] = dataclasses.field(default_factory=list)
 
+    @property
+    def name(self) -> NeuronId:
+        """Its id as reports print it: that of an expert's neuron counted within the expert."""
+        return self.id.in_expert(self.model.sizes)
+
     def __repr__(self) -> str:
-        return f"NeuronRecord({self.id} of {self.model.model}: {self.neuron.io_class})"
+        return f"NeuronRecord({self.name} of {self.model.model}: {self.neuron.io_class})"
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain values, for JSON."""

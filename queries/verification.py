@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from catalog.errors import Command, HintPart, MismatchError, NotFoundError, Option
 from catalog.queries.neuron_record import chosen_model
@@ -15,6 +15,17 @@ from catalog.tables import bulk_tables
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+COLUMNS: Final = {
+    "rows": ("stage", "corpus", "rows_of", "stored", "found", "agree"),
+    "exemplars": (
+        *("neuron_id", "corpus", "sign_case", "rank", "context_id", "position", "stored_post"),
+        *("found_post", "peak_deviation", "window_deviation", "agree"),
+    ),
+    "published": ("layer", "io_class", "atypical", "stored", "published", "difference"),
+}
+"""Of the rows that each kind of check answers with."""
 
 
 def drawn_exemplars(

@@ -107,22 +107,29 @@ def ingest_all(catalog: Catalog, requests: "list[IngestRequest]", *, assume_yes:
     """Ingest one model after another; one that fails does not keep the others back.
 
     Raises:
-        CatalogError: the first failure, after all models were tried.
+        CatalogError: the first failure, after all models were tried; of several models, which
+            failed, for what was wrong was said when it happened.
     """
     from catalog.api import ingest
 
-    failures: list[CatalogError] = []
+    failures: dict[str, CatalogError] = {}
     for request in requests:
         try:
             with progress(assume_yes=assume_yes) as shown:
                 outcome = ingest(request, shown)
             _summarise(catalog, outcome)
         except CatalogError as failure:
-            failures.append(failure)
+            failures[request.source] = failure
             if len(requests) > 1:
-                error(f"{request.source}: {failure.message(command_line)}")
+                said = failure.message(command_line)
+                error(said if request.source in said else f"{request.source}: {said}")
     if failures:
-        raise failures[0]
+        first = next(iter(failures.values()))
+        if len(requests) == 1:
+            raise first
+        raise type(first)(
+            f"{len(failures)} of {len(requests)} could not be ingested: {', '.join(failures)}."
+        )
 
 
 def _summarise(catalog: Catalog, outcome: "IngestOutcome") -> None:

@@ -11,6 +11,7 @@ from catalog.queries import named_query
 from catalog.queries.asking import answered
 from catalog.queries.neuron_record import chosen_model, no_model_yet, read_neuron
 from catalog.queries.records import Model, NeuronRecord, record_of
+from catalog.queries.stages import missing_stages
 from catalog.store.handle import Handle
 from catalog.store.reading import run_for_dicts, run_query
 
@@ -112,17 +113,30 @@ class FigureData:
     def named_query(self, name: str, model: Model, **parameters: Any) -> "pa.Table":
         """Rows of a named query about one model, other parameters at their defaults."""
         query = named_query(name)
-        return self._rows(query.sql, query.bound([]) | parameters, model)
+        return self._rows(query.sql, query.bound([]) | parameters, model, query.needs)
 
-    def own_query(self, name: str, model: Model, **parameters: Any) -> "pa.Table":
-        """Rows of a figure's own query, `<name>.sql` beside this module, about one model."""
+    def own_query(
+        self, name: str, model: Model, needs: Sequence[str] = (), **parameters: Any
+    ) -> "pa.Table":
+        """Rows of a figure's own query, `<name>.sql` beside this module, about one model.
+
+        `needs`: the stages it reads rows of.
+        """
         sql = (files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
-        return self._rows(sql, parameters, model)
+        return self._rows(sql, parameters, model, needs)
 
-    def _rows(self, sql: str, parameters: dict[str, Any], model: Model) -> "pa.Table":
-        parameters = parameters | {"model": model.model}
+    def _rows(
+        self, sql: str, parameters: dict[str, Any], model: Model, needs: Sequence[str]
+    ) -> "pa.Table":
+        where = self._catalog.location
         with self._catalog.reading() as connection:
-            rows = run_query(connection, sql, parameters, self._catalog.location)
+            rows = run_query(connection, sql, parameters | {"model": model.model}, where)
+            missing = [] if rows.num_rows else missing_stages(connection, needs, model.model, where)
+        if missing:
+            raise NotFoundError(
+                f"There is nothing to draw of {model.model}: it lacks the stage "
+                f"{missing[0].stage}. To ingest it: {missing[0].command}"
+            )
         if rows.num_rows == 0:
             raise NotFoundError(
                 f"There is nothing to draw of {model.model}: the catalog holds no such neurons "

@@ -31,9 +31,10 @@ class TokenSpan:
 
 @dataclass(frozen=True)
 class NeuronSpan:
-    """Another neuron of the report's model, by its id."""
+    """Another neuron of the report's model: its id as it is printed, and as `layer.neuron`."""
 
     text: str
+    neuron_id: str
 
 
 @dataclass(frozen=True)

@@ -230,9 +230,9 @@ def _cell(cell: Cell, around: Surroundings) -> str:
     match cell:
         case str():
             return escaped(cell)
-        case NeuronSpan(text) if around.neuron_address is not None:
-            return f'<a href="{escape(around.neuron_address(text))}">{escaped(text)}</a>'
-        case NeuronSpan(text):
+        case NeuronSpan(text, neuron_id) if around.neuron_address is not None:
+            return f'<a href="{escape(around.neuron_address(neuron_id))}">{escaped(text)}</a>'
+        case NeuronSpan(text, _):
             return escaped(text)
     return _words(cell, around)
 

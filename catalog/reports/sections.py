@@ -9,6 +9,8 @@ from typing import Final
 
 from catalog.errors import Option
 from catalog.formats.numbers import meaningful
+from catalog.layers import LayerSizes
+from catalog.neuron_id import NeuronId
 from catalog.queries.records import Neighbour, NeuronRecord, Place, SignCase, lists_agree
 from catalog.reports.blocks import (
     FAINT_SHARE,
@@ -51,10 +53,9 @@ def title(record: NeuronRecord) -> Iterator[Block]:
     """Id and model, and one sentence: class, role, what it writes and what follows."""
     model, neuron = record.model, record.neuron
     quantized = f", {model.quantization}" if model.quantization else ""
-    in_expert = record.id.in_expert(model.sizes)
-    counted_through = "" if in_expert == record.id else f" ({record.id})"
+    counted_through = "" if record.name == record.id else f" ({record.id})"
     yield Line.of(
-        Span(str(in_expert), bold=True),
+        Span(str(record.name), bold=True),
         f"{counted_through}  {model.model}  {model.family}, {model.shape}, {model.weights} weights"
         f"{quantized}",
         is_title=True,
@@ -219,7 +220,7 @@ def wiring(record: NeuronRecord) -> Iterator[Block]:
     if not record.wires and not record.twins:
         return
     yield Heading("Wiring: who reads this neuron, whom it reads, and its twins")
-    names = ("neuron", "cosine", "class", "role", "writes")
+    names, sizes = ("neuron", "cosine", "class", "role", "writes"), record.model.sizes
     for side, said in (("reader", "Readers of w_out"), ("writer", "Writers that it reads")):
         ends = [wire for wire in record.wires if wire.side == side]
         floor = record.model.wire_floor or 0.0
@@ -228,11 +229,12 @@ def wiring(record: NeuronRecord) -> Iterator[Block]:
             continue
         ends.sort(key=lambda wire: -abs(wire.cosine))
         yield Line.of(f"{said}, the strongest of {len(ends)} wires above {floor:.3f}:")
-        rows = tuple((wire.vector, *_other(wire)) for wire in ends[:SHOWN_WIRES])
+        rows = tuple((wire.vector, *_other(wire, sizes)) for wire in ends[:SHOWN_WIRES])
         yield Table(("reads", *names), rows)
     if record.twins:
         yield Line.of("Twins, the closest of each vector:")
-        rows = tuple((t.vector, *_other(t)) for t in record.twins if t.rank <= SHOWN_TWINS)
+        near = [twin for twin in record.twins if twin.rank <= SHOWN_TWINS]
+        rows = tuple((twin.vector, *_other(twin, sizes)) for twin in near)
         yield Table(("vector", *names), rows)
 
 
@@ -269,12 +271,13 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _other(other: Neighbour) -> tuple[Cell, ...]:
+def _other(other: Neighbour, sizes: LayerSizes) -> tuple[Cell, ...]:
     """Id, cosine, class, role, and the token that it writes most, with the sign."""
     token = "" if other.token is None else f'{other.sign} "{other.token}"'
     io_class = Span(other.io_class or "none", io_class=other.io_class)
     described = (io_class, other.functional_role or "", token)
-    return (NeuronSpan(other.neuron_id), f"{other.cosine:+.3f}", *described)
+    name = NeuronId(other.layer, other.neuron).in_expert(sizes)
+    return (NeuronSpan(str(name), other.neuron_id), f"{other.cosine:+.3f}", *described)
 
 
 def _ruler(place: Place) -> Ruler:

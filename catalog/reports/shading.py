@@ -31,7 +31,7 @@ def on_own_text(neuron: str, on_text: "NeuronOnText") -> tuple[Line, ShadedText]
     """A text of the user's own, each token shaded by the neuron's post there."""
     # Beside the start token, where many neurons are far beyond what they do in texts.
     later = range(min(on_text.text.n_start, len(on_text.post) - 1), len(on_text.post))
-    strongest = max(later, key=lambda at: abs(on_text.post[at]))
+    strongest = max(later, key=lambda at: _magnitude(on_text.post[at]))
     said = f"{neuron} of {on_text.model}; the peak is marked, shades are shares of it"
     pieces = shaded(on_text.text.text, on_text.text.tokens, on_text.post, strongest)
     return Line.of(said), ShadedText(pieces)

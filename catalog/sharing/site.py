@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from catalog.layers import LayerSizes
 from catalog.neuron_id import NeuronId
 from catalog.queries.conditions import ChosenNeuron, ChosenNeurons, neurons_where
 from catalog.queries.neuron_record import read_neuron
@@ -85,14 +86,17 @@ def _pages(
                 record = read_neuron(kept, NeuronId(each.layer, each.neuron), alias, corpus)
                 back = _INDEX if _is_short(chosen) else _layer_file(each.layer)
                 above = f"<nav>{_link(back, f'Neurons of {alias}')}</nav>"
-                yield _file(each), document(report(record), f"{record.id} of {alias}", above)
+                yield _file(each), document(report(record), f"{record.name} of {alias}", above)
 
 
 def _indexes(chosen: ChosenNeurons) -> Iterator[tuple[str, str]]:
     """The index, and where it would be long the list of each layer that it then names."""
     alias = chosen.model.model
     if _is_short(chosen):
-        yield _INDEX, _list_page(chosen, f"Neurons of {alias}", _neuron_table(chosen.neurons))
+        yield (
+            _INDEX,
+            _list_page(chosen, f"Neurons of {alias}", _neuron_table(chosen, chosen.neurons)),
+        )
         return
     layers = {
         layer: list(neurons) for layer, neurons in groupby(chosen.neurons, lambda each: each.layer)
@@ -102,7 +106,7 @@ def _indexes(chosen: ChosenNeurons) -> Iterator[tuple[str, str]]:
     above = f"<nav>{_link(_INDEX, f'Neurons of {alias}')}</nav>"
     for layer, there in layers.items():
         title = f"Neurons of layer {layer} of {alias}"
-        yield _layer_file(layer), _list_page(chosen, title, _neuron_table(there), above)
+        yield _layer_file(layer), _list_page(chosen, title, _neuron_table(chosen, there), above)
 
 
 def _list_page(chosen: ChosenNeurons, title: str, listed: str, above: str = "") -> str:
@@ -113,16 +117,16 @@ def _list_page(chosen: ChosenNeurons, title: str, listed: str, above: str = "") 
     return page(above + body, title)
 
 
-def _neuron_table(neurons: Sequence[ChosenNeuron]) -> str:
-    return table(_COLUMNS, [_row(each) for each in neurons])
+def _neuron_table(chosen: ChosenNeurons, neurons: Sequence[ChosenNeuron]) -> str:
+    return table(_COLUMNS, [_row(each, chosen.model.sizes) for each in neurons])
 
 
-def _row(each: ChosenNeuron) -> list[str]:
+def _row(each: ChosenNeuron, sizes: LayerSizes) -> list[str]:
     cosines = (each.cos_gate_in, each.cos_gate_out, each.cos_in_out)
     atypical = "atypical " if each.atypical else ""
     io_class = each.io_class or ""
     return [
-        _link(_file(each), each.neuron_id),
+        _link(_file(each), str(NeuronId(each.layer, each.neuron).in_expert(sizes))),
         f'<span class="io-class {class_name(io_class)}">{escaped(atypical + io_class)}</span>',
         escaped(each.functional_role or ""),
         *("" if cosine is None else f"{cosine:+.3f}" for cosine in cosines),

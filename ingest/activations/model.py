@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 import torch
 from torch import nn
 
-from catalog.errors import EnvironmentFault, Option, UsageError
+from catalog.errors import EnvironmentFault, Option
 from catalog.ingest.activations.hooks import TappedExperts, TappedMlp, find_layers
 from catalog.ingest.checkpoint import Checkpoint, DeviceMap
+from catalog.ingest.checkpoint.gguf_model import refuse_experts
 from catalog.ingest.families import family_of
 from catalog.ingest.known_faults import refuse_known_faults
 from catalog.ingest.neuron_vectors import layer_sizes
@@ -26,17 +27,6 @@ class LoadedModel(NamedTuple):
     model: nn.Module
     layers: list[TappedMlp | TappedExperts]
     attention: str
-
-    @property
-    def mlps(self) -> list[TappedMlp]:
-        """The MLPs by layer, for what asks no expert.
-
-        Raises UsageError where a layer has experts.
-        """
-        dense = [layer for layer in self.layers if isinstance(layer, TappedMlp)]
-        if len(dense) < len(self.layers):
-            raise _unknown_experts(type(self.model).__name__)
-        return dense
 
 
 def load_model(
@@ -56,7 +46,7 @@ def load_model(
     memory than there is, or transformers is known to run such models wrongly; CheckpointError where
     transformers cannot make the model.
     """
-    refuse_known_faults(str(checkpoint.config.get("model_type")), checkpoint.source)
+    require_runnable(checkpoint)
     if device_map is None and device.type == "cuda":
         gpu_bytes = torch.cuda.get_device_properties(device).total_memory
         if gpus_needed(weight_bytes(checkpoint, dtype), gpu_bytes) > 1:
@@ -79,17 +69,16 @@ def load_model(
     return LoadedModel(model.eval(), layers, str(model.config._attn_implementation))  # type: ignore[union-attr]
 
 
-def refuse_experts(checkpoint: Checkpoint) -> None:
-    """Raise UsageError for a mixture of experts, before its model is loaded for nothing."""
-    if layer_sizes(checkpoint, family_of(checkpoint)).n_experts:
-        raise _unknown_experts(checkpoint.source)
+def require_runnable(checkpoint: Checkpoint) -> None:
+    """Refuse, before anything is read, a model that is known not to run, or to run wrongly.
 
-
-def _unknown_experts(named: str) -> UsageError:
-    return UsageError(
-        f"{named} is a mixture of experts. Texts of your own, what one token drives, and "
-        "recomputed exemplars do not know experts yet; all stages and ablations do."
-    )
+    Raises:
+        EnvironmentFault: this version of transformers runs it wrongly.
+        CheckpointError: a GGUF file of experts.
+    """
+    refuse_known_faults(str(checkpoint.config.get("model_type")), checkpoint.source)
+    if checkpoint.tensors.is_dequantised:
+        refuse_experts(family_of(checkpoint), checkpoint.source)
 
 
 def gpus_needed(n_bytes: int, gpu_bytes: int) -> int:

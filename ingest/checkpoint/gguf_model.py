@@ -18,6 +18,7 @@ from catalog.ingest.checkpoint.transformers_refusals import asking_transformers
 
 if TYPE_CHECKING:
     from catalog.ingest.checkpoint.reader import Checkpoint
+    from catalog.ingest.families import Family
 
 _WAY_OUT: Final[tuple[HintPart, ...]] = (
     Option("stages", "weights,vocab"),
@@ -26,6 +27,17 @@ _WAY_OUT: Final[tuple[HintPart, ...]] = (
 _GEMMAS: Final = ("gemma2", "gemma3")
 _GEMMA_HEAD: Final = 256
 """The head length whose query scale is the default of transformers' Gemma configurations."""
+
+
+def refuse_experts(family: "Family", source: str) -> None:
+    """Raise CheckpointError where a GGUF file holds experts: they are read, and not run."""
+    if family.experts is not None:
+        raise CheckpointError(
+            f"{source} holds experts, which are read from a GGUF file and not run: "
+            "transformers' loading of them was not checked here.",
+            *_WAY_OUT,
+            ".",
+        )
 
 
 def load_gguf_model(
@@ -46,13 +58,7 @@ def load_gguf_model(
             "load, so the model cannot be run. Join them: llama-gguf-split --merge."
         )
     family = family_of(checkpoint)
-    if family.experts is not None:
-        raise CheckpointError(
-            f"{files.source} holds experts, which are read from a GGUF file and not run: "
-            "transformers' loading of them was not checked here.",
-            *_WAY_OUT,
-            ".",
-        )
+    refuse_experts(family, files.source)
     _refuse_left_out(files)
     # Its bar of progress knows no switch.
     with asking_transformers(checkpoint, *_WAY_OUT), redirect_stderr(StringIO()):

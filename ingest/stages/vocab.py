@@ -136,8 +136,12 @@ class VocabStage(LayerwiseStage):
         return rows | {"top_token": top, "router_token": self._router_rows(layer, basis, vectors)}
 
     def _rows_at_once(self) -> int:
-        """Neurons of a block: as many as a tile has room for, the blocks of a layer alike."""
-        most = max(1, SCORES_PER_TILE // self.weights.d_vocab)
+        """Neurons of a block: as many as a tile has room for, the blocks of a layer alike.
+
+        Their vectors have no more numbers than a tile either: of few tokens those take the room.
+        """
+        of_a_neuron = max(self.weights.d_vocab, len(self.weights.vectors) * self.weights.d_model)
+        most = max(1, SCORES_PER_TILE // of_a_neuron)
         return ceil(self.weights.d_mlp / ceil(self.weights.d_mlp / most))
 
     def _router_rows(self, layer: int, basis: Basis, vectors: VocabularyBasis) -> pa.Table:

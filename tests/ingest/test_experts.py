@@ -7,74 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 import catalog
 from catalog.errors import CatalogError, NotFoundError, UsageError
 from catalog.ingest.checkpoint import open_checkpoint
-from catalog.ingest.corpus.spec import CorpusSpec
-from catalog.ingest.driver import IngestRequest, ingest
-from catalog.ingest.families import FAMILIES
 from catalog.ingest.neuron_vectors import NeuronVectors
-from catalog.ingest.progress import Silent
 from catalog.layers import LayerSizes
 from catalog.neuron_id import NeuronId
-from catalog.store.handle import Handle
+from tests.ingest.experts import EXPERTS, K, make, taken
 from tests.ingest.test_families import CHECKPOINTS, LAYER, cosine, expected, load_model
 from tests.support import Answer, query
-from tests.tiny_checkpoints import N_LAYERS, build, save_tokenizer
+from tests.tiny_checkpoints import N_LAYERS
 
-EXPERTS = sorted(name for name, family in FAMILIES.items() if family.experts is not None)
-K = 4
-TEXTS = "\n\n".join(
-    f"The class statement {n} binds a name to a new class object, and returns None." for n in "abcd"
-)
-ALL = ("weights", "vocab", "roles", "activations", "detectors")
 SIZES = LayerSizes(3, 48, n_experts=5, d_expert=24, d_shared=40, dense_layers=(2,))
-
-
-def unasked(folder: Path) -> None:
-    """Change the router of layer LAYER so that no position ever goes to expert 0.
-
-    Its row is zero, and the other four are opposite pairs: two of them always exceed it.
-    """
-    path = folder / "model.safetensors"
-    tensors = load_file(path)
-    name = f"model.layers.{LAYER}.mlp.gate.weight"
-    first, second = tensors[name][1].clone(), tensors[name][2].clone()
-    tensors[name] = torch.stack([torch.zeros_like(first), first, -first, second, -second])
-    save_file(tensors, path)
-
-
-def taken(folder: Path, name: str, source: Path, stages: tuple[str, ...] = ALL) -> None:
-    request = IngestRequest(
-        catalog=Handle(folder / "c.duckdb"),
-        source=str(source),
-        alias=name,
-        stages=stages,
-        corpus=CorpusSpec(str(folder / "texts.txt"), context_length=24),
-        top_tokens=K,
-        device="cpu",
-    )
-    ingest(request, Silent())
 
 
 @pytest.fixture(scope="module")
 def ingested(once: Callable[..., Path]) -> Path:
-    """A checkpoint of each family with experts and a catalog of them, `unasked` with one, too."""
-
-    def make(folder: Path) -> None:
-        (folder / "texts.txt").write_text(TEXTS)
-        for name in EXPERTS:
-            save_tokenizer(build(name, folder / name))
-            taken(folder, name, folder / name)
-        save_tokenizer(build("qwen2_moe", folder / "unasked"))
-        unasked(folder / "unasked")
-        taken(folder, "unasked", folder / "unasked")
-        save_tokenizer(build("llama", folder / "llama"))
-        taken(folder, "llama", folder / "llama")
-
     return once("experts", make)
 
 
@@ -295,7 +245,7 @@ def test_ids_of_experts_are_taken_wherever_ids_are(
     opened = catalog.open(db)
     assert opened.neuron("1.e5.3", model="qwen2_moe").id == NeuronId(1, 123)
     pair = opened.compare("qwen2_moe:1.e2.7", "qwen2_moe:1.55")
-    assert "1.55" in json.dumps(pair.arrow().to_pylist(), default=str)
+    assert pair.arrow().column_names[1:3] == ["qwen2_moe:1.e2.7", "qwen2_moe:1.e2.7 again"]
     named = {"model": "qwen2_moe", "neuron": "1.e2.7"}
     here = opened.query("similar_neurons", **named).arrow().to_pylist()
     plain = opened.query("similar_neurons", **(named | {"neuron": "1.55"}))
@@ -334,21 +284,6 @@ def test_an_expert_that_is_never_asked_has_wires_and_no_effect(
     assert query(copy, effects) == [(0, 0)]
     drawn = "select count(*) from ablation_effects where baseline <> 'none' and max > 0"
     assert query(copy, drawn)[0][0] > 0
-
-
-def test_what_does_not_know_experts_refuses_them_by_name(
-    ingested: Path, db: Path, tmp_path: Path, cli: Callable[..., Answer]
-) -> None:
-    copy = tmp_path / "c.duckdb"
-    copy.write_bytes(db.read_bytes())
-    at = ("--db", copy)
-    for command in (
-        ("run", "a text", "--model", "olmoe", "--neuron", "0.e1.1"),
-        ("verify", "olmoe", "--exemplars", "2"),
-    ):
-        answer = cli(*command, *at)
-        assert answer.code == 2, command
-        assert "mixture of" in answer.err
 
 
 def test_samples_are_those_of_the_neuron_within_its_expert(db: Path) -> None:

@@ -315,9 +315,9 @@ def test_orientation_agrees_with_the_forward_pass(name: str, folders: dict[str, 
         made = described.act(x @ block["gate"].T) * in_
     else:
         made = described.act(in_ + bias(layer, described.reads[0]))
-    torch.testing.assert_close(made, post, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made, post, rtol=1e-5, atol=1e-5)
     written = post @ block["out"] + bias(layer, described.writes)
-    torch.testing.assert_close(written, y, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(written, y, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SPARSE)
@@ -339,7 +339,7 @@ def test_experts_agree_with_the_forward_pass(name: str, folders: dict[str, Path]
         made = torch.nn.functional.silu(x @ block["gate"].T) * (x @ block["in"].T)
         share = (router * (chosen == part.expert)).sum(dim=1, keepdim=True)
         total += share * (made @ block["out"])
-    torch.testing.assert_close(total, written, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(total, written, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", WEIGHT_KINDS)

@@ -11,10 +11,14 @@ from catalog.errors import EnvironmentFault
 from catalog.ingest import known_faults
 from catalog.ingest.activations.model import load_model
 from catalog.ingest.checkpoint import open_checkpoint
+from catalog.ingest.driver import IngestRequest, ingest
 from catalog.ingest.families import FAMILIES
 from catalog.ingest.known_faults import KNOWN_FAULTS, KnownFault, refuse_known_faults
 from catalog.ingest.neuron_vectors import NeuronVectors
+from catalog.ingest.progress import Silent
 from catalog.ingest.roles.start_token import start_keys
+from catalog.store.handle import Handle
+from tests.support import query
 from tests.tiny_checkpoints import build
 
 
@@ -41,6 +45,10 @@ def test_whatever_runs_the_model_asks(tmp_path: Path, monkeypatch: pytest.Monkey
     checkpoint = open_checkpoint(str(build("llama", tmp_path)))
     with pytest.raises(EnvironmentFault, match="made up"):
         load_model(checkpoint, torch.float32, torch.device("cpu"))
+    asked = IngestRequest(Handle(tmp_path / "c.duckdb"), str(tmp_path), stages=("activations",))
+    with pytest.raises(EnvironmentFault, match="made up"):
+        ingest(asked, Silent())
+    assert query(tmp_path / "c.duckdb", "select * from model") == []  # nothing was begun
     weights = NeuronVectors(checkpoint, "folded")
     with pytest.raises(EnvironmentFault, match="made up"):
         next(start_keys(weights, 0))

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 import catalog
 from catalog.errors import NotFoundError
+from catalog.queries import verification
 from tests.support import Answer, query
 
 
@@ -101,3 +102,17 @@ def test_a_column_that_is_not_there_is_refused_before_the_model_is_looked_for(
     ):
         answer = cli("run", "some words", *mode, *told, "--columns", "rol")
         assert (answer.code, near in " ".join(answer.err.split())) == (2, True), answer.err
+    answer = cli("verify", "alpha", "--exemplars", 1, "--columns", "stored", "--db", db)
+    assert (answer.code, answer.out) == (2, "")
+    assert "There is: neuron_id, corpus, sign_case, " in " ".join(answer.err.split())
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"), [("rows", ("--rows",)), ("exemplars", ("--exemplars", "1"))]
+)
+def test_verify_answers_with_the_columns_it_checked_for(
+    kind: str, asked: tuple[str, ...], measured: Path, cli: Callable[..., Answer]
+) -> None:
+    db = measured / "c.duckdb"
+    answer = cli("verify", *asked, "--device", "cpu", "--format", "csv", "--db", db)
+    assert answer.out.splitlines()[0] == ",".join(verification.COLUMNS[kind])

@@ -184,7 +184,8 @@ def test_the_record_has_both_sides_and_the_report_shows_them(wired: Path) -> Non
     assert rows[0] == ("gate", "0.0", "+0.900", "enrichment", "prediction", "")
     assert rows[2] == ("gate", "0.1", "-0.700", "enrichment", "prediction", '+ "d"')
     assert twin == ("in", "0.0", "-0.600", "enrichment", "prediction", "")
-    assert writers.rows[0][1:4:2] == (NeuronSpan("0.0"), Span("enrichment", io_class="enrichment"))
+    enrichment = Span("enrichment", io_class="enrichment")
+    assert writers.rows[0][1:4:2] == (NeuronSpan("0.0", "0.0"), enrichment)
 
 
 def signs(wired: Path, neuron: NeuronId) -> Mapping[tuple[str, str], float]:

@@ -58,7 +58,7 @@ def command(
         from catalog.reports import report
         from catalog.reports.html import document
 
-        text = document(report(record), f"{record.id} of {record.model.model}")
+        text = document(report(record), f"{record.name} of {record.model.model}")
         with output_stream(page, "html", force=False) as stream:
             stream.write(text.encode(errors="replace"))
         note(f"{page} written")

@@ -57,14 +57,20 @@ def command(
     """
     from catalog.cli.messages import note
     from catalog.errors import UsageError
+    from catalog.queries.verification import COLUMNS
     from catalog.rows import Rows
 
     if checkpoint is not None and exemplars is None:
         raise UsageError("--checkpoint goes with --exemplars: nothing else reads it.")
 
+    rows = rows or (exemplars is None and not published)
+    asked = {"rows": rows, "exemplars": exemplars is not None, "published": published}
+    for kind, is_asked in asked.items():
+        if is_asked:
+            output.require_columns(COLUMNS[kind])
     checks = catalog.verify(
         model,
-        rows=rows or (exemplars is None and not published),
+        rows=rows,
         exemplars=exemplars,
         published=published,
         corpus=corpus,

@@ -28,7 +28,7 @@ def draw(data: FigureData, *, metric: str = "loss") -> Figure:
     other, each above the draws of its baselines.
     """
     found = data.where_there_is_some(
-        lambda model: data.own_query("ablation_effects", model, metric=metric)
+        lambda model: data.own_query("ablation_effects", model, ("ablation",), metric=metric)
     )
     blocks = [(model, _by_ablation(rows.to_pylist())) for model, rows in found]
     heights = [_ROW_IN * len(rows) + 0.6 for _, rows in blocks]

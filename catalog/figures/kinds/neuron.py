@@ -61,8 +61,8 @@ def draw(data: FigureData, *, neuron: str | None = None, corpus: str | None = No
     n_said = f"{len(samples):,} sampled positions of {drawn(record.corpus.corpus)}"
     head(
         figure,
-        f"Neuron {record.id} of {drawn(record.model.model)}: {record.neuron.io_class or 'no class'}"
-        f"\n{n_said}, and its sign cases",
+        f"Neuron {record.name} of {drawn(record.model.model)}: "
+        f"{record.neuron.io_class or 'no class'}\n{n_said}, and its sign cases",
     )
     return figure
 

@@ -18,7 +18,9 @@ _NONE: Final = "other"
 
 def draw(data: FigureData) -> Figure:
     """One panel a model; neurons of no role ('other') are left out, and their share is said."""
-    found = list(data.where_there_is_some(lambda model: data.own_query("roles_by_layer", model)))
+    found = list(
+        data.where_there_is_some(lambda model: data.own_query("roles_by_layer", model, ("roles",)))
+    )
     figure, panels = facets(len(found), panel_height=1.7, sharey=False)
     for (model, rows), axes in zip(found, panels, strict=True):
         _bars(axes, model, rows.to_pylist())

@@ -60,7 +60,7 @@ def show(asked: Asked) -> Shown:
     samples = _samples(asked, record, corpus or (corpora[0] if corpora else None))
     written = record.as_dict()
     return Shown(
-        f"{record.id} of {model}",
+        f"{record.name} of {model}",
         _tables(written) | ({"samples": samples} if samples else {}),
         written,
         said={
@@ -72,7 +72,7 @@ def show(asked: Asked) -> Shown:
             "neighbours": _neighbours(record, other_address),
             "seen": [_seen(each) for each in seen],
             "seen_address": address("find", parameters=[("in", each) for each in [*seen, this]]),
-            "histogram": _drawn(samples, f"post of {record.id} at sampled positions"),
+            "histogram": _drawn(samples, f"post of {record.name} at sampled positions"),
             "has_tokens": bool(record.tokens),
             "n_samples": len(samples) if samples else 0,
             "is_canonical": is_canonical,

@@ -29,6 +29,13 @@ from tests.ingest.activations.tiny import (
 )
 
 K = 3
+
+
+def close(values: object) -> object:
+    """Within 1e-5; of a value larger than 1, within 1e-5 of its size."""
+    return pytest.approx(values, rel=1e-5, abs=1e-5)
+
+
 Ran = tuple[ActivationPass, ActivationState, Oracle]
 
 
@@ -72,10 +79,9 @@ def test_statistics(ran: Ran) -> None:
                     assert row[f"extreme_{name}"] is None
                     continue
                 extreme = values[np.abs(values[:, j]).argmax(), j]
-                assert row[f"extreme_{name}"] == pytest.approx(extreme, rel=1e-4)
-                assert row[f"mean_{name}"] == pytest.approx(
-                    values[:, j].astype(float).mean(), rel=1e-4, abs=1e-7
-                )
+                assert row[f"extreme_{name}"] == close(extreme)
+                mean = values[:, j].astype(float).mean()
+                assert row[f"mean_{name}"] == close(mean)
 
 
 def test_exemplars(ran: Ran) -> None:
@@ -100,7 +106,7 @@ def test_exemplars(ran: Ran) -> None:
                     continue
                 found = [row["post"], *([row["x_gate"]] if work.plan.gated else []), row["x_in"]]
                 assert work.plan.gated or row["x_gate"] is None
-                assert found == pytest.approx(values, rel=1e-4, abs=1e-7)
+                assert found == close(values)
                 tokens = [*work.reader.tokens([context])[0], None if context % 2 else context]
                 assert row["token_id"] == tokens[position]
                 assert row["next_token_id"] == tokens[position + 1]
