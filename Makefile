@@ -13,7 +13,7 @@ MAX_TOKENS = 20000
 
 demo: .venv/ready
 	$(BIN)/catalog ingest demo --db demo.duckdb --yes
-	$(BIN)/catalog show 0.469 --db demo.duckdb
+	$(BIN)/catalog show 3.161 --db demo.duckdb
 	@echo
 	@echo "In a browser: $(BIN)/catalog serve --db demo.duckdb"
 

@@ -70,6 +70,11 @@ BASELINES: Final = ("layer", "frequency")
 LARGEST_INTEGER: Final = 2**31 - 1
 """Of SQL's type integer: what counts neurons, tokens and rows asked for."""
 
+DEMO_CORPUS: Final = "demo"
+DEMO_MODELS: Final = {"demo": "model", "demo-plain": "plain"}
+"""The models that come with the package and bring that corpus, each with its folder in
+`ingest/demo`: a gated one and its plain twin."""
+
 WINDOW_BEFORE: Final = 23
 WINDOW_AFTER: Final = 8
 DETECTOR_TOKENS: Final = 5

@@ -3,12 +3,12 @@
 from catalog.errors import Option, UsageError
 from catalog.ingest.paths import user_path
 from catalog.store.lake.manifest import fits_a_folder
-from catalog.taxonomy import WeightKind
+from catalog.taxonomy import DEMO_MODELS, WeightKind
 
 
 def default_alias(source: str, kind: WeightKind) -> str:
     """Last part of the source in lower case without `-hf`, plus the kind unless folded."""
-    name = user_path(source).resolve().name if source != "demo" else source
+    name = source if source in DEMO_MODELS else user_path(source).resolve().name
     return name.lower().removesuffix(".gguf").removesuffix("-hf") + (
         "" if kind == "folded" else f"-{kind}"
     )

@@ -10,6 +10,7 @@ from catalog.queries.sql import sql_text
 from catalog.stages import ABLATION, DESCRIPTIONS, DRIFT, stage_named
 from catalog.store.location import Location
 from catalog.store.reading import run_for_dicts
+from catalog.taxonomy import DEMO_MODELS
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,6 @@ def _command(stage: str, model: str, source: str, weights: str) -> str:
         options.append(Option("alias", model))
     if weights != "folded":
         options.append(Option("weights", weights))
-    if stage_named(stage).of_corpus and source != "demo":
+    if stage_named(stage).of_corpus and source not in DEMO_MODELS:
         options.append(Option("corpus", "CORPUS"))
     return command_line(Command("ingest", (source,), tuple(options)))

@@ -65,7 +65,7 @@ def cli() -> None:
     \b
     Example:
       catalog ingest demo
-      catalog show 0.469
+      catalog show 3.161
       catalog sql "select io_class, count(*) from neurons group by all order by all"
     """
 

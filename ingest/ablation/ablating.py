@@ -24,7 +24,6 @@ from catalog.ingest.ablation.request import AblateOutcome, AblateRequest
 from catalog.ingest.ablation.results import ablation_tables
 from catalog.ingest.activations.model import dequantised_size
 from catalog.ingest.checkpoint.ingested import checkpoint_of
-from catalog.ingest.checkpoint.source import DEMO
 from catalog.ingest.corpora import enter_corpus, forget_corpus, load_contexts
 from catalog.ingest.corpus.spec import DEFAULT_MAX_TOKENS, CorpusSpec
 from catalog.ingest.device import pick_dtype
@@ -45,6 +44,7 @@ from catalog.stages import ABLATION
 from catalog.store.handle import Handle
 from catalog.store.staging import Staging, sole_ingest
 from catalog.store.writing import finished_run
+from catalog.taxonomy import DEMO_CORPUS, DEMO_MODELS
 
 
 def ablate(request: AblateRequest, progress: Progress) -> AblateOutcome:
@@ -113,7 +113,7 @@ def _contexts(
     """
     corpus = _stored(request, entry)
     if corpus is None:
-        spec = request.corpus or CorpusSpec(DEMO)  # which brings its own
+        spec = request.corpus or CorpusSpec(DEMO_CORPUS)  # which brings its own
         entered = enter_corpus(
             request.catalog, spec, request.corpus_name, weights, model_id, progress
         )
@@ -144,7 +144,7 @@ def _stored(request: AblateRequest, entry: Entry) -> StoredCorpus | None:
     if request.corpus is None:
         if len(known) == 1:
             return known[0]
-        if not known and entry.source == DEMO:
+        if not known and entry.source in DEMO_MODELS:
             return None
         there = (
             f"There are several: {', '.join(names)}." if known else f"{entry.model} has none yet."

@@ -5,8 +5,9 @@ from typing import Protocol
 
 from catalog.errors import CheckpointError, Option
 from catalog.ingest.checkpoint.reader import Checkpoint
-from catalog.ingest.checkpoint.source import DEMO, open_checkpoint
+from catalog.ingest.checkpoint.source import open_checkpoint
 from catalog.ingest.paths import is_there, user_path
+from catalog.taxonomy import DEMO_MODELS
 
 
 class Ingested(Protocol):
@@ -57,7 +58,8 @@ def checkpoint_of(
 
 def _require_there(entry: Ingested) -> None:
     """Refuse what was a folder or file, which no Hub id is: those have a revision."""
-    if entry.source == DEMO or entry.revision is not None or is_there(user_path(entry.source)):
+    known = entry.source in DEMO_MODELS or entry.revision is not None
+    if known or is_there(user_path(entry.source)):
         return
     where = "" if entry.source.startswith(("/", "~")) else ", a path from the folder of its ingest,"
     raise CheckpointError(

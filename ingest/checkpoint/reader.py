@@ -13,6 +13,7 @@ from catalog.ingest.checkpoint.gguf_files import GgufFiles
 from catalog.ingest.checkpoint.safetensors_files import SafetensorsFiles
 from catalog.ingest.checkpoint.tensors import TensorSource
 from catalog.ingest.checkpoint.transformers_refusals import BELONG, asking_transformers
+from catalog.taxonomy import DEMO_MODELS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -77,9 +78,7 @@ class Checkpoint:
     @property
     def address(self) -> str:
         """What another process on a machine with the same files opens it by."""
-        from catalog.ingest.checkpoint.source import DEMO
-
-        if self.revision is not None or self.source == DEMO:
+        if self.revision is not None or self.source in DEMO_MODELS:
             return self.source
         return str(self.tensors.path.resolve())
 

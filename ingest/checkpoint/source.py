@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: the demo, a local folder or file, or the Hugging Face Hub."""
+"""Where a checkpoint lies: a demo model, a local folder or file, or the Hugging Face Hub."""
 
 import re
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from catalog.errors import CheckpointError, EnvironmentFault, NotFoundError, Opt
 from catalog.ingest.checkpoint.gguf_header import MAGIC
 from catalog.ingest.checkpoint.reader import Checkpoint
 from catalog.ingest.checkpoint.safetensors_files import INDEX_NAME, SINGLE_NAME
+from catalog.ingest.demo import MODEL_FOLDERS
 from catalog.ingest.paths import absolute, is_there, require_plain_files, user_path
 
-DEMO = "demo"
 # `model*.safetensors` leaves out copies in other layouts, such as Mistral's consolidated file.
 _TOKENIZER_FILES = [
     "tokenizer*",
@@ -44,7 +44,7 @@ def open_checkpoint(
     *,
     may_download: bool = True,
 ) -> Checkpoint:
-    """Open `demo`, a local folder or GGUF file, or a Hub id (downloaded if need be).
+    """Open a demo model, a local folder or GGUF file, or a Hub id (downloaded if need be).
 
     An existing path, or anything that begins with `.`, `/` or `~`, is local, and its source is the
     absolute path; OWNER/NAME/FILE.gguf is a file of a Hub repository. `file` chooses among several
@@ -56,10 +56,8 @@ def open_checkpoint(
         NotFoundError: an unknown repository, file or revision.
         EnvironmentFault: the network or a permission is missing.
     """
-    if source == DEMO:
-        from catalog.ingest.demo import MODEL_FOLDER
-
-        return Checkpoint.read(MODEL_FOLDER, source)
+    if source in MODEL_FOLDERS:
+        return Checkpoint.read(MODEL_FOLDERS[source], source)
     if is_local(source):
         return _local(absolute(user_path(source)), file, tokenizer)
     parts = source.split("/")

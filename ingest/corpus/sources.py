@@ -8,6 +8,7 @@ from catalog.ingest.corpus.hub import open_hub
 from catalog.ingest.corpus.local import file_documents, open_local
 from catalog.ingest.demo import CORPUS_FILE
 from catalog.ingest.paths import is_there, user_path
+from catalog.taxonomy import DEMO_CORPUS
 
 FILE_ENDINGS = {".txt", ".json", ".jsonl", ".csv", ".parquet", ".gz", ".zst"}
 
@@ -23,8 +24,8 @@ def open_documents(source: str, config: str | None, split: str, field: str) -> D
 
     Raises CorpusError, for the Hub also EnvironmentFault; the stream does too while it is read.
     """
-    if source == "demo":
-        return Documents(file_documents(CORPUS_FILE, "demo", field), "demo", [])
+    if source == DEMO_CORPUS:
+        return Documents(file_documents(CORPUS_FILE, source, field), source, [])
     path = user_path(source)
     if is_there(path):
         return open_local(path, field)

@@ -1,25 +1,23 @@
-"""Train the demo model on the demo corpus and package it as a checkpoint folder."""
+"""Train a demo model on the demo corpus and package it as a checkpoint folder."""
 
 import platform
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final
 
 import click
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from catalog.ingest.demo import CORPUS_FILE, MODEL_FOLDER
+from catalog.ingest.demo import CORPUS_FILE, MODEL_FOLDERS
 from catalog.ingest.demo.card import Facts, model_card
 from catalog.ingest.demo.data import (
-    END_ID,
     IGNORED,
     START_ID,
     contexts,
@@ -29,38 +27,11 @@ from catalog.ingest.demo.data import (
     read_corpus,
     split_documents,
 )
+from catalog.ingest.demo.models import Model, new_model
+from catalog.ingest.demo.optimizing import optimizers, rate
+from catalog.ingest.demo.recipe import LENGTH, PLAIN, SERIES, SERIES_STEPS, Recipe
 
 START, END = "<|start|>", "<|end|>"
-LENGTH = 512
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the demo model is built and trained."""
-
-    vocab: int = 4096
-    d_model: int = 128
-    d_mlp: int = 512
-    layers: int = 4
-    heads: int = 4
-    batch: int = 2  # rows of LENGTH tokens
-    steps: int = 2080
-    warmup: int = 100
-    decay_share: float = 0.4  # of the steps, at the end
-    lr: float = 3e-3
-    weight_decay: float = 0.2
-    initializer_range: float = 0.02
-    source_share: float = 0.05  # of the library's source files, in each epoch
-    seed: int = 20240
-
-
-SERIES: Final = Recipe(
-    d_model=32, d_mlp=128, layers=2, heads=2, batch=1, steps=1000, lr=1e-2, weight_decay=0.5
-)
-"""A model so narrow that classes come about in a minute or two of training: a few directions are
-soon shared by all that reads and writes them."""
-
-SERIES_STEPS: Final = (0, 30, 100, 300, 1000)
 
 
 @dataclass(frozen=True)
@@ -99,55 +70,6 @@ def train_tokenizer(texts: list[str], vocab: int) -> PreTrainedTokenizerFast:
     )
 
 
-def new_model(recipe: Recipe) -> LlamaForCausalLM:
-    """Build the untrained model."""
-    config = LlamaConfig(
-        vocab_size=recipe.vocab,
-        hidden_size=recipe.d_model,
-        intermediate_size=recipe.d_mlp,
-        num_hidden_layers=recipe.layers,
-        num_attention_heads=recipe.heads,
-        max_position_embeddings=LENGTH,
-        tie_word_embeddings=False,
-        initializer_range=recipe.initializer_range,
-        bos_token_id=START_ID,
-        eos_token_id=END_ID,
-    )
-    return LlamaForCausalLM(config)
-
-
-def optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Return Muon over the attention's matrices and AdamW over the rest; gains do not decay.
-
-    On the MLPs Muon would learn faster too, but it gives all neurons a share of everything; what
-    AdamW leaves in them points at fewer tokens, and reads better.
-    """
-    attention = [p for layer in model.model.layers for p in layer.self_attn.parameters()]
-    taken = set(map(id, attention))
-    matrices = [p for p in model.parameters() if p.ndim == 2 and id(p) not in taken]
-    gains = [p for p in model.parameters() if p.ndim == 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": gains, "weight_decay": 0.0},
-    ]
-    return [
-        torch.optim.AdamW(groups, recipe.lr, betas=(0.9, 0.99), fused=True),
-        torch.optim.Muon(
-            attention,
-            recipe.lr,
-            weight_decay=recipe.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-    ]
-
-
-def rate(step: int, recipe: Recipe) -> float:
-    """Return the learning rate's share of its peak: a rise, a plateau, a line down to zero."""
-    rise = (step + 1) / recipe.warmup
-    fall = (1 - step / recipe.steps) / recipe.decay_share
-    return min(rise, 1.0, fall)
-
-
 def next_token_loss(model: nn.Module, rows: Tensor) -> Tensor:
     """Return the mean cross entropy of each row's next tokens; rows: [batch, length]."""
     logits = model(input_ids=rows.clamp(min=0), use_cache=False).logits
@@ -157,7 +79,7 @@ def next_token_loss(model: nn.Module, rows: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: LlamaForCausalLM, rows: Tensor) -> float:
+def evaluate(model: nn.Module, rows: Tensor) -> float:
     """Return the mean loss per predicted token over contexts [contexts, length], in float32."""
     total = count = 0.0
     for batch in torch.split(rows, 16):
@@ -168,7 +90,7 @@ def evaluate(model: LlamaForCausalLM, rows: Tensor) -> float:
 
 
 def fit(
-    model: LlamaForCausalLM,
+    model: Model,
     rows: Iterator[Tensor],
     recipe: Recipe,
     report: Callable[[int, float], None],
@@ -183,7 +105,7 @@ def fit(
     parts = optimizers(model, recipe)
     for step in range(recipe.steps):
         for group in (group for part in parts for group in part.param_groups):
-            group["lr"] = recipe.lr * rate(step, recipe)
+            group["lr"] = recipe.lr * rate(step, recipe, group["halved_at"])
         with torch.autocast("cpu", torch.bfloat16, enabled=not small):
             loss = compiled(model, torch.stack(list(islice(rows, recipe.batch))))
         torch.autograd.backward(loss)
@@ -194,7 +116,7 @@ def fit(
         report(step + 1, float(loss.detach()))
 
 
-def package(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def package(model: Model, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the checkpoint folder, weights in float16."""
     shipped = deepcopy(model)
     nn.Module.to(shipped, torch.float16)
@@ -221,7 +143,7 @@ def prepare(recipe: Recipe, corpus: Path) -> Data:
 
 def measure(folder: Path, recipe: Recipe, data: Data) -> Facts:
     """Load the packaged model again, in float32, and collect what its card tells."""
-    shipped = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    shipped = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return Facts(
         parameters=shipped.num_parameters(),
         held_out=data.n_held_out,
@@ -250,7 +172,7 @@ def train(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str], None]
         if step % 100:
             return
         say(f"{(time.monotonic() - started) / 60:5.1f} min, step {step}: loss {loss:.3f}")
-        if step % 1000 == 0:
+        if step % 300 == 0:
             package(model, data.tokenizer, folder)
             say(f"held out {evaluate(model, data.unknown):.4f}")
 
@@ -266,7 +188,7 @@ def train_series(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str]
 
     It has the demo model's tokenizer, and reads the corpus alone.
     """
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(MODEL_FOLDER)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(MODEL_FOLDERS["demo"])
     seen, held_out = split_documents(read_corpus(corpus))
     documents, unknown = (encode(tokenizer.backend_tokenizer, each) for each in (seen, held_out))
     held_out_rows = contexts(unknown, LENGTH)
@@ -286,6 +208,7 @@ def train_series(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str]
 
 
 @click.command()
+@click.option("--plain", is_flag=True, help="Train the twin without a gate.")
 @click.option(
     "--series",
     is_flag=True,
@@ -304,7 +227,9 @@ def train_series(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str]
 )
 @click.option("--steps", type=int, default=Recipe.steps, show_default=True)
 @click.option("--threads", type=int, default=2, show_default=True)
-def main(series: bool, corpus: Path, output: Path | None, steps: int, threads: int) -> None:
+def main(
+    plain: bool, series: bool, corpus: Path, output: Path | None, steps: int, threads: int
+) -> None:
     """Train the demo model and write it to a checkpoint folder.
 
     Example: python -m catalog.ingest.demo.train --output model --steps 200
@@ -317,7 +242,8 @@ def main(series: bool, corpus: Path, output: Path | None, steps: int, threads: i
     if series:
         train_series(SERIES, corpus, output or Path("series"), say)
     else:
-        train(Recipe(steps=steps), corpus, output or MODEL_FOLDER, say)
+        recipe = replace(PLAIN if plain else Recipe(), steps=steps)
+        train(recipe, corpus, output or MODEL_FOLDERS["demo-plain" if plain else "demo"], say)
 
 
 if __name__ == "__main__":

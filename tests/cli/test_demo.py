@@ -13,6 +13,8 @@ import catalog
 from tests.support import Answer
 
 MAX_TOKENS = 12_000
+NEURON, OTHER = "3.161", "demo:0.12"
+TEXT = "read(self, size) returns bytes."
 OPTIONS = ("--max-tokens", MAX_TOKENS, "--exemplars", 4, "--device", "cpu", "--yes")
 
 
@@ -84,7 +86,7 @@ def test_the_peak_token_stands_in_the_text(demo: Path) -> None:
 
 
 def test_show_says_all_of_it(cli: Callable[..., Answer], demo: Path) -> None:
-    answer = cli("show", "0.469", "--db", demo)
+    answer = cli("show", NEURON, "--db", demo)
     assert answer.code == 0
     for said in (
         "IO class ",
@@ -95,22 +97,20 @@ def test_show_says_all_of_it(cli: Callable[..., Answer], demo: Path) -> None:
         "gate+ in+",
     ):
         assert said in answer.out
-    record = json.loads(cli("show", "0.469", "--json", "--db", demo).out)
+    record = json.loads(cli("show", NEURON, "--json", "--db", demo).out)
     assert set(record["cases"]) == {"gate+_in+", "gate+_in-", "gate-_in+", "gate-_in-"}
     assert len(record["cases"]["gate+_in+"]["exemplars"]) == 4
 
 
 def test_run_shades_a_text_and_stores_nothing(cli: Callable[..., Answer], demo: Path) -> None:
     before = demo.read_bytes()
-    answer = cli("run", "Call x.__init__ first.", "--neuron", "0.469", "--format", "json")
+    answer = cli("run", TEXT, "--neuron", NEURON, "--format", "json")
     assert answer.code == 6  # no catalog.duckdb here
-    answer = cli(
-        "run", "Call x.__init__ first.", "--neuron", "0.469", "--db", demo, "--format", "json"
-    )
+    answer = cli("run", TEXT, "--neuron", NEURON, "--db", demo, "--format", "json")
     values = json.loads(answer.out)
-    assert "".join(row["token"] for row in values[1:]) == "Call x.__init__ first."
+    assert "".join(row["token"] for row in values[1:]) == TEXT
     peak = max(values, key=lambda row: abs(row["post"]))
-    assert "__" in peak["token"]
+    assert peak["token"] == "self"
     top = cli("run", "Call x", "--top", 2, "--db", demo, "--format", "json")
     assert [row["rank"] for row in json.loads(top.out)][:2] == [1, 2]
     assert all(row["io_class"] for row in json.loads(top.out))
@@ -120,14 +120,14 @@ def test_run_shades_a_text_and_stores_nothing(cli: Callable[..., Answer], demo: 
 def test_run_shows_a_character_of_several_tokens_once(
     cli: Callable[..., Answer], demo: Path
 ) -> None:
-    answer = cli("run", "é 漢字 🙂 the", "--neuron", "0.469", "--db", demo)
+    answer = cli("run", "é 漢字 🙂 the", "--neuron", NEURON, "--db", demo)
     assert answer.code == 0
     line = answer.out.splitlines()[1]
     assert re.sub("[«»]", "", line) == "<|start|>é 漢字 🙂 the"
 
 
 def test_run_refuses_what_is_no_text(cli: Callable[..., Answer], demo: Path) -> None:
-    answer = cli("run", "caf\udce9", "--neuron", "0.469", "--db", demo)
+    answer = cli("run", "caf\udce9", "--neuron", NEURON, "--db", demo)
     assert answer.code == 2 and "no valid Unicode" in answer.err
 
 
@@ -150,9 +150,9 @@ def test_of_two_corpora_the_largest_is_shown_and_the_other_named(
     text.write_text("The method __init__ is called first. " * 20)
     options = ("--stages", "activations", "--device", "cpu", "--db", copy)
     assert cli("ingest", "demo", "--corpus", text, *options).code == 0
-    shown = cli("show", "0.469", "--db", copy).out
+    shown = cli("show", NEURON, "--db", copy).out
     assert "Activations on demo" in shown and "letters" in shown
-    assert "Activations on letters" in cli("show", "0.469", "--corpus", "letters", "--db", copy).out
+    assert "Activations on letters" in cli("show", NEURON, "--corpus", "letters", "--db", copy).out
     again = cli("ingest", "demo", "--corpus", text, "--corpus-name", "other", *options)
     assert (again.code, "'letters'" in again.err) == (4, True)
     text.write_text("Something else altogether, under the same name.")
@@ -163,13 +163,13 @@ def test_of_two_corpora_the_largest_is_shown_and_the_other_named(
 
 def test_find_and_compare(cli: Callable[..., Answer], demo: Path) -> None:
     answer = cli(
-        "find", "--token", "init", "--vector", "out", "--sign", "+", "--layer", "0-1",
+        "find", "--token", ")", "--vector", "out", "--sign", "-", "--layer", "3",
         "--db", demo, "--format", "json",
     )  # fmt: skip
-    assert "0.469" in [row["neuron_id"] for row in json.loads(answer.out)]
-    compared = cli("compare", "0.469", "demo:0.12", "--db", demo, "--format", "json")
+    assert NEURON in [row["neuron_id"] for row in json.loads(answer.out)]
+    compared = cli("compare", NEURON, OTHER, "--db", demo, "--format", "json")
     first = json.loads(compared.out)[0]
-    assert first["demo:0.469"] == first["demo:0.12"] == "demo"
+    assert first[f"demo:{NEURON}"] == first[OTHER] == "demo"
 
 
 def test_published_counts_are_of_other_models(cli: Callable[..., Answer], demo: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.formats import FORMATS
-from catalog.ingest.demo import MODEL_FOLDER
+from catalog.ingest.demo import MODEL_FOLDERS
 from catalog.visible import visible
 from tests.support import Answer, command, execute, on_terminal
 
@@ -157,7 +157,7 @@ def test_figures_show_it_and_set_no_formula(
 def test_progress_shows_a_tokenizer_and_a_corpus(tmp_path: Path) -> None:
     """An ingest on a terminal, of a checkpoint and a corpus whose names and texts are hostile."""
     folder = tmp_path / f"model{OSC}{BIDI}[bold]"
-    shutil.copytree(MODEL_FOLDER, folder)
+    shutil.copytree(MODEL_FOLDERS["demo"], folder)
     _rename_last_token(folder / "tokenizer.json")
     corpus = tmp_path / f"corpus{OSC}{BIDI}[red].txt"
     corpus.write_text(f"class {HOSTILE} raises a KeyError when it is not found. " * 20)

@@ -190,9 +190,9 @@ def test_a_lake_with_a_pipe_or_device_is_refused(
 def test_a_checkpoint_with_a_pipe_or_device_is_refused(
     cli: Cli, tmp_path: Path, held: str, put: Callable[[Path], None]
 ) -> None:
-    from catalog.ingest.demo import MODEL_FOLDER
+    from catalog.ingest.demo import MODEL_FOLDERS
 
-    folder = shutil.copytree(MODEL_FOLDER, tmp_path / "model")
+    folder = shutil.copytree(MODEL_FOLDERS["demo"], tmp_path / "model")
     (folder / held).unlink(missing_ok=True)
     put(folder / held)
     for words in (["ingest", folder], ["ingest", folder / held]):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from catalog.errors import CatalogError, CheckpointError, EnvironmentFault, NotFoundError
 from catalog.ingest.checkpoint import open_checkpoint
+from catalog.ingest.demo import MODEL_FOLDERS
 from catalog.ingest.neuron_vectors import NeuronVectors
 from catalog.ingest.vocabulary_matrices import embedding, unembedding
 from tests.tiny_checkpoints import build, save_tokenizer
@@ -87,7 +88,7 @@ def test_a_relative_folder_and_the_demo_name(folder: Path, monkeypatch: pytest.M
     assert open_checkpoint("model").revision is None
     assert open_checkpoint("./model").tensors.path == folder
     assert open_checkpoint("model").source == str(folder)
-    monkeypatch.setattr("catalog.ingest.demo.MODEL_FOLDER", folder)
+    monkeypatch.setitem(MODEL_FOLDERS, "demo", folder)
     assert open_checkpoint("demo").tensors.path == folder
 
 

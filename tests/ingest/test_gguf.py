@@ -579,11 +579,11 @@ def test_header_numbers(file: Path) -> None:
 
 
 def test_the_demo_model_as_gguf(tmp_path: Path, cli: Cli) -> None:
-    from catalog.ingest.demo import MODEL_FOLDER
+    from catalog.ingest.demo import MODEL_FOLDERS
 
     catalog = tmp_path / "c.duckdb"
     file = write_gguf(
-        MODEL_FOLDER, tmp_path / "demo.gguf", GGMLQuantizationType.F16, tokenizer=True
+        MODEL_FOLDERS["demo"], tmp_path / "demo.gguf", GGMLQuantizationType.F16, tokenizer=True
     )
     words = ("--stages", "weights,vocab", "--db", catalog)
     assert cli("ingest", "demo", "--alias", "a", *words).code == 0

@@ -15,7 +15,7 @@ from catalog.cli.options import (
     saving_option,
 )
 from catalog.stages import STAGES, default_stages
-from catalog.taxonomy import WEIGHT_KINDS
+from catalog.taxonomy import DEMO_CORPUS, DEMO_MODELS, WEIGHT_KINDS
 
 if TYPE_CHECKING:
     from catalog.ingest.engines.choosing import EngineChoice
@@ -134,9 +134,9 @@ def command(
 ) -> None:
     """Compute the neurons of each MODEL and put them into the catalog.
 
-    MODEL is a Hub id, a local folder, a GGUF file, or `demo`; `paper` stands for the paper's
-    twelve. With a corpus, the texts that drive each neuron are found too (`demo` brings its own). A
-    finished stage is left alone, an interrupted one is carried on.
+    MODEL is a Hub id, a local folder, a GGUF file, `demo` or its twin without a gate, `demo-plain`;
+    `paper` stands for the paper's twelve. With a corpus, the texts that drive each neuron are found
+    too (the demo brings its own). A finished stage is left alone, an interrupted one is carried on.
 
     Checkpoints of one training run become a series, an entry for each step: --revisions of a Hub
     repository, a folder of `step-N` folders, or several GGUF files that differ in `step-N` alone.
@@ -160,7 +160,7 @@ def command(
         raise UsageError("--alias, --revision, --file and --tokenizer go with one MODEL.")
     requests = []
     for source in sources:
-        corpus = corpus_choice["source"] or ("demo" if source == "demo" else None)
+        corpus = corpus_choice["source"] or (DEMO_CORPUS if source in DEMO_MODELS else None)
         requests.append(
             IngestRequest(
                 catalog=catalog.handle,

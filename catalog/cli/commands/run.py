@@ -105,8 +105,8 @@ def command(
 
     \b
     Example:
-      catalog run "Raised when a mapping key is not found." --neuron 0.469
-      catalog run "Raised when a mapping key is not" --ablate 0.469,3.17
+      catalog run "read(self, size) returns bytes." --neuron 3.161
+      catalog run "Raised when a mapping key is not" --ablate 3.161,2.200
       catalog run "Raised when a mapping key is not" --attribute " found"
     """
     from catalog.cli.running_text import Asked, answer, prompt
