@@ -112,23 +112,25 @@ def ingest_all(catalog: Catalog, requests: "list[IngestRequest]", *, assume_yes:
     """
     from catalog.api import ingest
 
-    failures: dict[str, CatalogError] = {}
+    failures: list[tuple[str, CatalogError]] = []
     for request in requests:
         try:
             with progress(assume_yes=assume_yes) as shown:
                 outcome = ingest(request, shown)
             _summarise(catalog, outcome)
         except CatalogError as failure:
-            failures[request.source] = failure
+            # Steps of a series on the Hub have one source.
+            name = request.place.alias if request.place else request.source
+            failures.append((name, failure))
             if len(requests) > 1:
                 said = failure.message(command_line)
-                error(said if request.source in said else f"{request.source}: {said}")
+                error(said if name in said or request.source in said else f"{name}: {said}")
     if failures:
-        first = next(iter(failures.values()))
+        names, errors = zip(*failures, strict=True)
         if len(requests) == 1:
-            raise first
-        raise type(first)(
-            f"{len(failures)} of {len(requests)} could not be ingested: {', '.join(failures)}."
+            raise errors[0]
+        raise type(errors[0])(
+            f"{len(names)} of {len(requests)} could not be ingested: {', '.join(names)}."
         )
 
 

@@ -42,7 +42,7 @@ def reading(
 
     It answers the public views, or of them those `named_in` a text; with `beneath` (files alone)
     also the tables beneath them. `limits` begin when it is open: waiting for another process has
-    a patience of its own.
+    a timeout of its own.
 
     Raises:
         SchemaOutdated, SchemaTooNew: the catalog is of another version of the schema.

@@ -230,10 +230,12 @@ def train_series(recipe: Recipe, corpus: Path, folder: Path, say: Callable[[str]
 def main(
     plain: bool, series: bool, corpus: Path, output: Path | None, steps: int, threads: int
 ) -> None:
-    """Train the demo model and write it to a checkpoint folder.
+    """Train a demo model and write it to a checkpoint folder.
 
     Example: python -m catalog.ingest.demo.train --output model --steps 200
     """
+    if plain and series:
+        raise click.UsageError("The series is of a gated model: --plain goes without --series.")
     torch.set_num_threads(threads)
 
     def say(line: str) -> None:

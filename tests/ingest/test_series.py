@@ -340,6 +340,17 @@ def test_steps_of_a_series_are_alike(
     assert public_rows(db) == before
 
 
+def test_a_step_that_fails_is_named_last(tmp_path: Path, cli: Callable[..., Answer]) -> None:
+    run = tmp_path / "run"
+    handmade.save(run / "step-0")
+    for step in (10, 20):
+        save_wide(run / f"step-{step}")
+    answer = cli("ingest", run, *OPTIONS, "--db", tmp_path / "c.duckdb")
+    assert answer.code == 4, answer.err
+    last = answer.err.strip().splitlines()[-1]
+    assert last == "Error: 2 of 3 could not be ingested: run-raw@10, run-raw@20."
+
+
 @pytest.mark.parametrize("alias", ["run@5", "org/run"])
 def test_marks_of_a_series_are_refused_in_an_alias(
     tmp_path: Path, cli: Callable[..., Answer], alias: str
