@@ -1,5 +1,6 @@
 """Where a checkpoint lies: a demo model, a local folder or file, or the Hugging Face Hub."""
 
+import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,8 @@ def open_checkpoint(
         return Checkpoint.read(MODEL_FOLDERS[source], source)
     if is_local(source):
         return _local(absolute(user_path(source)), file, tokenizer)
+    if near := difflib.get_close_matches(source, MODEL_FOLDERS, n=1, cutoff=0.75):
+        raise NotFoundError(f"There is no model {source}. Did you mean {near[0]}?")
     parts = source.split("/")
     if len(parts) > 2 and source.endswith(GGUF_ENDING):
         source, file = "/".join(parts[:2]), "/".join(parts[2:])
@@ -223,6 +226,7 @@ def _unreachable(named: str, may_download: bool) -> str:
 
     if not may_download:
         return f"{named} is not in the Hub's cache."
+    missing = f"{named} is neither a path here nor in the Hub's cache, and"
     if constants.HF_HUB_OFFLINE:
-        return f"{named} is not in the Hub's cache and HF_HUB_OFFLINE forbids downloading it."
-    return f"{named} is not in the Hub's cache and the Hub cannot be reached: check the network."
+        return f"{missing} HF_HUB_OFFLINE forbids downloading it."
+    return f"{missing} the Hub cannot be reached: check the name, or the network."

@@ -236,6 +236,11 @@ def test_a_name_that_is_no_hub_id() -> None:
         open_checkpoint("a/b/c")
 
 
+def test_a_name_near_a_demo_model_is_not_looked_for_on_the_hub() -> None:
+    with pytest.raises(NotFoundError, match="Did you mean demo-plain"):
+        open_checkpoint("demo-plian")
+
+
 def test_offline_without_a_cached_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
