@@ -50,6 +50,7 @@ EXPERT_MB = 3 * D_MODEL * D_EXPERT * 4 / MB
     "--memory-only", is_flag=True, help="One pass over all layers, and nothing before it."
 )
 @click.option("--experts", default=0, help="Memory alone, of so many experts of Mixtral's shape.")
+@click.option("--vocab", "d_vocab", default=1000, show_default=True, help="Tokens, with --experts.")
 @click.option(
     "--stage", "name", type=click.Choice(["weights", "vocab", "wiring"]), default="weights"
 )
@@ -60,6 +61,7 @@ def main(
     threads: int,
     memory_only: bool,
     experts: int,
+    d_vocab: int,
     name: str,
 ) -> None:
     """Measure the weights stage; the checkpoint is written to FOLDER on the first run."""
@@ -67,7 +69,11 @@ def main(
     show_machine(threads)
     if experts:
         path = checkpoint_of_shape(
-            folder / f"mixtral-{layers}-{experts}", layers, d_mlp=D_EXPERT, n_experts=experts
+            folder / f"mixtral-{layers}-{experts}-{d_vocab}",
+            layers,
+            d_mlp=D_EXPERT,
+            d_vocab=d_vocab,
+            n_experts=experts,
         )
         memory(stage_of_experts(path, name), layers, max(1500, EXPERT_MB))
         return
