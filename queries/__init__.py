@@ -56,10 +56,11 @@ class NamedQuery:
         """Values of all parameters, from `key=value` settings and defaults.
 
         Raises:
-            UsageError: an unknown or missing parameter, or a value of the wrong type.
+            UsageError: an unknown, repeated or missing parameter, or a value of the wrong type.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         values = {name: p.default for name, p in known.items() if not p.required}
+        given = set()
         for setting in settings:
             name, equals, text = setting.partition("=")
             if not equals:
@@ -67,6 +68,11 @@ class NamedQuery:
             if name not in known:
                 has = ", ".join(known) or "none"
                 raise UsageError(f"{self.name} has no parameter {name!r}; it has: {has}.")
+            if name in given:
+                raise UsageError(
+                    f"{name} is given more than once; {self.name} takes one value for it."
+                )
+            given.add(name)
             values[name] = known[name].value(text)
         missing = [name for name in known if name not in values]
         if missing:

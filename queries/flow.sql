@@ -8,7 +8,11 @@
 with asked as (
     select
         series,
-        coalesce($from_step, min(step)) as from_step,
+        case
+            when $from_step >= $to_step
+                then error('from_step=' || $from_step || ' is not before to_step=' || $to_step || '.')
+            else coalesce($from_step, min(step))
+        end as from_step,
         coalesce($to_step, max(step)) as to_step
     from models
     where series is not null and ($series is null or series = $series)
@@ -19,6 +23,7 @@ ends as (
     from asked a
     join models f on f.series = a.series and f.step = a.from_step
     join models t on t.series = a.series and t.step = a.to_step
+    where a.from_step < a.to_step
 ),
 moved as (
     select

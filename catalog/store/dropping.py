@@ -14,7 +14,7 @@ import duckdb
 
 from catalog.declaration import ROWS_PER_TRANSACTION
 from catalog.errors import NotFoundError, Option, UsageError
-from catalog.stages import ABLATION, RUN_KINDS
+from catalog.stages import ABLATION, DRIFT, RUN_KINDS
 from catalog.store.copying import spans
 from catalog.store.descriptions import written_by_hand
 from catalog.store.handle import Handle
@@ -34,6 +34,17 @@ _UNREFERENCED: Final = (
     "delete from context where corpus_id not in (select corpus_id from model_corpus)",
     "delete from corpus where corpus_id not in (select corpus_id from model_corpus)",
 )
+
+
+_DRIFTS_FROM: Final = """
+    select r.model_id, r.subject
+    from model gone
+    join model other on other.series = gone.series
+    join ingest_run r on r.model_id = other.model_id and r.subject = gone.step::varchar
+    where gone.model_id = $1 and r.stage = $2
+    order by r.run_id
+"""
+"""Runs that compare other steps of a series with the one that goes."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +165,9 @@ def drop_runs(catalog: Handle, model_id: int, stages: Sequence[str]) -> None:
 
 def _hide(connection: duckdb.DuckDBPyConnection, model_id: int, corpus_id: int | None) -> None:
     key = [model_id, corpus_id]
+    if corpus_id is None:
+        for other_id, step in connection.execute(_DRIFTS_FROM, [model_id, DRIFT.name]).fetchall():
+            _hide_runs(connection, other_id, DRIFT.name, step)
     for table in ("current_rows", "model_corpus"):
         connection.execute(
             f"delete from {table} where model_id = $1 and ($2 is null or corpus_id = $2)", key

@@ -4,10 +4,17 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from catalog.taxonomy import PLAIN_SIGN_CASES, SIGN_CASES, SIGNS
+from catalog.taxonomy import PLAIN_SIGN_CASES, SIGN_CASES, SIGNS, sign_cases
 
 ANY: Final = "any"
 DESCRIBED_CASES: Final = (ANY, *SIGNS, *SIGN_CASES, *PLAIN_SIGN_CASES)
+
+
+def described_cases(*, gated: bool) -> tuple[str, ...]:
+    """What a description of a neuron may be about."""
+    return (ANY, *SIGNS, *sign_cases(gated=gated))
+
+
 """What a description may be about: the neuron, one sign of post, or a sign case."""
 
 LONGEST_TEXT: Final = 20_000

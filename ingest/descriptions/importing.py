@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from catalog.errors import NotFoundError, Option, UsageError
-from catalog.ingest.descriptions.description import ANY, Description, NotANeuron
+from catalog.ingest.descriptions.description import ANY, Description, NotANeuron, described_cases
 from catalog.ingest.descriptions.formats import FORMATS, Found
 from catalog.ingest.versions import versions
 from catalog.layers import LayerSizes
@@ -64,6 +64,7 @@ class _Entry:
     model_id: int
     alias: str
     source: str
+    gated: bool
     sizes: LayerSizes
 
 
@@ -149,6 +150,11 @@ def describe(
         entry = _Names(_entries(connection), {}, model, catalog).named(None)
         assert entry is not None
         at = at.resolved(entry.sizes, entry.alias)
+        cases = described_cases(gated=entry.gated)
+        if sign_case not in cases:
+            raise UsageError(
+                f"{entry.alias} has no sign case {sign_case}. There is: {', '.join(cases)}."
+            )
         said = replace(said, layer=at.layer, neuron=at.neuron)
         rows = pa.Table.from_pylist([_row(said, 0)], schema=_SCHEMA)
         return bool(add_descriptions(connection, entry.model_id, rows, BY_HAND, versions(), {}))
@@ -201,12 +207,12 @@ class _Names:
 
 def _entries(connection: duckdb.DuckDBPyConnection) -> list[_Entry]:
     rows = connection.execute(
-        "select model_id, alias, source, n_layers, d_mlp, n_experts, d_expert, d_shared, d_dense, "
-        "dense_layers from model order by alias"
+        "select model_id, alias, source, gated, n_layers, d_mlp, n_experts, d_expert, d_shared, "
+        "d_dense, dense_layers from model order by alias"
     ).fetchall()
     return [
-        _Entry(model_id, alias, source, LayerSizes.of_entry(*sizes))
-        for model_id, alias, source, *sizes in rows
+        _Entry(model_id, alias, source, gated, LayerSizes.of_entry(*sizes))
+        for model_id, alias, source, gated, *sizes in rows
     ]
 
 

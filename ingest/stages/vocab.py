@@ -23,7 +23,10 @@ from catalog.store.writing import register_vocabulary
 from catalog.taxonomy import BASES, DIRECTIONS, SIGNS, Basis, Direction, Vector
 
 SCORES_PER_TILE = 2**26
-"""Scores held at once (256 MiB in float32): enough rows to keep the product at full speed."""
+"""Scores held at once, at most: 256 MiB in float32."""
+
+ROWS_PER_TILE = {"cpu": 512, "cuda": 4096}
+"""Neurons of a block, at most, by kind of device: enough for a product near full speed."""
 
 MOMENT_COLUMNS = ("vocab_variance", "vocab_skew", "vocab_kurtosis")
 
@@ -136,12 +139,8 @@ class VocabStage(LayerwiseStage):
         return rows | {"top_token": top, "router_token": self._router_rows(layer, basis, vectors)}
 
     def _rows_at_once(self) -> int:
-        """Neurons of a block: as many as a tile has room for, the blocks of a layer alike.
-
-        Their vectors have no more numbers than a tile either: of few tokens those take the room.
-        """
-        of_a_neuron = max(self.weights.d_vocab, len(self.weights.vectors) * self.weights.d_model)
-        most = max(1, SCORES_PER_TILE // of_a_neuron)
+        """Neurons of a block: as many as a tile has room for, the blocks of a layer alike."""
+        most = max(1, min(ROWS_PER_TILE[self.device.type], SCORES_PER_TILE // self.weights.d_vocab))
         return ceil(self.weights.d_mlp / ceil(self.weights.d_mlp / most))
 
     def _router_rows(self, layer: int, basis: Basis, vectors: VocabularyBasis) -> pa.Table:
@@ -204,7 +203,7 @@ class LayerTop(NamedTuple):
             for at in range(2)
         )
         readable = norms.isfinite() & (norms > 0)
-        return cls(scores.cpu().numpy(), token_ids.cpu().numpy(), readable.cpu().numpy())
+        return cls(scores.cpu().numpy(), token_ids.int().cpu().numpy(), readable.cpu().numpy())
 
     @classmethod
     def joined(cls, parts: list["LayerTop"]) -> "LayerTop":
@@ -223,7 +222,7 @@ class LayerTop(NamedTuple):
             "neuron": np.arange(n, dtype=np.int32)[:, None, None],
             "direction": np.array(directions, np.int8)[:, None, :, None],
             "rank": np.arange(1, k + 1, dtype=np.int16),
-            "token_id": self.token_ids.astype(np.int32),
+            "token_id": self.token_ids,
             "score": self.scores,
         }
         return pa.table(

@@ -323,6 +323,12 @@ def test_what_cannot_be_described(
     assert cli("describe", neuron, text, "--model", "m", "--db", db).code == code
 
 
+def test_a_case_that_the_model_does_not_have(db: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("describe", "1.2", "a", "--model", "m", "--case", "in+", "--db", db)
+    assert answer.code == 2
+    assert "m has no sign case in+. There is: any, +, -, gate+_in+" in answer.err
+
+
 def test_drop_says_how_many_were_written(db: Path, cli: Callable[..., Answer]) -> None:
     for neuron in ("0.0", "0.1"):
         catalog.open(db).describe_neuron(neuron, "mine", "m")

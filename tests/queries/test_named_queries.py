@@ -31,7 +31,8 @@ def settings(query: NamedQuery) -> list[str]:
 
 def answer_of(path: Path, name: str, *more: str) -> list[dict[str, Any]]:
     query = named_query(name)
-    values = query.bound([*settings(query), *more])
+    given = {each.partition("=")[0]: each for each in (*settings(query), *more)}
+    values = query.bound(list(given.values()))
     rows: list[dict[str, Any]] = fetch(path, query.sql, values).to_pylist()
     return rows
 
@@ -109,6 +110,7 @@ def test_a_name_is_no_path(name: str) -> None:
         (["threshold"], "KEY=VALUE"),
         (["treshold=0.4"], "treshold"),
         (["threshold=high"], "threshold=high"),
+        (["threshold=0.4", "threshold=0.5"], "threshold is given more than once"),
     ],
 )
 def test_wrong_parameters_are_named(wrong: list[str], said: str) -> None:

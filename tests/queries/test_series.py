@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from catalog.errors import NotFoundError
+from catalog.errors import NotFoundError, UsageError
 from catalog.figures import render
 from catalog.figures.data import FigureData
 from catalog.queries import named_query
@@ -106,6 +106,28 @@ def test_flow_between_two_steps(catalog: Path) -> None:
         ("orthogonal output", "orthogonal output", 3, 0.75, "0.0, 1.0"),
         ("orthogonal output", "enrichment", 1, 0.25, "0.1"),
     ]
+
+
+def test_flow_back_in_time_is_refused(catalog: Path) -> None:
+    with pytest.raises(UsageError, match="from_step=10 is not before to_step=10"):
+        rows(catalog, "flow", "from_step=10", "to_step=10")
+
+
+@pytest.mark.parametrize("name", ["drift", "evolution", "flow"])
+def test_a_catalog_without_a_series_says_so(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "c.duckdb"
+    ensure_catalog(Handle(path))
+    synthetic.load_weights(path, synthetic.entry("alone"), {"0.0": ENRICHMENT})
+    query = named_query(name)
+    answer = answered(Handle(path), query, query.bound([]))
+    assert answer.rows.num_rows == 0
+    assert "No model is a step of a training series." in answer.notes[-1]
+
+
+def test_the_name_of_a_series_is_no_model(catalog: Path, cli: Callable[..., Answer]) -> None:
+    answer = cli("show", "run:0.0", "--db", catalog)
+    assert answer.code == 3
+    assert "run is a series. Name one of its steps: run@0, run@10, run@500." in answer.err
 
 
 def test_drift_from_step_to_step_and_to_the_last(catalog: Path) -> None:

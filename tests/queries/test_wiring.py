@@ -81,7 +81,8 @@ def wired(once: Callable[..., Path]) -> Path:
 
 def answer(path: Path, name: str, *settings: str) -> list[dict[str, Any]]:
     query = named_query(name)
-    given = query.bound(["model=gamma", *settings])  # a later setting wins
+    model = [] if any(each.startswith("model=") for each in settings) else ["model=gamma"]
+    given = query.bound([*model, *settings])
     rows: list[dict[str, Any]] = fetch(path, query.sql, given).to_pylist()
     return rows
 
