@@ -57,6 +57,7 @@ def limited(connection: "duckdb.DuckDBPyConnection", limits: Limits) -> Iterator
         ) from error
     finally:
         timer.cancel()
+        timer.join()  # whoever called closes the connection next, which must not meet an interrupt
 
 
 _LESS = ("Ask for fewer rows, or aggregate more; in a terminal there is no limit.",)

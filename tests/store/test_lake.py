@@ -25,6 +25,7 @@ from catalog.store.lake.files import LakeFiles
 from catalog.store.lake.manifest import read_manifest
 from catalog.store.lake.source import SourceRows
 from catalog.store.lake.storage import Storage
+from catalog.store.lake.text import export_text
 from catalog.store.location import Location
 from catalog.store.reading import fetch
 from catalog.store.upgrading import ensure_catalog
@@ -230,6 +231,20 @@ def test_a_model_that_changes_meanwhile_is_not_exported(db: Path) -> None:
         SourceRows(Handle(db)).unchanged("beta"),
     ):
         synthetic.load_weights(db, beta, {"0.0": (0.9, 0.9, 0.9)})
+
+
+def test_an_ingest_gets_its_turn_in_a_text_export_whose_files_it_makes_invalid(
+    db: Path, tmp_path: Path
+) -> None:
+    beta = synthetic.entry("beta", n_layers=2, d_mlp=3, d_model=64, weights="raw", family="Llama")
+
+    def say(line: str) -> None:
+        if "neurons.csv written" in line:
+            synthetic.load_weights(db, beta, {"0.0": (0.9, 0.9, 0.9)})
+
+    with pytest.raises(DatabaseError, match="beta changed"):
+        export_text(SourceRows(Handle(db)), tmp_path / "texts", "csv", say=say)
+    assert list((tmp_path / "texts").iterdir()) == []
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]], ids=["first", "forced"])

@@ -96,6 +96,18 @@ def test_a_limit_stops_one_cursor_alone(db: Path) -> None:
     shared.shared.close()
 
 
+def test_nothing_is_left_to_interrupt_a_connection_that_closes(db: Path) -> None:
+    shared = Handle(db).sharing(LIMITS, 60.0)
+    for _ in range(50):
+        with shared.kept_open(LIMITS):
+            assert any(isinstance(each, threading.Timer) for each in threading.enumerate())
+        # The one that is left closes the connection where nobody asks any more.
+        left = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+        assert [each.interval for each in left if each.interval != 60.0] == []
+    assert shared.shared is not None
+    shared.shared.close()
+
+
 def test_a_watch_sees_who_waits_to_write(tmp_path: Path) -> None:
     path = tmp_path / "a.duckdb"
     path.touch()

@@ -2,8 +2,7 @@
 
 from typing import Any, Final
 
-import duckdb
-
+from catalog.store.handle import Handle
 from catalog.views import View
 
 Condition = tuple[str, dict[str, Any]]
@@ -13,9 +12,7 @@ _ROW_GROUPS: Final = 8
 """Row groups that are held at once: 0.2 GB of Arrow at most."""
 
 
-def slices(
-    connection: duckdb.DuckDBPyConnection, view: View, model: str
-) -> tuple[list[Condition], int | None]:
+def slices(catalog: Handle, view: View, model: str) -> tuple[list[Condition], int | None]:
     """Conditions that cut a model's rows into slices, in their order, and how many rows in all.
 
     A view that is read at once is one slice; its rows are not counted first.
@@ -23,17 +20,17 @@ def slices(
     if view.cut_by is None:
         return [("true", {})], None
     major, minor = view.cut_by
-    counts = connection.execute(
-        f"select {major}, count(*), max({minor}) + 1 from {view.name} where model = $1 "
-        "group by all order by all",
-        [model],
-    ).fetchall()
+    counts = catalog.fetch(
+        f"select {major} as major, count(*) as n_rows, max({minor}) + 1 as n_minor "
+        f"from {view.name} where model = $model group by all order by all",
+        {"model": model},
+    ).to_pylist()
     condition = f"{major} = $major and {minor} between $first and $last"
     conditions: list[Condition] = []
-    for value, n_rows, n_minor in counts:
-        step = max(1, _ROW_GROUPS * view.row_group * n_minor // n_rows)
+    for count in counts:
+        step = max(1, _ROW_GROUPS * view.row_group * count["n_minor"] // count["n_rows"])
         conditions += [
-            (condition, {"major": value, "first": first, "last": first + step - 1})
-            for first in range(0, n_minor, step)
+            (condition, {"major": count["major"], "first": first, "last": first + step - 1})
+            for first in range(0, count["n_minor"], step)
         ]
-    return conditions, sum(n_rows for _, n_rows, _ in counts)
+    return conditions, sum(count["n_rows"] for count in counts)

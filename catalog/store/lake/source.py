@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from catalog.errors import DatabaseError, NotFoundError
-from catalog.store.executing import interruptibly, without_pandas
 from catalog.store.handle import Handle
 from catalog.store.lake.slices import slices
 from catalog.views import View
@@ -68,10 +67,7 @@ class SourceRows:
         Raises:
             DatabaseError: they are not as many as were counted before.
         """
-        with self.catalog.reading() as connection, without_pandas():
-            conditions, n_counted = interruptibly(
-                connection, lambda: slices(connection, view, model)
-            )
+        conditions, n_counted = slices(self.catalog, view, model)
         n_rows = 0
         for condition, parameters in conditions:
             sql = (

@@ -1,7 +1,7 @@
 """Rows for sharing: one CSV or JSON Lines file per view, in a folder or at a URL."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from catalog.errors import DatabaseError, Option
@@ -49,7 +49,9 @@ def export_text(
             ".",
         )
     layouts = source.layouts(VIEWS)
-    with _all_or_none(storage) as written:
+    with _all_or_none(storage) as written, ExitStack() as unchanged:
+        for alias in aliases:
+            unchanged.enter_context(source.unchanged(alias))
         for view in VIEWS:
             tables = _tables(source, view, aliases, layouts[view.name])
             with storage.writing(names[view.name]) as stream:
@@ -76,5 +78,4 @@ def _tables(
     columns = ", ".join(layout.columns)
     yield source.no_rows(view, columns)
     for alias in aliases:
-        with source.unchanged(alias):
-            yield from source.slices(view, alias, columns)
+        yield from source.slices(view, alias, columns)
