@@ -107,7 +107,14 @@ def planned(
     """
     narrowed = sought.every or sought.log_spaced
     if sought.every and sought.log_spaced:
-        raise UsageError("Give ", Option("every"), " or ", Option("log-spaced"), ", not both.")
+        raise UsageError(
+            "Steps are chosen in one way, not both.",
+            "Give ",
+            Option("every"),
+            " or ",
+            Option("log-spaced"),
+            ".",
+        )
     if step is not None:
         if narrowed or sought.pattern or len(requests) > 1:
             raise UsageError("", Option("step"), " goes with one checkpoint.")
