@@ -244,7 +244,8 @@ def _notes(
     if set(pieces) - set(sought.tokens):
         more = ", ..." if len(pieces) > _N_NAMED else "."
         named = ", ".join(map(repr, pieces[:_N_NAMED]))
-        notes.append(f"{len(pieces):,} pieces match: {named}{more}")
+        match = "1 piece matches" if len(pieces) == 1 else f"{len(pieces):,} pieces match"
+        notes.append(f"{match}: {named}{more}")
     elif sought.pattern is not None and not pieces:
         notes.append(f"No piece of the vocabulary of {where} matches.")
     return tuple(notes)
