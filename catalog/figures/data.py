@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from catalog.errors import Command, NotFoundError, Option, UsageError
-from catalog.neuron_id import NeuronId
+from catalog.neuron_id import NamedNeuron
 from catalog.queries import named_query
 from catalog.queries.asking import answered
 from catalog.queries.neuron_record import chosen_model, no_model_yet, read_neuron
@@ -47,7 +47,10 @@ class FigureData:
             if self._names:
                 return [chosen_model(self._catalog, connection, name) for name in self._names]
             rows = run_for_dicts(
-                connection, "from models order by model", (), self._catalog.location
+                connection,
+                "from models order by series is not null, series, step, model",
+                (),
+                self._catalog.location,
             )
         if not rows:
             raise no_model_yet(self._catalog)
@@ -100,15 +103,18 @@ class FigureData:
             yield model, rows
 
     def neuron(self, neuron: str, corpus: str | None) -> NeuronRecord:
-        """What is known of a neuron of the model that is named, or the only one there is.
+        """What is known of a neuron, `model:28.4737` or one of the model named, or the only one.
 
         Raises:
             UsageError, NotFoundError: as `read_neuron`; several models are named.
         """
         if len(self._names) > 1:
             raise UsageError("A neuron is of one model: name that alone.")
-        name = self._names[0] if self._names else None
-        return read_neuron(self._catalog, NeuronId.parse(neuron), name, corpus)
+        named = NamedNeuron.parse(neuron)
+        name = self._names[0] if self._names else named.model
+        if named.model not in (None, name):
+            raise UsageError(f"{named} is of another model than {name}: name one of the two.")
+        return read_neuron(self._catalog, named.id, name, corpus)
 
     def named_query(self, name: str, model: Model, **parameters: Any) -> "pa.Table":
         """Rows of a named query about one model, other parameters at their defaults."""
@@ -146,3 +152,11 @@ class FigureData:
                 "` lists finished stages and numbers of layers.",
             )
         return rows
+
+
+def no_change(series: str) -> NotFoundError:
+    """The refusal to draw a change where a series has no two steps for it."""
+    return NotFoundError(
+        f"There is nothing to draw of {series}: a change takes two of its steps, an earlier and "
+        "a later one."
+    )

@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from catalog.errors import NotFoundError, UsageError
 from catalog.figures import FILE_FORMATS, figure_names, render
 from catalog.figures.data import FigureData
+from catalog.figures.kinds.neuron import _ticks
 from catalog.reports.colours import CLASS_COLOURS
 from catalog.store.handle import Handle
 from catalog.store.upgrading import ensure_catalog
@@ -54,7 +55,7 @@ def layers(once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def known(once: Callable[..., Path], known: Path) -> Path:
-    """The catalog that all tests know, and a role for each neuron of `alpha`."""
+    """The catalog that all tests know, a role for each neuron of `alpha`, and a step after it."""
 
     def build(folder: Path) -> None:
         shutil.copy(known, folder / "known.duckdb")
@@ -65,6 +66,8 @@ def known(once: Callable[..., Path], known: Path) -> Path:
             "where alias = 'alpha')",
             "update model set series = 'run', step = 5 where alias = 'alpha'",
         )
+        later = synthetic.entry("a later one", n_layers=32, d_mlp=8192, series="run", step=10)
+        synthetic.load_weights(folder / "known.duckdb", later, {"28.4737": (0.1, 0.2, 0.7)})
 
     return once("roled", build) / "known.duckdb"
 
@@ -159,6 +162,8 @@ def test_roles_are_drawn_of_models_that_have_some(known: Path) -> None:
         (["alpha"], {}, "Which neuron is to be drawn"),
         ([], {"neuron": "28.4737"}, "Which model"),
         (["alpha", "beta"], {"neuron": "28.4737"}, "of one model"),
+        (["alpha"], {"neuron": "beta:0.0"}, "another model than alpha"),
+        ([], {"neuron": "beta:0.0"}, "beta has no activations yet"),
         (["alpha"], {"neuron": "28.4737", "corpus": "wab"}, "a corpus 'wab'"),
         (["beta"], {"neuron": "0.0"}, "beta has no activations yet"),
     ],
@@ -168,6 +173,34 @@ def test_a_neuron_that_cannot_be_drawn(
 ) -> None:
     with pytest.raises((NotFoundError, UsageError), match=refusal):
         render("neuron", FigureData(Handle(known), models), "png", **options)
+
+
+@pytest.mark.parametrize(("linear", "edge"), [(0.3, 1.9), (0.02, 80.0), (1.0, 1.0), (3e-5, 0.4)])
+def test_ticks_of_post_are_round_and_apart(linear: float, edge: float) -> None:
+    ticks = _ticks(linear, edge)
+    assert len(ticks) >= 5
+    assert ticks == sorted(-each for each in ticks)
+    assert all(f"{abs(each):e}"[0] in "0125" and abs(each) <= edge for each in ticks)
+    assert np.diff(np.arcsinh(np.array(ticks) / linear)).min() >= 0.19 * np.arcsinh(edge / linear)
+
+
+def test_changes_in_training_take_two_steps_in_order(known: Path) -> None:
+    data = FigureData(Handle(known))
+    assert [model.step for model in data.models if model.series] == [5, 10]
+    with pytest.raises(UsageError, match="not before"):
+        render("flow", data, "svg", since=10, until=5)
+    with pytest.raises(NotFoundError, match="a change takes two of its steps"):
+        render("flow", data, "svg", since=10)
+
+
+@pytest.mark.parametrize("name", OF_SERIES)
+def test_one_step_is_no_change(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "single.duckdb"
+    ensure_catalog(Handle(path))
+    only = synthetic.entry("run@100", series="run", step=100)
+    synthetic.load_weights(path, only, {"0.0": (0.1, 0.2, 0.7)})
+    with pytest.raises(NotFoundError, match="a change takes two of its steps"):
+        render(name, FigureData(Handle(path)), "svg")
 
 
 def test_a_selection_without_neurons_is_refused(known: Path, layers: Path) -> None:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from catalog.figures.data import FigureData
+from catalog.figures.data import FigureData, no_change
 from catalog.figures.style import INK, drawn, facets, head
 from catalog.reports.colours import CLASS_COLOURS
 from catalog.taxonomy import IO_THRESHOLD
@@ -21,10 +21,15 @@ def draw(data: FigureData, *, threshold: float = IO_THRESHOLD) -> Figure:
     """One panel a series, stacked over the tokens, or the steps where no tokens are known.
 
     The axis ends above the other classes: all that is left to 1 is orthogonal output.
+
+    Raises:
+        NotFoundError: a series has a single step.
     """
     figure, panels = facets(len(data.series), panel_height=2.0, sharey=False)
     for series, axes in zip(data.series, panels, strict=True):
         rows = data.query_of_series("evolution", series, threshold=threshold, by_layer=False)
+        if len(set(rows["step"].to_pylist())) < 2:
+            raise no_change(series)
         _areas(axes, rows.to_pylist())
         axes.set_title(drawn(series))
     panels[0].set_ylabel("share of neurons")
@@ -44,19 +49,14 @@ def _areas(axes: Axes, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["io_class"] is not None:
             shares[row["io_class"]][places.index(row[unit])] = row["share"]
-    stacked = list(shares.values())
-    ends = [places[0], places[-1]]
-    if len(places) == 1:  # an area needs two ends, and an axis some length
-        places, ends = [places[0], places[0] + 1], [places[0], places[0] + 1]
-        stacked = [np.repeat(each, 2) for each in stacked]
-    axes.stackplot(places, stacked, colors=list(CLASS_COLOURS.values()), linewidth=0)
+    axes.stackplot(places, list(shares.values()), colors=list(CLASS_COLOURS.values()), linewidth=0)
     others = sum((share for name, share in shares.items() if name != _REST), np.zeros(1))
     axes.set_ylim(0, min(1.0, max(0.02, 1.15 * float(others.max()))))
     # Step 0 has no logarithm: it stands one decade before the first after it.
     first = next((place for place in places if place > 0), 1)
     axes.set_xscale("symlog", linthresh=first, linscale=0.5)
-    axes.set_xlim(*ends)
-    decades = [10.0**power for power in range(1, 19) if first <= 10.0**power <= ends[-1]]
+    axes.set_xlim(places[0], places[-1])
+    decades = [10.0**power for power in range(1, 19) if first <= 10.0**power <= places[-1]]
     ticks = [*places[: places[0] == 0], *(decades if len(decades) > 1 else places[1:])]
     axes.set_xticks(ticks, list(map(_short, ticks)))
     axes.minorticks_off()

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catalog.figures.data import FigureData
+from catalog.figures.data import FigureData, no_change
 from catalog.figures.style import INK, PAGE_IN, drawn, head
 from catalog.taxonomy import IO_CLASSES, IO_THRESHOLD
 
@@ -32,12 +32,19 @@ def draw(
 
     A matrix, and no bands from one side to the other: nearly all neurons begin in one class, and
     beside its band all others would be hairs.
+
+    Raises:
+        NotFoundError: a series has a single step, or none after `since` or before `until`.
+        UsageError: `since` is not before `until`.
     """
     steps = {"from_step": since, "to_step": until}
     found = [
         data.query_of_series("flow", series, threshold=threshold, **steps).to_pylist()
         for series in data.series
     ]
+    for series, rows in zip(data.series, found, strict=True):
+        if not rows or rows[0]["from_step"] >= rows[0]["to_step"]:
+            raise no_change(series)
     lines = [len({row["from_class"] for row in rows}) for rows in found]
     figure = Figure(
         figsize=(PAGE_IN, sum(lines) * _LINE_IN + len(found) * 0.9 + 0.3), layout="constrained"

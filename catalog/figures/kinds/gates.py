@@ -17,6 +17,13 @@ OPTIONS: Final = {
     "threshold": ("fraction", "of the classes: a |cosine| beyond it counts. [0.5]"),
 }
 
+_WORDS: Final = {
+    (True, True): ("an open gate", "gates are open"),
+    (False, False): ("in > 0", "in is above 0"),
+    (False, True): ("an open gate, or in > 0", "gates are open, or in is above 0 without a gate"),
+}
+"""Of models all gated, all without a gate, or both: what is counted, and the title's words."""
+
 
 def draw(data: FigureData, *, corpus: str | None = None, threshold: float = IO_THRESHOLD) -> Figure:
     """A line a class: the mean share of positions with gate > 0 (without a gate in > 0).
@@ -36,10 +43,12 @@ def draw(data: FigureData, *, corpus: str | None = None, threshold: float = IO_T
     for (model, name, rows), axes in zip(panels_of, panels, strict=True):
         _lines(axes, model, rows)
         axes.set_title(f"{title_of(model)} on {drawn(name)}")
-    panels[0].set_ylabel("share of positions with an open gate")
+    gated = {model.gated for model, _, _ in panels_of}
+    open_, often = _WORDS[min(gated), max(gated)]
+    panels[0].set_ylabel(f"share of positions with {open_}")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(panels) == 1 else 3)
-    head(figure, "How often gates are open, by IO class")
+    head(figure, f"How often {often}, by IO class")
     return figure
 
 
@@ -50,6 +59,6 @@ def _lines(axes: Axes, model: Model, rows: list[dict[str, Any]]) -> None:
         frequencies = [row["mean_frequency"] for row in own]
         axes.plot(layers, frequencies, color=colour, linewidth=0.9, label=name)
         sizes = [row["neurons"] ** 0.5 for row in own]
-        axes.scatter(layers, frequencies, sizes, color=colour, linewidth=0)
+        axes.scatter(layers, frequencies, sizes, color=colour, linewidth=0, clip_on=False)
     axes.set_ylim(0, 1)
     layer_axis(axes, model.n_layers)

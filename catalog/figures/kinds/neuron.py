@@ -14,11 +14,13 @@ from catalog.figures.style import COLUMN_IN, FAINT, INK, LINE_COLOURS, drawn, he
 from catalog.queries.records import NeuronRecord, SignCase
 
 OPTIONS: Final = {
-    "neuron": ("neuron", "which one, as layer.neuron."),
+    "neuron": ("neuron", "which one, as layer.neuron or model:layer.neuron."),
     "corpus": ("corpus", "on which corpus, where there are several."),
 }
 
 _N_BINS: Final = 41
+_ROOM: Final = 0.2
+"""Of half the axis, between two ticks: their labels do not touch."""
 _POSITIVE, _NEGATIVE = LINE_COLOURS[1], LINE_COLOURS[0]
 
 
@@ -57,7 +59,7 @@ def draw(data: FigureData, *, neuron: str | None = None, corpus: str | None = No
     ticks = _ticks(linear, edge)
     below.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     below.set_xticks((), minor=True)
-    below.set_xlabel("post")
+    below.set_xlabel("post (asinh scale)")
     n_said = f"{len(samples):,} sampled positions of {drawn(record.corpus.corpus)}"
     head(
         figure,
@@ -68,11 +70,18 @@ def draw(data: FigureData, *, neuron: str | None = None, corpus: str | None = No
 
 
 def _ticks(linear: float, edge: float) -> list[float]:
-    """0 and at most three powers of ten on either side, beyond where the scale is linear."""
-    first, last = math.ceil(math.log10(3 * linear)), math.floor(math.log10(edge))
-    step = max(1, math.ceil((last - first + 1) / 3))
-    powers = [10.0**at for at in range(last, first - 1, -step)] or [10.0**last]
-    return [*(-each for each in powers), 0.0, *reversed(powers)]
+    """0 and, on either side, one, two or five times powers of ten, as many as have room."""
+    last = math.floor(math.log10(edge))
+    powers = range(last, min(last, math.floor(math.log10(linear))) - 2, -1)
+    outward = math.asinh(edge / linear)
+    kept: list[float] = []
+    room = math.inf
+    for each in (float(f"{digit}e{power}") for power in powers for digit in (5, 2, 1)):
+        place = math.asinh(each / linear) / outward
+        if each <= edge and _ROOM <= place <= room:
+            kept.append(each)
+            room = place - _ROOM
+    return [*(-each for each in kept), 0.0, *reversed(kept)]
 
 
 def _samples(data: FigureData, record: NeuronRecord) -> npt.NDArray[np.float64]:

@@ -71,7 +71,7 @@ def draw(data: FigureData) -> Figure:
     if not gated:
         title = f"A {act} neuron without a gate" if act in _GLU else "A neuron without a gate"
     if len(named) == 1:
-        title = f"{title}: {title_of(named[0])}"
+        title = f"{title}:\n{title_of(named[0])}"
     schematic.set_title(title)
     read = "gate" if gated else "in"
     _schematic(schematic, act, read)
@@ -145,10 +145,11 @@ def _curves(axes: Axes, functions: list[tuple[str, Callable[[Values], Values]]],
     axes.axvline(0, color=FAINT, linewidth=0.5)
     for (name, function), style in zip(functions, ("-", "--", ":"), strict=False):
         axes.plot(x, function(x), style, color=VECTOR_COLOURS[read], linewidth=1.2, label=name)
-    if all(function(np.array([-1.2]))[0] < 0 for _, function in functions):
+    if all(function(x).min() < 0 for _, function in functions):
+        lowest = functions[0][1](x)
         axes.annotate(
             "weakly negative",
-            xy=(-1.2, -0.25),
+            xy=(x[lowest.argmin()], lowest.min()),
             xytext=(-3.9, 1.0),
             fontsize="small",
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": INK},
