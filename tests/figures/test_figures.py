@@ -55,7 +55,7 @@ def layers(once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def known(once: Callable[..., Path], known: Path) -> Path:
-    """The catalog that all tests know, a role for each neuron of `alpha`, and a step after it."""
+    """The catalog that all tests know, and a role for each neuron of `alpha`."""
 
     def build(folder: Path) -> None:
         shutil.copy(known, folder / "known.duckdb")
@@ -66,10 +66,21 @@ def known(once: Callable[..., Path], known: Path) -> Path:
             "where alias = 'alpha')",
             "update model set series = 'run', step = 5 where alias = 'alpha'",
         )
-        later = synthetic.entry("a later one", n_layers=32, d_mlp=8192, series="run", step=10)
-        synthetic.load_weights(folder / "known.duckdb", later, {"28.4737": (0.1, 0.2, 0.7)})
 
     return once("roled", build) / "known.duckdb"
+
+
+@pytest.fixture(scope="module")
+def stepped(once: Callable[..., Path], known: Path) -> Path:
+    """The same, with a second step of the series of `alpha`."""
+
+    def build(folder: Path) -> None:
+        path = folder / "stepped.duckdb"
+        shutil.copy(known, path)
+        later = synthetic.entry("a later one", n_layers=32, d_mlp=8192, series="run", step=10)
+        synthetic.load_weights(path, later, {"28.4737": (0.1, 0.2, 0.7)})
+
+    return once("stepped", build) / "stepped.duckdb"
 
 
 def test_the_figures_of_the_paper_are_there() -> None:
@@ -79,10 +90,12 @@ def test_the_figures_of_the_paper_are_there() -> None:
 
 @pytest.mark.parametrize(("name", "file_format"), [*itertools.product(FIGURES, FILE_FORMATS)])
 def test_every_figure_in_every_format_is_the_same_each_time(
-    known: Path, name: str, file_format: str
+    known: Path, stepped: Path, name: str, file_format: str
 ) -> None:
+    catalog = Handle(stepped if name in OF_SERIES else known)
+
     def drawn() -> bytes:
-        data = FigureData(Handle(known), ["alpha"] if name in NEEDED else [])
+        data = FigureData(catalog, ["alpha"] if name in NEEDED else [])
         return render(name, data, file_format, **NEEDED.get(name, {}))
 
     picture = drawn()
@@ -125,8 +138,8 @@ def test_titles_name_model_and_kind_of_weights(known: Path) -> None:
         ("scatter", "Neurons by their cosines, with class borders"),
     ],
 )
-def test_titles_say_what_a_figure_is(known: Path, name: str, what: str) -> None:
-    data = FigureData(Handle(known), ["alpha"])
+def test_titles_say_what_a_figure_is(known: Path, stepped: Path, name: str, what: str) -> None:
+    data = FigureData(Handle(stepped if name in OF_SERIES else known), ["alpha"])
     assert what in render(name, data, "svg", **NEEDED.get(name, {})).decode()
 
 
@@ -184,8 +197,8 @@ def test_ticks_of_post_are_round_and_apart(linear: float, edge: float) -> None:
     assert np.diff(np.arcsinh(np.array(ticks) / linear)).min() >= 0.19 * np.arcsinh(edge / linear)
 
 
-def test_changes_in_training_take_two_steps_in_order(known: Path) -> None:
-    data = FigureData(Handle(known))
+def test_changes_in_training_take_two_steps_in_order(stepped: Path) -> None:
+    data = FigureData(Handle(stepped))
     assert [model.step for model in data.models if model.series] == [5, 10]
     with pytest.raises(UsageError, match="not before"):
         render("flow", data, "svg", since=10, until=5)
