@@ -48,7 +48,7 @@ class FigureData:
                 return [chosen_model(self._catalog, connection, name) for name in self._names]
             rows = run_for_dicts(
                 connection,
-                "from models order by series is not null, series, step, model",
+                "from models order by coalesce(series, model), step nulls first, model",
                 (),
                 self._catalog.location,
             )
