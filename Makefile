@@ -24,7 +24,7 @@ smollm2: $(SMOLLM2)
 	$(BIN)/catalog show 29.1089 --model smollm2 --db smollm2.duckdb
 
 # A training run: a small model, trained here, with checkpoints on the way. They are rebuilt and not
-# shipped, for that takes some minutes and they differ from processor to processor.
+# shipped, for that takes a minute or two and they differ from processor to processor.
 series: .venv/ready
 	$(BIN)/python -m catalog.ingest.demo.train --series --output series
 	$(BIN)/catalog ingest series --alias demo-series --db series.duckdb --yes
