@@ -96,6 +96,16 @@ class NamedNeuron:
         model, colon, neuron = text.strip().rpartition(":")
         return cls(model.strip() if colon else None, NeuronId.parse(neuron))
 
+    def model_or(self, asked: str | None) -> str | None:
+        """The model that it names, or else the one asked for.
+
+        Raises:
+            UsageError: these are two.
+        """
+        if self.model is not None and asked not in (None, self.model):
+            raise UsageError(f"{self} is of {self.model}, and the model asked for is {asked}.")
+        return asked if self.model is None else self.model
+
     def __str__(self) -> str:
         return f"{self.model}:{self.id}" if self.model is not None else str(self.id)
 

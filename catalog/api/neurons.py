@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catalog.api.opened import Opened
-from catalog.errors import CatalogError, UsageError
+from catalog.errors import CatalogError
 from catalog.neuron_id import NamedNeuron, NeuronId
 from catalog.rows import Rows
 
@@ -84,11 +84,7 @@ class Neurons(Opened):
         from catalog.reports import NotebookNeuron
 
         named = NamedNeuron.parse(neuron_id)
-        if named.model is not None and model not in (None, named.model):
-            raise UsageError(
-                f"{neuron_id} is of {named.model}, and the model asked for is {model}."
-            )
-        of = model if named.model is None else named.model
+        of = named.model_or(model)
         found = read_neuron(self._handle, named.id, of, corpus, canonical=canonical)
         return NotebookNeuron(**vars(found))
 
