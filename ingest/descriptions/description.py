@@ -8,13 +8,6 @@ from catalog.taxonomy import PLAIN_SIGN_CASES, SIGN_CASES, SIGNS, sign_cases
 
 ANY: Final = "any"
 DESCRIBED_CASES: Final = (ANY, *SIGNS, *SIGN_CASES, *PLAIN_SIGN_CASES)
-
-
-def described_cases(*, gated: bool) -> tuple[str, ...]:
-    """What a description of a neuron may be about."""
-    return (ANY, *SIGNS, *sign_cases(gated=gated))
-
-
 """What a description may be about: the neuron, one sign of post, or a sign case."""
 
 LONGEST_TEXT: Final = 20_000
@@ -22,6 +15,11 @@ LONGEST_TEXT: Final = 20_000
 
 LONGEST_NAME: Final = 1_000
 """Characters of the name of a model, an explainer, a scorer, a source or a key."""
+
+
+def described_cases(*, gated: bool) -> tuple[str, ...]:
+    """Those of DESCRIBED_CASES that a neuron with or without a gate has."""
+    return (ANY, *SIGNS, *sign_cases(gated=gated))
 
 
 @dataclass(frozen=True)
