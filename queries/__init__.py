@@ -59,8 +59,7 @@ class NamedQuery:
             UsageError: an unknown, repeated or missing parameter, or a value of the wrong type.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
-        values = {name: p.default for name, p in known.items() if not p.required}
-        given = set()
+        given: dict[str, Any] = {}
         for setting in settings:
             name, equals, text = setting.partition("=")
             if not equals:
@@ -72,8 +71,8 @@ class NamedQuery:
                 raise UsageError(
                     f"{name} is given more than once; {self.name} takes one value for it."
                 )
-            given.add(name)
-            values[name] = known[name].value(text)
+            given[name] = known[name].value(text)
+        values = {name: p.default for name, p in known.items() if not p.required} | given
         missing = [name for name in known if name not in values]
         if missing:
             raise UsageError(

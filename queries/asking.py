@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from catalog.errors import SqlError, UsageError
 from catalog.queries import NamedQuery
+from catalog.queries.neuron_record import known_models
 from catalog.queries.parameters import counted_through, require_gates, require_known
-from catalog.queries.stages import missing_stages, no_series
+from catalog.queries.stages import missing_stages, series_command
 from catalog.store.handle import Handle
 from catalog.store.reading import run_query
 
@@ -45,8 +46,11 @@ def answered(catalog: Handle, query: NamedQuery, values: Mapping[str, Any]) -> A
             f"{who} the stage {missing.stage}. To ingest it: {missing.command}"
             for missing in missing_stages(connection, query.needs, model, catalog.location)
         )
-        if any(kind == "series" for kind, _ in given):
-            notes += no_series(connection, catalog.location)
+        of_series = any(kind == "series" for kind, _ in given)
+        if of_series and not any(each.series for each in known_models(catalog, connection)):
+            notes += (
+                f"No model is a step of a training series. To ingest one: {series_command()}",
+            )
         typed = {each.name: (each.type, values[each.name]) for each in query.parameters}
         bound = {**values, **counted_through(connection, typed, catalog)}
         with _refusing():

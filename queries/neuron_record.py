@@ -38,7 +38,7 @@ from catalog.store.reading import run_for_dicts
 
 _Queried = TypeVar("_Queried", bound=Queried)
 
-_MODELS: Final = "from models order by model"
+_MODELS: Final = "from models order by coalesce(series, model), step nulls first, model"
 _FINISHED: Final = "finished_stages"
 _KINDS: Final = (
     Neuron,
@@ -187,7 +187,7 @@ def read_corpora(catalog: Handle, model: str) -> list[Corpus]:
 
 
 def known_models(catalog: Handle, connection: duckdb.DuckDBPyConnection) -> list[Model]:
-    """The rows of `models`, by alias."""
+    """The rows of `models`, by alias; steps of a series in the order of training."""
 
     def ask() -> list[Model]:
         rows = run_for_dicts(connection, _MODELS, (), catalog.location)
@@ -221,7 +221,6 @@ def chosen_alias(names: Sequence[str], catalog: object, alias: str | None) -> st
     if alias not in names:
         steps = [name for name in names if name.rpartition("@")[0] == alias]
         if steps:
-            steps.sort(key=lambda name: (len(name), name))
             raise NotFoundError(f"{alias} is a series. Name one of its steps: {', '.join(steps)}.")
         near = difflib.get_close_matches(alias, names, n=3, cutoff=0.5)
         there = f"Did you mean {' or '.join(near)}?" if near else f"There is: {', '.join(names)}."

@@ -30,16 +30,8 @@ def missing_stages(
     return [MissingStage(row["stage"], _command(**row)) for row in rows]
 
 
-def no_series(connection: duckdb.DuckDBPyConnection, path: Location) -> tuple[str, ...]:
-    """A sentence, if no model is a step of a training series."""
-    asked = "select count(series) as n_steps from models"
-    (found,) = run_for_dicts(connection, asked, (), path)
-    if found["n_steps"]:
-        return ()
-    return (f"No model is a step of a training series. To ingest one: {_of_series()}",)
-
-
-def _of_series() -> str:
+def series_command() -> str:
+    """How a training series is ingested."""
     return command_line(Command("ingest", ("MODEL",), (Option("revisions", "GLOB"),)))
 
 
@@ -49,7 +41,7 @@ def _command(stage: str, model: str, source: str, weights: str) -> str:
     if stage == DESCRIPTIONS.name:
         return command_line(Command("import", (stage, "FILE"), (Option("format", "FORMAT"),)))
     if stage == DRIFT.name:
-        return _of_series()
+        return series_command()
     options = [Option("stages", stage)]
     series, at, step = model.rpartition("@")
     if at:

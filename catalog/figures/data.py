@@ -9,11 +9,11 @@ from catalog.errors import Command, NotFoundError, Option, UsageError
 from catalog.neuron_id import NamedNeuron
 from catalog.queries import named_query
 from catalog.queries.asking import answered
-from catalog.queries.neuron_record import chosen_model, no_model_yet, read_neuron
-from catalog.queries.records import Model, NeuronRecord, record_of
+from catalog.queries.neuron_record import chosen_model, known_models, no_model_yet, read_neuron
+from catalog.queries.records import Model, NeuronRecord
 from catalog.queries.stages import missing_stages
 from catalog.store.handle import Handle
-from catalog.store.reading import run_for_dicts, run_query
+from catalog.store.reading import run_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,15 +46,10 @@ class FigureData:
         with self._catalog.reading() as connection:
             if self._names:
                 return [chosen_model(self._catalog, connection, name) for name in self._names]
-            rows = run_for_dicts(
-                connection,
-                "from models order by coalesce(series, model), step nulls first, model",
-                (),
-                self._catalog.location,
-            )
-        if not rows:
+            models = known_models(self._catalog, connection)
+        if not models:
             raise no_model_yet(self._catalog)
-        return [record_of(Model, row) for row in rows]
+        return models
 
     @cached_property
     def series(self) -> list[str]:
@@ -111,10 +106,8 @@ class FigureData:
         if len(self._names) > 1:
             raise UsageError("A neuron is of one model: name that alone.")
         named = NamedNeuron.parse(neuron)
-        name = self._names[0] if self._names else named.model
-        if named.model not in (None, name):
-            raise UsageError(f"{named} is of another model than {name}: name one of the two.")
-        return read_neuron(self._catalog, named.id, name, corpus)
+        of = named.model_or(self._names[0] if self._names else None)
+        return read_neuron(self._catalog, named.id, of, corpus)
 
     def named_query(self, name: str, model: Model, **parameters: Any) -> "pa.Table":
         """Rows of a named query about one model, other parameters at their defaults."""

@@ -175,7 +175,11 @@ def test_roles_are_drawn_of_models_that_have_some(known: Path) -> None:
         (["alpha"], {}, "Which neuron is to be drawn"),
         ([], {"neuron": "28.4737"}, "Which model"),
         (["alpha", "beta"], {"neuron": "28.4737"}, "of one model"),
-        (["alpha"], {"neuron": "beta:0.0"}, "another model than alpha"),
+        (
+            ["alpha"],
+            {"neuron": "beta:0.0"},
+            "is of beta, and the model asked for is alpha",
+        ),
         ([], {"neuron": "beta:0.0"}, "beta has no activations yet"),
         (["alpha"], {"neuron": "28.4737", "corpus": "wab"}, "a corpus 'wab'"),
         (["beta"], {"neuron": "0.0"}, "beta has no activations yet"),

@@ -43,7 +43,7 @@ def draw(
         for series in data.series
     ]
     for series, rows in zip(data.series, found, strict=True):
-        if not rows or rows[0]["from_step"] >= rows[0]["to_step"]:
+        if not rows:
             raise no_change(series)
     lines = [len({row["from_class"] for row in rows}) for rows in found]
     figure = Figure(
