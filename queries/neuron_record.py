@@ -219,7 +219,7 @@ def chosen_alias(names: Sequence[str], catalog: object, alias: str | None) -> st
             raise UsageError(f"Which model? There are several; name one: {', '.join(names)}.")
         return names[0]
     if alias not in names:
-        steps = [name for name in names if name.rpartition("@")[0] == alias]
+        steps = [name for name in names if name.startswith(f"{alias}@")]
         if steps:
             raise NotFoundError(f"{alias} is a series. Name one of its steps: {', '.join(steps)}.")
         near = difflib.get_close_matches(alias, names, n=3, cutoff=0.5)

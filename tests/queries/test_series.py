@@ -128,6 +128,8 @@ def test_the_name_of_a_series_is_no_model(catalog: Path, cli: Callable[..., Answ
     answer = cli("show", "run:0.0", "--db", catalog)
     assert answer.code == 3
     assert "run is a series. Name one of its steps: run@0, run@10, run@500." in answer.err
+    nameless = cli("show", "0.0", "--model", "", "--db", catalog)
+    assert (nameless.code, "is a series" in nameless.err) == (3, False)
 
 
 def test_drift_from_step_to_step_and_to_the_last(catalog: Path) -> None:
